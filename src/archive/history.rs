@@ -1,0 +1,130 @@
+//! Replays snapshots: the site's records and any account's mailbox at one snapshot.
+//!
+//! Promises that a chain that lies (a parent that is not older, a missing link, a manifest for what does not exist) is
+//! an error with the snapshot's name, never a loop. Reads only the manifests of the account that is asked for.
+
+use super::{Archive, ArchiveError};
+use crate::format::FormatError;
+use crate::format::manifest::{AccountState, ManifestLine};
+use crate::format::snapshot::{Provisioning, ProvisioningLine, SnapshotHead, parse_lines};
+use crate::model::id::{RecordId, SiteId, SnapshotNo};
+
+/// One source's snapshots up to a chosen one, oldest first.
+pub struct History<'a> {
+    archive: &'a Archive,
+    chain: Vec<SnapshotHead>,
+}
+
+impl<'a> History<'a> {
+    /// The chain that ends in snapshot `at`; without it in the newest of `source`; without that in the newest of the
+    /// only source that the archive has.
+    pub fn open(archive: &'a Archive, source: Option<&SiteId>, at: Option<SnapshotNo>) -> Result<Self, ArchiveError> {
+        let heads = archive.snapshot_heads()?;
+        let last = match (at, source) {
+            (Some(no), _) => heads.iter().find(|head| head.no == no).ok_or(ArchiveError::NoSnapshot(no))?,
+            (None, Some(source)) => heads
+                .iter()
+                .rev()
+                .find(|head| head.source == *source)
+                .ok_or_else(|| ArchiveError::Empty(Some(source.clone())))?,
+            (None, None) => {
+                let last = heads.last().ok_or(ArchiveError::Empty(None))?;
+                if heads.iter().any(|head| head.source != last.source) {
+                    let mut sources: Vec<_> = heads.iter().map(|head| head.source.to_string()).collect();
+                    sources.sort();
+                    sources.dedup();
+                    return Err(ArchiveError::SeveralSources(sources.join(", ")));
+                }
+                last
+            }
+        };
+        let mut chain = vec![last.clone()];
+        while let Some(head) = chain.last()
+            && let Some(parent) = head.parent
+        {
+            let older = heads.iter().find(|other| other.no == parent).ok_or(ArchiveError::NoSnapshot(parent))?;
+            if older.no >= head.no || older.source != head.source {
+                let what =
+                    format!("snapshot {} names {parent} as its parent, which is no older one of its source", head.no);
+                let path = archive.dir().join("snapshots");
+                return Err(ArchiveError::Format { path, source: FormatError::Malformed { what, at: 0 } });
+            }
+            chain.push(older.clone());
+        }
+        chain.reverse();
+        Ok(Self { archive, chain })
+    }
+
+    /// The chosen snapshot.
+    pub fn head(&self) -> &SnapshotHead {
+        // `open` never makes an empty chain.
+        #[allow(clippy::expect_used)]
+        self.chain.last().expect("a chain has at least its last snapshot")
+    }
+
+    /// The chain, oldest first.
+    pub fn heads(&self) -> &[SnapshotHead] {
+        &self.chain
+    }
+
+    /// The site's records at this snapshot, and the highest id that any record ever had.
+    pub fn provisioning(&self) -> Result<(Provisioning, RecordId), ArchiveError> {
+        let mut state = Provisioning::default();
+        let mut highest = RecordId::default();
+        for head in &self.chain {
+            let snapshot = self.archive.open_snapshot(head.no)?;
+            let Some(bytes) = snapshot.entry("provisioning.jsonl")? else { continue };
+            parse_lines(&bytes, |line: ProvisioningLine| {
+                if let ProvisioningLine::Put(stored) = &line {
+                    highest = highest.max(stored.id);
+                }
+                state.apply(line);
+                Ok(())
+            })
+            .map_err(|source| ArchiveError::Format { path: snapshot.path().to_owned(), source })?;
+        }
+        Ok((state, highest))
+    }
+
+    /// The newest snapshot up to here that holds a manifest of the account; `None`: it never had a mailbox.
+    pub fn last_change(&self, account: RecordId) -> Option<SnapshotNo> {
+        self.chain.iter().rev().find(|head| entry_of(head, account).is_some()).map(|head| head.no)
+    }
+
+    /// The account's mailbox at this snapshot; empty when it never had one.
+    pub fn account(&self, account: RecordId) -> Result<AccountState, ArchiveError> {
+        let mut state = AccountState::default();
+        self.replay(account, SnapshotNo(0), &mut state)?;
+        Ok(state)
+    }
+
+    /// Brings `state`, which is that of snapshot `after`, up to this snapshot.
+    pub fn replay(&self, account: RecordId, after: SnapshotNo, state: &mut AccountState) -> Result<(), ArchiveError> {
+        let full = self.chain.iter().rposition(|head| entry_of(head, account).is_some_and(|entry| entry.full));
+        for (at, head) in self.chain.iter().enumerate() {
+            if full.is_some_and(|full| at < full) || head.no <= after || entry_of(head, account).is_none() {
+                continue;
+            }
+            let snapshot = self.archive.open_snapshot(head.no)?;
+            let damaged = |source| ArchiveError::Format { path: snapshot.path().to_owned(), source };
+            let name = manifest_name(account);
+            let bytes = snapshot
+                .entry(&name)?
+                .ok_or_else(|| damaged(FormatError::Malformed { what: format!("{name} is missing"), at: 0 }))?;
+            if Some(at) == full {
+                *state = AccountState::default();
+            }
+            parse_lines(&bytes, |line: ManifestLine| state.apply(line)).map_err(damaged)?;
+        }
+        Ok(())
+    }
+}
+
+fn entry_of(head: &SnapshotHead, account: RecordId) -> Option<&crate::format::snapshot::AccountEntry> {
+    head.accounts.iter().find(|entry| entry.id == account)
+}
+
+/// The entry of a snapshot that holds an account's manifest.
+pub fn manifest_name(account: RecordId) -> String {
+    format!("accounts/{account}.jsonl")
+}

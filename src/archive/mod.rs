@@ -1,0 +1,65 @@
+//! The files of an archive: packs, indexes, snapshots, the lock. Knows nothing of sites.
+//! Format: format-spec/archive.md.
+
+pub mod check;
+pub mod history;
+pub mod index;
+pub mod lock;
+pub mod pack_reader;
+pub mod pack_writer;
+pub mod snapshot;
+
+use crate::format::FormatError;
+use crate::format::archive_header::ArchiveHeader;
+use crate::fs::Fs;
+use crate::model::id::{ObjectId, SiteId, SnapshotNo};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What can go wrong between a verb and the files of an archive.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArchiveError {
+    #[error("cannot {action} {path}")]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("{0} is not an archive of wagon: it has no wagon.json")]
+    NotAnArchive(PathBuf),
+    #[error("{path} cannot be read as an archive's file")]
+    Format { path: PathBuf, source: FormatError },
+    #[error("the archive is in use by {holder} since {since}")]
+    InUse { holder: String, since: String },
+    #[error("the archive has no snapshot {0}")]
+    NoSnapshot(SnapshotNo),
+    #[error("the archive has no snapshot{}", .0.as_ref().map(|id| format!(" of source {id}")).unwrap_or_default())]
+    Empty(Option<SiteId>),
+    #[error("the archive holds several sources ({0}); name one with --source")]
+    SeveralSources(String),
+    #[error("object {id} is not in the archive")]
+    NoObject { id: ObjectId },
+    #[error("object {id} is damaged: {what}")]
+    DamagedObject { id: ObjectId, what: String },
+    #[error("pack {pack}: segment at byte {offset} does not inflate")]
+    DamagedSegment { pack: String, offset: u64 },
+    #[error("what was just compressed does not inflate to the same bytes: {what}; nothing was committed")]
+    FaultyCompressor { what: String },
+    #[error("the writing of the archive was stopped")]
+    Stopped,
+}
+
+/// An archive that is open for reading. [`lock::ArchiveLock`] is needed to write.
+pub struct Archive {
+    fs: Arc<dyn Fs>,
+    dir: PathBuf,
+    header: ArchiveHeader,
+}
+
+impl Archive {
+    pub fn id(&self) -> &SiteId {
+        &self.header.id
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+}

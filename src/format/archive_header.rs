@@ -1,0 +1,42 @@
+//! `wagon.json`: the one file that makes a directory an archive. Format: format-spec/archive.md.
+
+use super::FormatError;
+use crate::model::id::SiteId;
+use serde::{Deserialize, Serialize};
+
+/// The format that this wagon writes, and the newest it reads.
+pub const FORMAT: u32 = 1;
+
+/// What `wagon.json` says.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ArchiveHeader {
+    /// Always `wagon`; tells the file from any other JSON.
+    pub archive: String,
+    pub format: u32,
+    pub id: SiteId,
+    /// Seconds since 1970.
+    pub created: i64,
+}
+
+impl ArchiveHeader {
+    /// Reads the header; refuses another program's file and a newer format.
+    pub fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
+        let malformed = |what: String| FormatError::Malformed { what, at: 0 };
+        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|e| malformed(e.to_string()))?;
+        if value.get("archive").and_then(|name| name.as_str()) != Some("wagon") {
+            return Err(malformed("this is no archive header of wagon".to_owned()));
+        }
+        let found = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or(0);
+        if found > u64::from(FORMAT) {
+            return Err(FormatError::TooNew { found: u32::try_from(found).unwrap_or(u32::MAX), known: FORMAT });
+        }
+        serde_json::from_value(value).map_err(|e| malformed(e.to_string()))
+    }
+
+    /// The file's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+}

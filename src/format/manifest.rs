@@ -1,0 +1,176 @@
+//! `accounts/<id>.jsonl`: the operations that lead from the parent's mailbox to this one's, one JSON line each.
+//! Format: format-spec/snapshot.md.
+
+use super::FormatError;
+use crate::model::id::{FolderId, ItemId};
+use crate::model::mailbox::{Flags, Folder, Item};
+use crate::model::setting::{Setting, SettingKey};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+
+/// One line of a manifest.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ManifestLine {
+    /// A new folder, or all there is now to say of a known one (renamed, other grants …).
+    Folder(FolderLine),
+    /// The folder is gone, with every item that is still in it.
+    FolderGone(FolderId),
+    /// A new item, or a known one with other content.
+    Item(ItemLine),
+    /// What changed of a known item; fields that are absent stay.
+    Change(ItemChange),
+    ItemGone(ItemId),
+    Setting(Setting),
+    SettingGone(SettingKey),
+    /// The highest ids that the account ever used; a full manifest begins with it, so that none is used twice.
+    Last((FolderId, ItemId)),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FolderLine {
+    #[serde(rename = "i")]
+    pub id: FolderId,
+    #[serde(flatten)]
+    pub folder: Folder,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ItemLine {
+    #[serde(rename = "i")]
+    pub id: ItemId,
+    #[serde(rename = "f")]
+    pub folder: FolderId,
+    #[serde(flatten)]
+    pub item: Item,
+}
+
+/// A change to a known item.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ItemChange {
+    #[serde(rename = "i")]
+    pub id: ItemId,
+    /// It moved there.
+    #[serde(default, rename = "f", skip_serializing_if = "Option::is_none")]
+    pub folder: Option<FolderId>,
+    #[serde(default, rename = "n", skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, rename = "d", skip_serializing_if = "Option::is_none")]
+    pub date: Option<i64>,
+    #[serde(default, rename = "fl", skip_serializing_if = "Option::is_none")]
+    pub flags: Option<Flags>,
+    #[serde(default, rename = "k", skip_serializing_if = "Option::is_none")]
+    pub keywords: Option<Vec<String>>,
+    #[serde(default, rename = "t", skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
+    /// 0 takes the UID away.
+    #[serde(default, rename = "u", skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// Empty takes the UIDL away.
+    #[serde(default, rename = "p", skip_serializing_if = "Option::is_none")]
+    pub uidl: Option<String>,
+}
+
+/// A mailbox at one snapshot.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AccountState {
+    pub folders: BTreeMap<FolderId, Folder>,
+    pub items: BTreeMap<ItemId, ItemAt>,
+    pub settings: BTreeMap<SettingKey, Setting>,
+    /// The highest ids ever used in this account, so that none is used twice.
+    pub last_folder: FolderId,
+    pub last_item: ItemId,
+}
+
+/// An item and the folder it lies in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ItemAt {
+    pub folder: FolderId,
+    pub item: Item,
+}
+
+impl AccountState {
+    /// Takes in one line. An operation on what does not exist is malformed: manifests come from outside.
+    pub fn apply(&mut self, line: ManifestLine) -> Result<(), FormatError> {
+        let missing = |what: &str, id: u32| FormatError::Malformed { what: format!("no {what} {id}"), at: 0 };
+        match line {
+            ManifestLine::Folder(FolderLine { id, folder }) => {
+                self.last_folder = self.last_folder.max(id);
+                self.folders.insert(id, folder);
+            }
+            ManifestLine::FolderGone(id) => {
+                self.folders.remove(&id).ok_or_else(|| missing("folder", id.0))?;
+                self.items.retain(|_, at| at.folder != id);
+            }
+            ManifestLine::Item(ItemLine { id, folder, item }) => {
+                if !self.folders.contains_key(&folder) {
+                    return Err(missing("folder", folder.0));
+                }
+                self.last_item = self.last_item.max(id);
+                self.items.insert(id, ItemAt { folder, item });
+            }
+            ManifestLine::Change(change) => {
+                if let Some(folder) = change.folder
+                    && !self.folders.contains_key(&folder)
+                {
+                    return Err(missing("folder", folder.0));
+                }
+                let at = self.items.get_mut(&change.id).ok_or_else(|| missing("item", change.id.0))?;
+                change.apply_to(at);
+            }
+            ManifestLine::ItemGone(id) => {
+                self.items.remove(&id).ok_or_else(|| missing("item", id.0))?;
+            }
+            ManifestLine::Setting(setting) => drop(self.settings.insert(setting.key(), setting)),
+            ManifestLine::SettingGone(key) => drop(self.settings.remove(&key)),
+            ManifestLine::Last((folder, item)) => {
+                self.last_folder = self.last_folder.max(folder);
+                self.last_item = self.last_item.max(item);
+            }
+        }
+        Ok(())
+    }
+
+    /// The whole state as lines that build it from nothing: last ids, settings, folders, items, each in order of id.
+    pub fn lines(&self) -> impl Iterator<Item = ManifestLine> + '_ {
+        let last = std::iter::once(ManifestLine::Last((self.last_folder, self.last_item)));
+        let settings = self.settings.values().cloned().map(ManifestLine::Setting);
+        let folders =
+            self.folders.iter().map(|(&id, folder)| ManifestLine::Folder(FolderLine { id, folder: folder.clone() }));
+        let items = self
+            .items
+            .iter()
+            .map(|(&id, at)| ManifestLine::Item(ItemLine { id, folder: at.folder, item: at.item.clone() }));
+        last.chain(settings).chain(folders).chain(items)
+    }
+
+    /// Items and their bytes.
+    pub fn totals(&self) -> (u64, u64) {
+        (self.items.len() as u64, self.items.values().map(|at| at.item.size).sum())
+    }
+}
+
+impl ItemChange {
+    fn apply_to(self, at: &mut ItemAt) {
+        let item = &mut at.item;
+        at.folder = self.folder.unwrap_or(at.folder);
+        item.date = self.date.unwrap_or(item.date);
+        item.flags = self.flags.unwrap_or(item.flags);
+        if let Some(name) = self.name {
+            item.name = name;
+        }
+        if let Some(keywords) = self.keywords {
+            item.keywords = keywords;
+        }
+        if let Some(tags) = self.tags {
+            item.tags = tags;
+        }
+        if let Some(uid) = self.uid {
+            item.uid = NonZeroU32::new(uid);
+        }
+        if let Some(uidl) = self.uidl {
+            item.uidl = Some(uidl).filter(|uidl| !uidl.is_empty());
+        }
+    }
+}

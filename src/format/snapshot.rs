@@ -1,0 +1,153 @@
+//! `snapshot.json` and `provisioning.jsonl`: what a snapshot says of itself and of the site's records.
+//! Format: format-spec/snapshot.md.
+
+use super::FormatError;
+use crate::model::id::{RecordId, SiteId, SnapshotNo};
+use crate::model::provisioning::{Account, Record, RecordKind};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The first entry of a snapshot.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SnapshotHead {
+    pub format: u32,
+    pub no: SnapshotNo,
+    pub source: SiteId,
+    /// The snapshot of the same source that this one continues; absent in the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<SnapshotNo>,
+    /// Seconds since 1970.
+    pub started: i64,
+    pub finished: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Where the source was, for people and to know it again.
+    pub locator: String,
+    pub selection: Selection,
+    /// Accounts of which this snapshot holds a manifest, by id. Any other is as the parent has it.
+    pub accounts: Vec<AccountEntry>,
+    pub counts: Counts,
+}
+
+/// What a pass looked at. What it did not look at counts as unchanged, never as deleted.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Selection {
+    /// Globs of addresses; empty means all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accounts: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded: Vec<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deep: bool,
+}
+
+/// One manifest of a snapshot.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AccountEntry {
+    pub id: RecordId,
+    pub address: String,
+    /// The manifest does not build on earlier ones.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub full: bool,
+    /// Lines of this manifest.
+    pub lines: u64,
+    /// What the mailbox holds after it.
+    pub items: u64,
+    pub bytes: u64,
+}
+
+/// What a pass did, in numbers.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Counts {
+    pub accounts_scanned: u64,
+    pub accounts_changed: u64,
+    pub folders_scanned: u64,
+    pub folders_read: u64,
+    pub items_added: u64,
+    pub items_changed: u64,
+    pub items_moved: u64,
+    pub items_removed: u64,
+    /// Bytes of the added items.
+    pub bytes_read: u64,
+    /// Objects and bytes that the archive did not hold before, uncompressed; and what they take in packs.
+    pub objects_added: u64,
+    pub object_bytes: u64,
+    pub pack_bytes: u64,
+    pub rejected: u64,
+}
+
+/// One line of `provisioning.jsonl`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProvisioningLine {
+    Put(StoredRecord),
+    Gone(RecordId),
+}
+
+/// A record with its lasting id and the hints by which a source knows it again.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StoredRecord {
+    pub id: RecordId,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub idents: Vec<String>,
+    pub record: Record,
+}
+
+/// All records of a source at one snapshot.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Provisioning {
+    pub records: BTreeMap<RecordId, StoredRecord>,
+}
+
+impl Provisioning {
+    /// Takes in one line.
+    pub fn apply(&mut self, line: ProvisioningLine) {
+        match line {
+            ProvisioningLine::Put(stored) => drop(self.records.insert(stored.id, stored)),
+            ProvisioningLine::Gone(id) => drop(self.records.remove(&id)),
+        }
+    }
+
+    /// The accounts, by id.
+    pub fn accounts(&self) -> impl Iterator<Item = (RecordId, &Account)> {
+        self.records.values().filter_map(|stored| match &stored.record {
+            Record::Account(account) => Some((stored.id, account)),
+            _ => None,
+        })
+    }
+
+    /// The record of `kind` that is called `key` now.
+    pub fn find(&self, kind: RecordKind, key: &str) -> Option<&StoredRecord> {
+        self.records.values().find(|stored| stored.record.kind() == kind && stored.record.key() == key)
+    }
+
+    /// The smallest id that was never used up to here. Ids of removed records are known to the chain's reader only, who
+    /// keeps `highest`.
+    pub fn highest(&self) -> RecordId {
+        self.records.keys().next_back().copied().unwrap_or_default()
+    }
+}
+
+/// Parses JSON lines, one value a line; the error names the line.
+pub fn parse_lines<T: serde::de::DeserializeOwned>(
+    bytes: &[u8],
+    mut each: impl FnMut(T) -> Result<(), FormatError>,
+) -> Result<(), FormatError> {
+    for (number, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
+        if line.is_empty() {
+            continue;
+        }
+        let value = serde_json::from_slice(line)
+            .map_err(|error| FormatError::BadLine { line: number as u64 + 1, what: error.to_string() })?;
+        each(value)?;
+    }
+    Ok(())
+}
+
+/// Adds one JSON line.
+pub fn push_line<T: Serialize>(out: &mut Vec<u8>, value: &T) {
+    // Writing to memory does not fail, and no record has a map whose keys are not strings.
+    if serde_json::to_writer(&mut *out, value).is_ok() {
+        out.push(b'\n');
+    }
+}

@@ -1,0 +1,205 @@
+//! The one real implementation of [`Fs`](super::Fs): the operating system's.
+
+#![allow(clippy::disallowed_methods, reason = "this is the one place that touches the file system")]
+
+use super::{DirEntry, FileKind, FileRead, FileWrite, Fs, Stat};
+use std::fs::{File, Metadata, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// The operating system's files.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct RealFs;
+
+struct RealFile(File);
+
+impl FileRead for RealFile {
+    fn stat(&self) -> io::Result<Stat> {
+        Ok(to_stat(&self.0.metadata()?))
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(buf, offset)
+    }
+}
+
+struct RealTemporary {
+    file: File,
+    path: PathBuf,
+    kept: bool,
+}
+
+impl Write for RealTemporary {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.file.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl FileWrite for RealTemporary {
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    fn set_mtime(&mut self, seconds: i64) -> io::Result<()> {
+        let distance = Duration::from_secs(seconds.unsigned_abs());
+        let time = if seconds < 0 {
+            SystemTime::UNIX_EPOCH.checked_sub(distance)
+        } else {
+            SystemTime::UNIX_EPOCH.checked_add(distance)
+        };
+        self.file.set_modified(time.ok_or(io::ErrorKind::InvalidInput)?)
+    }
+
+    fn set_mode(&mut self, mode: u32) -> io::Result<()> {
+        self.file.set_permissions(Permissions::from_mode(mode))
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn keep(mut self: Box<Self>) -> PathBuf {
+        self.kept = true;
+        self.path.clone()
+    }
+}
+
+impl Drop for RealTemporary {
+    fn drop(&mut self) {
+        if !self.kept {
+            drop(std::fs::remove_file(&self.path));
+        }
+    }
+}
+
+impl Fs for RealFs {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn FileRead>> {
+        Ok(Box::new(RealFile(File::open(path)?)))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        std::fs::read_dir(dir)?
+            .map(|entry| {
+                let entry = entry?;
+                Ok(DirEntry { name: entry.file_name(), kind: to_kind(entry.file_type()?) })
+            })
+            .collect()
+    }
+
+    fn lstat(&self, path: &Path) -> io::Result<Stat> {
+        Ok(to_stat(&std::fs::symlink_metadata(path)?))
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        Ok(to_stat(&std::fs::metadata(path)?))
+    }
+
+    fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
+        std::fs::read_link(path)
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        std::fs::canonicalize(path)
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(dir)
+    }
+
+    fn create_temp(&self, dir: &Path, prefix: &str) -> io::Result<Box<dyn FileWrite>> {
+        let (file, path) = tempfile::Builder::new().prefix(prefix).tempfile_in(dir)?.keep()?;
+        Ok(Box::new(RealTemporary { file, path, kept: false }))
+    }
+
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn FileWrite>> {
+        use std::os::unix::fs::OpenOptionsExt;
+        let file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+        Ok(Box::new(RealTemporary { file, path: path.to_owned(), kept: false }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // A file system without this flag: a link fails when the name is taken, which is the same promise.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+                std::fs::hard_link(from, to)?;
+                std::fs::remove_file(from)
+            }
+            outcome => Ok(outcome?),
+        }
+    }
+
+    fn symlink(&self, target: &Path, link: &Path) -> io::Result<()> {
+        std::os::unix::fs::symlink(target, link)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_dir(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+
+    fn sync_all(&self, path: &Path) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(File::open(path)?)?)
+    }
+
+    fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+        std::os::unix::fs::lchown(path, Some(uid), Some(gid))
+    }
+
+    fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
+        std::fs::set_permissions(path, Permissions::from_mode(mode))
+    }
+
+    fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Box::new(file))),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+            Err(std::fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+fn to_kind(kind: std::fs::FileType) -> FileKind {
+    if kind.is_file() {
+        FileKind::File
+    } else if kind.is_dir() {
+        FileKind::Dir
+    } else if kind.is_symlink() {
+        FileKind::Symlink
+    } else {
+        FileKind::Other
+    }
+}
+
+fn to_stat(meta: &Metadata) -> Stat {
+    let nanos = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+    Stat {
+        kind: to_kind(meta.file_type()),
+        size: meta.len(),
+        mtime_nanos: nanos(meta.mtime(), meta.mtime_nsec()),
+        ctime_nanos: nanos(meta.ctime(), meta.ctime_nsec()),
+        dev: meta.dev(),
+        ino: meta.ino(),
+        mode: meta.mode(),
+        uid: meta.uid(),
+        gid: meta.gid(),
+    }
+}

@@ -1,0 +1,105 @@
+//! What an account has beside its folders: identities, preferences, mountpoints …
+
+use super::mailbox::FolderKey;
+use super::provisioning::{Attributes, Secret};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One setting of an account.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Setting {
+    Identity {
+        name: String,
+        /// `Ann <ann@example.org>` or an address.
+        from: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reply_to: Option<String>,
+        /// Name of the signature it uses.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signature: Option<String>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        attributes: Attributes,
+    },
+    Signature {
+        name: String,
+        text: String,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        html: bool,
+    },
+    /// Where mail goes on to; there is one at most.
+    Forwarding {
+        targets: Vec<String>,
+        keep_copy: bool,
+    },
+    /// The answer to whoever writes meanwhile; there is one at most.
+    Vacation {
+        enabled: bool,
+        subject: String,
+        text: String,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        attributes: Attributes,
+    },
+    Preference {
+        name: String,
+        value: String,
+    },
+    ExternalSource {
+        name: String,
+        /// `imap`, `pop3`, `caldav` …
+        protocol: String,
+        host: String,
+        user: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        password: Option<Secret>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        attributes: Attributes,
+    },
+    Tag {
+        name: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        color: Option<String>,
+    },
+    /// The grantee's end of a share: where somebody else's folder appears in this mailbox.
+    Mountpoint {
+        /// Where it appears.
+        at: FolderKey,
+        /// Address of the account whose folder it is.
+        owner: String,
+        /// The folder in the owner's mailbox.
+        folder: FolderKey,
+    },
+}
+
+/// The kinds of settings.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SettingKind {
+    Identity,
+    Signature,
+    Forwarding,
+    Vacation,
+    Preference,
+    ExternalSource,
+    Tag,
+    Mountpoint,
+}
+
+/// Names a setting within its account.
+pub type SettingKey = (SettingKind, String);
+
+impl Setting {
+    /// What names it within its account. A mountpoint is named by its place, with its kind (`calendars/team`).
+    pub fn key(&self) -> SettingKey {
+        match self {
+            Self::Identity { name, .. } => (SettingKind::Identity, name.clone()),
+            Self::Signature { name, .. } => (SettingKind::Signature, name.clone()),
+            Self::Forwarding { .. } => (SettingKind::Forwarding, String::new()),
+            Self::Vacation { .. } => (SettingKind::Vacation, String::new()),
+            Self::Preference { name, .. } => (SettingKind::Preference, name.clone()),
+            Self::ExternalSource { name, .. } => (SettingKind::ExternalSource, name.clone()),
+            Self::Tag { name, .. } => (SettingKind::Tag, name.clone()),
+            Self::Mountpoint { at, .. } => (SettingKind::Mountpoint, at.to_string()),
+        }
+    }
+}

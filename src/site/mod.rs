@@ -1,0 +1,332 @@
+//! What a connector promises: a [`Source`] is read, a [`Target`] is written. Nothing in `verbs` names a connector;
+//! [`open`] is the one match.
+//!
+//! A connector knows nothing of archives, catalogs and maps. Its scan marks are opaque bytes that the catalog keeps for
+//! it. An item's trouble is not an error but a [`Rejection`]; a `SiteError` ends the pass for the account or the site.
+
+pub mod directory;
+
+use crate::event::{Reason, Rejection};
+use crate::model::id::SiteId;
+use crate::model::mailbox::{Flags, Folder, FolderKey};
+use crate::model::provisioning::Record;
+use crate::model::setting::{Setting, SettingKey};
+use crate::model::share::Grant;
+use std::io;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+/// What can go wrong between a verb and a site as a whole, an account, or a folder.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SiteError {
+    #[error("cannot {action} {path}")]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("{0} is not a mail site: it has neither mail/, dav/ nor etc/")]
+    NotASite(PathBuf),
+    #[error("{path} is unusable")]
+    Database { path: PathBuf, source: crate::db::DbError },
+    #[error("{path} is held by another program since {since}")]
+    Locked { path: PathBuf, since: String },
+    #[error("{path}: {what}")]
+    Malformed { path: PathBuf, what: String },
+    #[error("there is no account {0}")]
+    NoAccount(String),
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+impl SiteError {
+    /// The error as a reason for a rejection, where only one folder or account is concerned.
+    pub fn as_reason(&self) -> Reason {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(inner) = cause {
+            text = format!("{text}: {inner}");
+            cause = inner.source();
+        }
+        Reason::Unreadable(text)
+    }
+}
+
+/// A site as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteDescription {
+    /// The connector's scheme: `dir`.
+    pub scheme: &'static str,
+    /// Where it is, in one spelling (an absolute, resolved path).
+    pub locator: String,
+    /// The id that the site itself keeps, if it does.
+    pub id: Option<SiteId>,
+}
+
+/// A provisioning record as a scan found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundRecord {
+    pub record: Record,
+    /// Hints by which the same record is known again under another key, strongest first (an id of the site's own, the
+    /// inbox's GUID, the inode of the mailbox). Any that two scans share makes them the same record.
+    pub idents: Vec<String>,
+}
+
+/// All provisioning records of a site, sorted by kind and key.
+#[derive(Clone, Debug, Default)]
+pub struct ProvisioningScan {
+    pub records: Vec<FoundRecord>,
+    pub rejected: Vec<Rejection>,
+}
+
+/// A folder as the listing of a mailbox found it; nothing of it has been read yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundFolder {
+    pub key: FolderKey,
+    /// A hint by which it is known again under another path on this very source (device and inode).
+    pub ident: Option<String>,
+}
+
+/// One account's folders (sorted by key) and settings (sorted by key).
+#[derive(Clone, Debug, Default)]
+pub struct MailboxScan {
+    pub folders: Vec<FoundFolder>,
+    pub settings: Vec<Setting>,
+    pub rejected: Vec<Rejection>,
+}
+
+/// How far a scan trusts its marks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Depth {
+    /// A folder whose mark has not changed is not read.
+    Marks,
+    /// Everything is listed, and every item is read and hashed by the caller.
+    Deep,
+}
+
+/// What looking at one folder gave.
+#[derive(Debug)]
+pub enum FolderScan {
+    /// The mark still holds: nothing in the folder has changed since it was made.
+    Unchanged,
+    Listed(Box<FolderListing>),
+    /// It vanished since the mailbox was listed.
+    Vanished,
+}
+
+/// A folder with everything in it.
+#[derive(Debug)]
+pub struct FolderListing {
+    pub folder: Folder,
+    /// Sorted by name; a name occurs once.
+    pub items: Vec<FoundItem>,
+    pub rejected: Vec<Rejection>,
+    /// To be given to the next scan of this folder; opaque to everyone but its maker. Empty: never trust it (something
+    /// could not be read, or changed too recently to be sure).
+    pub mark: Vec<u8>,
+}
+
+/// An item as a listing found it; its content has not been read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundItem {
+    pub name: String,
+    /// Where it lies, for [`Source::read`]; the connector's own (bytes of a path relative to the site's root).
+    pub place: Vec<u8>,
+    pub flags: Flags,
+    /// Sorted, each once.
+    pub keywords: Vec<String>,
+    /// Sorted, each once.
+    pub tags: Vec<String>,
+    pub uid: Option<NonZeroU32>,
+    pub uidl: Option<String>,
+    /// Changes whenever the content may have been edited in place (time, size and inode, mixed); 0 where a name never
+    /// gets another content (Maildir).
+    pub version: u64,
+}
+
+/// The content of one item, read as it was at one moment.
+pub enum Content {
+    /// At most [`WHOLE_ITEM_BYTES`](crate::limits::WHOLE_ITEM_BYTES).
+    Bytes { bytes: Vec<u8>, date: i64 },
+    /// A larger one, to be streamed; `bytes` is its size when opened. Open it again to read it twice.
+    Large { size: u64, date: i64, open: Box<dyn Fn() -> io::Result<Box<dyn io::Read + Send>> + Send> },
+    /// It is gone or has moved: left for the next pass, no error.
+    Vanished,
+    /// It is there and cannot be read.
+    Rejected(Reason),
+}
+
+/// A site that can be read. Calls come from several threads.
+pub trait Source: Send + Sync {
+    fn describe(&self) -> Result<SiteDescription, SiteError>;
+
+    /// Every provisioning record; accounts that only exist as mailboxes included.
+    fn provisioning(&self) -> Result<ProvisioningScan, SiteError>;
+
+    /// Lists folders and settings of an account. An account without a mailbox gives an empty scan.
+    fn mailbox(&self, account: &str) -> Result<MailboxScan, SiteError>;
+
+    /// Looks at one folder; `mark` is what the last scan of it gave.
+    fn folder(
+        &self,
+        account: &str,
+        key: &FolderKey,
+        mark: Option<&[u8]>,
+        depth: Depth,
+    ) -> Result<FolderScan, SiteError>;
+
+    /// Reads one item that a listing found. A file that was renamed meanwhile (new → cur, a flag) is found again.
+    fn read(&self, account: &str, key: &FolderKey, item: &FoundItem) -> Result<Content, SiteError>;
+}
+
+/// What a target can hold; what it cannot is reported item by item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    pub keeps_uids: bool,
+    /// Rights beyond users and groups: lists, domains, classes of service, guests.
+    pub all_grantees: bool,
+    /// A reason if this kind of setting has no place, for each kind.
+    pub unsupported_settings: Vec<(crate::model::setting::SettingKind, String)>,
+}
+
+/// One change to provisioning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordChange {
+    /// Make it, or set it to this. `was` is its key before, where it is a rename: the mailbox moves with it.
+    Put {
+        record: Record,
+        was: Option<String>,
+    },
+    Remove {
+        record: Record,
+    },
+}
+
+/// How UIDs went when a folder was made or written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UidsKept {
+    Yes,
+    /// Why clients will load this folder again.
+    No(String),
+}
+
+/// What [`Target::put_folder`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FolderPut {
+    /// Where the folder is now; differs from what was asked for where the target cannot hold that name.
+    pub key: FolderKey,
+    pub created: bool,
+}
+
+/// An item on its way in.
+pub struct Delivery {
+    /// The name that [`Target::reserve_names`] gave. The intent in the map holds it before this is called.
+    pub name: String,
+    pub content: ItemContent,
+    /// Seconds since 1970.
+    pub date: i64,
+    pub flags: Flags,
+    pub keywords: Vec<String>,
+    pub tags: Vec<String>,
+    pub uid: Option<NonZeroU32>,
+    pub uidl: Option<String>,
+}
+
+/// Where the bytes of a delivery come from.
+pub enum ItemContent {
+    Bytes(Vec<u8>),
+    /// Writes them out, `size` bytes, for what is too large to be held.
+    Stream {
+        size: u64,
+        write: Box<dyn Fn(&mut dyn io::Write) -> io::Result<u64> + Send>,
+    },
+}
+
+/// What became of one delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// It is there, under the reserved name, durable. `uid` is the one it got, where the target gives one now.
+    Done {
+        uid: Option<NonZeroU32>,
+    },
+    Rejected(Reason),
+}
+
+/// An item as the target has it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Present {
+    pub key: FolderKey,
+    pub name: String,
+    pub flags: Flags,
+    pub keywords: Vec<String>,
+}
+
+/// A site that can be written, by one importer at a time. What it holds, it can also tell, so a target is a source.
+///
+/// Every call is safe to repeat: doing again what is done already changes nothing.
+pub trait Target: Source {
+    fn capabilities(&self) -> Capabilities;
+
+    /// Makes an empty site, or takes an existing one; the id it then keeps for ever. `fallback` is used when it has
+    /// none yet.
+    fn prepare(&self, fallback: &SiteId) -> Result<SiteId, SiteError>;
+
+    /// Applies provisioning changes as one write where the target can. One outcome for each change, in order.
+    fn put_records(&self, changes: &[RecordChange]) -> Result<Vec<Result<(), Reason>>, SiteError>;
+
+    /// Makes a folder, or sets subscription, special use, title, colour and active script of one that is there.
+    /// Grants are not touched: [`Target::put_grants`] does. UIDVALIDITY and next UID are set only where the folder has
+    /// never held a message nor been opened.
+    fn put_folder(&self, account: &str, folder: &Folder) -> Result<Result<FolderPut, Reason>, SiteError>;
+
+    /// Renames a folder with everything in it and below it.
+    fn rename_folder(&self, account: &str, from: &FolderKey, to: &FolderKey) -> Result<Result<(), Reason>, SiteError>;
+
+    /// Removes a folder that holds no item.
+    fn remove_folder(&self, account: &str, key: &FolderKey) -> Result<Result<(), Reason>, SiteError>;
+
+    /// Replaces a folder's access list.
+    fn put_grants(&self, account: &str, key: &FolderKey, grants: &[Grant]) -> Result<Result<(), Reason>, SiteError>;
+
+    fn put_setting(&self, account: &str, setting: &Setting) -> Result<Result<(), Reason>, SiteError>;
+
+    fn remove_setting(&self, account: &str, key: &SettingKey) -> Result<(), SiteError>;
+
+    /// Names under which the wanted items can be delivered: the wanted name where it is free in the whole account, else
+    /// a new one. Nothing is written.
+    fn reserve_names(&self, account: &str, key: &FolderKey, wanted: &[String]) -> Result<Vec<String>, SiteError>;
+
+    /// Delivers a batch into a folder that exists. All that is `Done` is durable when this returns. One outcome for each.
+    /// `UidsKept` speaks of this batch.
+    fn deliver(
+        &self,
+        account: &str,
+        key: &FolderKey,
+        batch: Vec<Delivery>,
+    ) -> Result<(Vec<Delivered>, UidsKept), SiteError>;
+
+    /// Settles intents: which of these names are in the account, wherever in it. Completes what a crash left half done
+    /// (a file without its UID).
+    fn settle(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<Present>>, SiteError>;
+
+    /// Sets flags and keywords of an item that is there; `false` when it is gone.
+    fn set_flags(
+        &self,
+        account: &str,
+        key: &FolderKey,
+        name: &str,
+        flags: Flags,
+        keywords: &[String],
+    ) -> Result<bool, SiteError>;
+
+    /// Moves an item to another folder of the account, under the same name; `false` when it is gone.
+    fn move_item(&self, account: &str, from: &FolderKey, name: &str, to: &FolderKey) -> Result<bool, SiteError>;
+
+    /// Replaces an item's content in place (calendar, contacts, filters); `false` when it is gone.
+    fn replace_item(&self, account: &str, key: &FolderKey, delivery: Delivery) -> Result<bool, SiteError>;
+
+    fn remove_item(&self, account: &str, key: &FolderKey, name: &str) -> Result<bool, SiteError>;
+
+    /// Brings up to date what the server derives from the rest (the dictionary of shared folders).
+    fn finish(&self) -> Result<(), SiteError>;
+
+    /// Where map and ledger are kept beside the site.
+    fn state_dir(&self) -> PathBuf;
+}
