@@ -42,3 +42,8 @@ pub const FOLDERS_PER_ACCOUNT: usize = 100_000;
 
 /// Longest reason kept with a rejection, bytes.
 pub const REASON_BYTES: usize = 500;
+
+// Import and map.
+
+/// Rows of the map that are held while an account is compared; bounds memory, not what an account may hold.
+pub const MAP_PAGE_ROWS: u32 = 4096;
