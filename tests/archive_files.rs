@@ -9,7 +9,6 @@ use stationwagon::fs::RealFs;
 use stationwagon::limits;
 use stationwagon::model::id::{ObjectId, RecordId, SnapshotNo};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -199,9 +198,8 @@ fn a_stream_that_turns_out_different_spoils_nothing() {
     let reader = archive.objects().unwrap();
     assert!(reader.read(&id, limits::WHOLE_ITEM_BYTES).unwrap() == large);
     assert_eq!(reader.read(&ObjectId::of(&small), 5).unwrap(), small);
-    let left: Vec<_> =
-        files_below(dir.path()).into_keys().filter(|path| path.to_string_lossy().contains(".tmp")).collect();
-    assert!(left.is_empty(), "{left:?}");
+    let left = files_below(&dir.path().join("packs")).len();
+    assert_eq!(left, 1, "no temporary file stays");
 }
 
 #[test]
@@ -309,7 +307,5 @@ fn a_pack_that_lies_about_its_size_asks_for_no_memory() {
     fill(&archive, &[zeros.clone()], 1);
     let reader = archive.objects().unwrap();
     assert!(reader.read(&ObjectId::of(&zeros), 1000).is_err());
-    let mut sink = std::io::sink();
-    assert_eq!(reader.copy(&ObjectId::of(&zeros), &mut sink).unwrap(), 30_000_000);
-    sink.flush().unwrap();
+    assert_eq!(reader.copy(&ObjectId::of(&zeros), &mut std::io::sink()).unwrap(), 30_000_000);
 }
