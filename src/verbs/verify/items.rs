@@ -4,129 +4,120 @@ use super::{VerifyError, VerifyReport};
 use crate::archive::history::History;
 use crate::event::{Event, Phase, Place, Sink};
 use crate::format::manifest::{AccountState, ItemAt};
-use crate::map::Map;
-use crate::map::folders::{FolderRow, FolderState};
-use crate::map::items::{ItemRow, ItemState};
-use crate::map::records::RecordState;
+use crate::fs;
+use crate::map::{FolderRow, FolderState, ItemRow, ItemState, Map, RecordState};
 use crate::model::id::{FolderId, ItemId, ObjectId, RecordId};
 use crate::model::mailbox::{Folder, FolderKey, FolderKind};
-use crate::model::provisioning::Account;
+use crate::model::share::Grant;
 use crate::site::{Content, Depth, FolderScan, FoundItem, Source};
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
-use std::io::Read;
+
+/// An account of the snapshot, and where to look for it.
+pub(super) struct Account<'a> {
+    pub history: &'a History<'a>,
+    pub id: RecordId,
+    /// On the source.
+    pub address: &'a str,
+    pub target: &'a dyn Source,
+    pub map: &'a Map,
+    /// An import has gone through the whole account.
+    pub complete: bool,
+}
 
 /// What lies in the account on the target.
+#[derive(Default)]
 struct Present {
     folders: HashMap<FolderKey, Folder>,
     items: HashMap<FolderKey, HashMap<String, FoundItem>>,
 }
 
-pub(super) fn compare(
-    history: &History<'_>,
-    id: RecordId,
-    account: &Account,
-    target: &dyn Source,
-    map: &Map,
-    report: &mut VerifyReport,
-    sink: &dyn Sink,
-) -> Result<(), VerifyError> {
-    let Some(record) = map.record(id)?.filter(|row| row.state == RecordState::Done) else {
-        return Ok(()); // said already: the account has not been imported
-    };
-    let state = history.account(id)?;
-    let address = record.target_key.as_str();
-    let present = look(target, address, report, sink)?;
-    let folders: BTreeMap<FolderId, FolderRow> = map.folders(id)?.into_iter().map(|row| (row.id, row)).collect();
-    compare_folders(&state, &folders, &present, address, map, id, report, sink)?;
-
-    let mut rows: HashMap<ItemId, ItemRow> = HashMap::new();
-    map.each_item(id, |row| {
-        rows.insert(row.id, row);
-        Ok::<(), VerifyError>(())
-    })?;
-    let checks = Checks { target, address, folders: &folders, present: &present, complete: map.progress(id)?.is_some() };
-    for (item, at) in &state.items {
-        report.items += 1;
-        let outcome = checks.item(at, rows.get(item), report, sink)?;
-        match outcome {
-            Outcome::Equal => report.equal += 1,
-            Outcome::ChangedOnTarget => report.changed_on_target += 1,
-            Outcome::DeletedOnTarget => report.deleted_on_target += 1,
-            Outcome::LeftOut => report.left_out += 1,
-            Outcome::Different(what) => {
-                report.different += 1;
-                let folder = state.folders.get(&at.folder).map(|folder| folder.key.to_string()).unwrap_or_default();
-                report.differs(sink, Place::item(&account.address, &folder, &at.item.name), what);
-            }
-        }
-        sink.emit(Event::Advanced { phase: Phase::Verify, items: 1, bytes: at.item.size });
-    }
-    Ok(())
-}
-
-fn look(
-    target: &dyn Source,
-    address: &str,
-    report: &mut VerifyReport,
-    sink: &dyn Sink,
-) -> Result<Present, VerifyError> {
-    let mut present = Present { folders: HashMap::new(), items: HashMap::new() };
-    let mailbox = target.mailbox(address)?;
-    for found in mailbox.folders {
-        report.folders += 1;
-        match target.folder(address, &found.key, None, Depth::Marks) {
-            Ok(FolderScan::Listed(listing)) => {
-                let items = listing.items.into_iter().map(|item| (item.name.clone(), item)).collect();
-                present.items.insert(found.key.clone(), items);
-                present.folders.insert(found.key, listing.folder);
-            }
-            Ok(_) => {}
-            Err(error) => report.differs(sink, Place::folder(address, &found.key), error.as_reason().to_string()),
-        }
-    }
-    Ok(present)
-}
-
-#[allow(clippy::too_many_arguments, reason = "two states and their links; a struct would be used once")]
-fn compare_folders(
-    state: &AccountState,
-    folders: &BTreeMap<FolderId, FolderRow>,
-    present: &Present,
-    address: &str,
-    map: &Map,
-    id: RecordId,
-    report: &mut VerifyReport,
-    sink: &dyn Sink,
-) -> Result<(), VerifyError> {
-    let grants: HashMap<FolderId, _> = map.grants_of(id)?.into_iter().map(|row| (row.folder, row)).collect();
-    for folder in state.folders.keys() {
-        let Some(row) = folders.get(folder).filter(|row| row.state == FolderState::Done) else { continue };
-        report.records += 1;
-        let place = Place::folder(address, &row.target_key);
-        let Some(here) = present.folders.get(&row.target_key) else {
-            let holds = state.items.values().any(|at| at.folder == *folder);
-            if holds || row.target_key.kind() != FolderKind::Mail {
-                let text = "the folder is not there any more; its items are looked for elsewhere".to_owned();
-                sink.emit(Event::Notice { place, text });
-            } else {
-                report.differs(sink, place, "the folder is not there any more");
-            }
-            continue;
+impl Account<'_> {
+    pub(super) fn compare(&self, report: &mut VerifyReport, sink: &dyn Sink) -> Result<(), VerifyError> {
+        let Some(record) = self.map.record(self.id)?.filter(|row| row.state == RecordState::Done) else {
+            return Ok(()); // said already: the account has not been imported
         };
-        if let Some(grants) = grants.get(folder) {
-            let sorted = |list: &[crate::model::share::Grant]| {
-                let mut list = list.to_vec();
-                list.sort();
-                list
+        let state = self.history.account(self.id)?;
+        let present = self.look(&record.target_key, report, sink)?;
+        let folders: BTreeMap<FolderId, FolderRow> =
+            self.map.folders(self.id)?.into_iter().map(|row| (row.id, row)).collect();
+        self.folders(&record.target_key, &state, &folders, &present, report, sink)?;
+
+        let mut rows: HashMap<ItemId, ItemRow> = HashMap::new();
+        self.map.each_item(self.id, |row| {
+            rows.insert(row.id, row);
+            Ok::<(), VerifyError>(())
+        })?;
+        let complete = self.complete;
+        let items =
+            Items { target: self.target, address: &record.target_key, folders: &folders, present: &present, complete };
+        for (item, at) in &state.items {
+            report.items += 1;
+            match items.compare(at, rows.get(item), report)? {
+                Outcome::Equal => report.equal += 1,
+                Outcome::ChangedOnTarget => report.changed_on_target += 1,
+                Outcome::DeletedOnTarget => report.deleted_on_target += 1,
+                Outcome::LeftOut => report.left_out += 1,
+                Outcome::Different(what) => {
+                    report.different += 1;
+                    let folder = state.folders.get(&at.folder).map(|folder| folder.key.to_string());
+                    report.differs(sink, Place::item(self.address, &folder.unwrap_or_default(), &at.item.name), what);
+                }
+            }
+            sink.emit(Event::Advanced { phase: Phase::Verify, items: 1, bytes: at.item.size });
+        }
+        Ok(())
+    }
+
+    fn look(&self, address: &str, report: &mut VerifyReport, sink: &dyn Sink) -> Result<Present, VerifyError> {
+        let mut present = Present::default();
+        for found in self.target.mailbox(address)?.folders {
+            report.folders += 1;
+            match self.target.folder(address, &found.key, None, Depth::Marks) {
+                Ok(FolderScan::Listed(listing)) => {
+                    let items = listing.items.into_iter().map(|item| (item.name.clone(), item)).collect();
+                    present.items.insert(found.key.clone(), items);
+                    present.folders.insert(found.key, listing.folder);
+                }
+                Ok(_) => {}
+                Err(error) => report.differs(sink, Place::folder(address, &found.key), error.as_reason().to_string()),
+            }
+        }
+        Ok(present)
+    }
+
+    fn folders(
+        &self,
+        address: &str,
+        state: &AccountState,
+        folders: &BTreeMap<FolderId, FolderRow>,
+        present: &Present,
+        report: &mut VerifyReport,
+        sink: &dyn Sink,
+    ) -> Result<(), VerifyError> {
+        let grants: HashMap<FolderId, _> =
+            self.map.grants_of(self.id)?.into_iter().map(|row| (row.folder, row.written)).collect();
+        for folder in state.folders.keys() {
+            let Some(row) = folders.get(folder).filter(|row| row.state == FolderState::Done) else { continue };
+            report.records += 1;
+            let place = Place::folder(address, &row.target_key);
+            let Some(here) = present.folders.get(&row.target_key) else {
+                // A user may have renamed or removed it; the items tell whether something is lost.
+                sink.emit(Event::Notice { place, text: "the folder is not there any more".to_owned() });
+                continue;
             };
-            if sorted(&grants.written) != sorted(&here.grants) {
+            if grants.get(folder).is_some_and(|written| sorted(written) != sorted(&here.grants)) {
                 let text = "the access list is not as it was imported; `wagon shares check` tells more".to_owned();
                 sink.emit(Event::Notice { place, text });
             }
         }
+        Ok(())
     }
-    Ok(())
+}
+
+fn sorted(grants: &[Grant]) -> Vec<&Grant> {
+    let mut grants: Vec<_> = grants.iter().collect();
+    grants.sort();
+    grants
 }
 
 enum Outcome {
@@ -137,8 +128,9 @@ enum Outcome {
     Different(String),
 }
 
-struct Checks<'a> {
+struct Items<'a> {
     target: &'a dyn Source,
+    /// On the target.
     address: &'a str,
     folders: &'a BTreeMap<FolderId, FolderRow>,
     present: &'a Present,
@@ -146,99 +138,72 @@ struct Checks<'a> {
     complete: bool,
 }
 
-impl Checks<'_> {
-    fn item(
-        &self,
-        at: &ItemAt,
-        row: Option<&ItemRow>,
-        report: &mut VerifyReport,
-        _sink: &dyn Sink,
-    ) -> Result<Outcome, VerifyError> {
+impl Items<'_> {
+    fn compare(&self, at: &ItemAt, row: Option<&ItemRow>, report: &mut VerifyReport) -> Result<Outcome, VerifyError> {
+        let different = |what: &str| Ok(Outcome::Different(what.to_owned()));
         let Some(row) = row else {
-            return Ok(match self.complete {
-                true => Outcome::LeftOut,
-                false => Outcome::Different("it has not been imported".to_owned()),
-            });
+            return if self.complete { Ok(Outcome::LeftOut) } else { different("it has not been imported") };
         };
         match row.state {
             ItemState::Rejected => return Ok(Outcome::LeftOut),
             ItemState::DeletedOnTarget | ItemState::Removed => return Ok(Outcome::DeletedOnTarget),
-            ItemState::Intent => {
-                return Ok(Outcome::Different("its import was interrupted; run import again".to_owned()));
-            }
+            ItemState::Intent => return different("its import was interrupted; run import again"),
             ItemState::Done | ItemState::Adopted => {}
         }
-        let expected = self.folders.get(&row.folder).map(|folder| &folder.target_key);
-        let in_place = expected.and_then(|key| Some((key, self.present.items.get(key)?.get(&row.target_name)?)));
-        let kind = expected.map(FolderKey::kind);
-        let elsewhere = || {
-            let same_kind = self.present.items.iter().filter(|(key, _)| Some(key.kind()) == kind);
-            same_kind.filter_map(|(key, items)| Some((key, items.get(&row.target_name)?))).next()
-        };
-        let moved = in_place.is_none();
-        let Some((key, found)) = in_place.or_else(elsewhere) else {
-            return Ok(Outcome::Different("it is not on the target any more: deleted there, or lost".to_owned()));
+        let Some((key, found, moved)) = self.find(row) else {
+            return different("it is not on the target any more: deleted there, or lost");
         };
         let (object, size, date) = match read(self.target, self.address, key, found)? {
             Ok(read) => read,
             Err(what) => return Ok(Outcome::Different(what)),
         };
         report.bytes += size;
-        let changed = moved || found.flags != row.flags || found.keywords != row.keywords;
+        let is_mail = key.kind() == FolderKind::Mail;
         if object != row.target_object.unwrap_or(row.object) {
-            return Ok(match key.kind() {
-                FolderKind::Mail => Outcome::Different(format!("its content is another: {object}")),
-                _ => Outcome::ChangedOnTarget,
+            return Ok(match is_mail {
+                true => Outcome::Different(format!("its content is another: {object}")),
+                false => Outcome::ChangedOnTarget,
             });
         }
-        if row.object != at.item.object || row.folder != at.folder {
-            return Ok(match changed {
-                true => Outcome::ChangedOnTarget,
-                false => Outcome::Different("the snapshot has a newer state that was not imported".to_owned()),
-            });
-        }
-        if changed {
+        if moved || found.flags != row.flags || found.keywords != row.keywords {
             return Ok(Outcome::ChangedOnTarget);
         }
-        if row.flags != at.item.flags || row.keywords != at.item.keywords {
-            return Ok(Outcome::Different("the snapshot has newer flags that were not imported".to_owned()));
+        let item = &at.item;
+        if row.object != item.object || row.folder != at.folder {
+            return different("the snapshot has it in a newer state that was not imported");
         }
-        if key.kind() == FolderKind::Mail && row.state == ItemState::Done && date != at.item.date {
-            return Ok(Outcome::Different(format!("its internal date is {date}, not {}", at.item.date)));
+        if row.flags != item.flags || row.keywords != item.keywords {
+            return different("the snapshot has newer flags that were not imported");
+        }
+        if is_mail && row.state == ItemState::Done && date != item.date {
+            return Ok(Outcome::Different(format!("its internal date is {date}, not {}", item.date)));
         }
         Ok(Outcome::Equal)
     }
+
+    /// Where the item lies: in its folder, or in another of the same kind (`true`: it was moved).
+    fn find(&self, row: &ItemRow) -> Option<(&FolderKey, &FoundItem, bool)> {
+        let expected = &self.folders.get(&row.folder)?.target_key;
+        let in_folder = |key: &FolderKey| self.present.items.get(key)?.get(&row.target_name);
+        if let Some((key, _)) = self.present.items.get_key_value(expected)
+            && let Some(found) = in_folder(key)
+        {
+            return Some((key, found, false));
+        }
+        let mut others = self.present.items.keys().filter(|key| key.kind() == expected.kind());
+        others.find_map(|key| Some((key, in_folder(key)?, true)))
+    }
 }
 
-/// Name, size and date of what lies on the target; `Err`: why it cannot be read.
-fn read(
-    target: &dyn Source,
-    address: &str,
-    key: &FolderKey,
-    found: &FoundItem,
-) -> Result<Result<(ObjectId, u64, i64), String>, VerifyError> {
+/// Name, size and date of what lies on the target; the inner `Err` says why it cannot be read.
+type Was = Result<(ObjectId, u64, i64), String>;
+
+fn read(target: &dyn Source, address: &str, key: &FolderKey, found: &FoundItem) -> Result<Was, VerifyError> {
     Ok(match target.read(address, key, found)? {
         Content::Bytes { bytes, date } => Ok((ObjectId::of(&bytes), bytes.len() as u64, date)),
         Content::Large { date, open, .. } => {
-            let mut digest = Sha256::new();
-            let mut buffer = vec![0; 256 * 1024];
-            let mut size = 0;
-            let mut copy = || -> std::io::Result<()> {
-                let mut file = open()?;
-                loop {
-                    match file.read(&mut buffer)? {
-                        0 => return Ok(()),
-                        n => {
-                            size += n as u64;
-                            digest.update(buffer.get(..n).unwrap_or_default());
-                        }
-                    }
-                }
-            };
-            match copy() {
-                Ok(()) => Ok((ObjectId::from_digest(digest.finalize().into()), size, date)),
-                Err(error) => Err(error.to_string()),
-            }
+            let read = open().and_then(|mut file| fs::digest(&mut file));
+            read.map(|(digest, size)| (ObjectId::from_digest(digest), size, date)).map_err(|error| error.to_string())
         }
         Content::Vanished => Err("it vanished while it was looked at".to_owned()),
         Content::Rejected(reason) => Err(reason.to_string()),

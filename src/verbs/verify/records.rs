@@ -1,9 +1,9 @@
 //! Provisioning: is every record on the target, as import wrote it?
 
 use super::{VerifyError, VerifyReport};
-use crate::event::{Place, Sink};
+use crate::event::{Event, Place, Sink};
 use crate::format::snapshot::Provisioning;
-use crate::map::{Map, records::RecordState};
+use crate::map::{Map, RecordState};
 use crate::model::provisioning::{Record, RecordKind};
 use crate::site::ProvisioningScan;
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ pub(super) fn compare(
         present.records.iter().map(|found| ((found.record.kind(), found.record.key()), &found.record)).collect();
     for stored in provisioning.records.values() {
         let (kind, key) = (stored.record.kind(), stored.record.key());
-        // Kept for reference, never restored.
+        // Settings are kept for reference, never restored.
         if kind == RecordKind::Settings || (kind == RecordKind::Account && !wanted(key)) {
             continue;
         }
@@ -38,7 +38,7 @@ pub(super) fn compare(
             ),
             Some(found) if **found != row.base && row.seen.as_ref() != Some(found) => {
                 let text = format!("{name} was changed on the target since the import");
-                sink.emit(crate::event::Event::Notice { place: Place::account(&row.target_key), text });
+                sink.emit(Event::Notice { place: Place::account(&row.target_key), text });
             }
             Some(_) => {}
         }
