@@ -42,3 +42,12 @@ pub const FOLDERS_PER_ACCOUNT: usize = 100_000;
 
 /// Longest reason kept with a rejection, bytes.
 pub const REASON_BYTES: usize = 500;
+
+// The directory site as a source.
+
+/// Most rows of one table of a `site.sqlite` that are read at once; a hostile file must not fill the memory. A mailbox
+/// of a million messages, each with three tags, has three million.
+pub const SITE_DB_ROWS: u64 = 10_000_000;
+
+/// Longest value in a `site.sqlite`, bytes: a signature with pictures in it has hundreds of kilobytes.
+pub const SITE_DB_VALUE_BYTES: usize = 16 * MIB as usize;
