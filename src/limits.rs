@@ -135,3 +135,11 @@ pub const SKELETON_HEAD_BYTES: u64 = (SKELETON_PIECES as u64 + 2) * SKELETON_LIN
 
 /// Bytes collected before a joined message is written on; parts and literals above it are not copied.
 pub const JOIN_BUFFER_BYTES: usize = 32 * KIB as usize;
+// The directory site as a source.
+
+/// Most rows of one table of a `site.sqlite` that are read at once; a hostile file must not fill the memory. A mailbox
+/// of a million messages, each with three tags, has three million.
+pub const SITE_DB_ROWS: u64 = 10_000_000;
+
+/// Longest value in a `site.sqlite`, bytes: a signature with pictures in it has hundreds of kilobytes.
+pub const SITE_DB_VALUE_BYTES: usize = 16 * MIB as usize;
