@@ -76,3 +76,11 @@ pub const NAME_SETS: usize = 16;
 /// Maildir folders whose listings are remembered at once while single messages are changed. A folder of 50,000 messages
 /// takes about 10 MB.
 pub const FOLDER_VIEWS: usize = 6;
+// The directory site as a source.
+
+/// Most rows of one table of a `site.sqlite` that are read at once; a hostile file must not fill the memory. A mailbox
+/// of a million messages, each with three tags, has three million.
+pub const SITE_DB_ROWS: u64 = 10_000_000;
+
+/// Longest value in a `site.sqlite`, bytes: a signature with pictures in it has hundreds of kilobytes.
+pub const SITE_DB_VALUE_BYTES: usize = 16 * MIB as usize;
