@@ -12,5 +12,6 @@ pub mod maildir;
 pub mod passwd_file;
 pub mod postfix;
 pub mod site_db;
+pub mod target;
 pub mod text_file;
 pub mod vdir;
