@@ -66,3 +66,67 @@ pub const OPEN_BOUNDARIES: usize = 64;
 
 /// Most attachment names of one message that are looked at.
 pub const ATTACHMENT_NAMES: usize = 1_000;
+// The archive's files.
+
+/// Uncompressed bytes at which a segment that collects small objects is closed (architecture section 3: about 256 KiB).
+/// Larger ones would compress little better and make reading one message slower.
+pub const SEGMENT_BYTES: usize = 256 * KIB as usize;
+
+/// An object of at least this size gets a segment of its own: it fills a gzip window by itself.
+pub const OWN_SEGMENT_BYTES: usize = 64 * KIB as usize;
+
+/// An object of more than this size is compressed as a stream with a few buffers, instead of being held twice more.
+pub const STREAMED_OBJECT_BYTES: usize = 4 * MIB as usize;
+
+/// Uncompressed bytes of segments that wait for compression or for their turn in the pack; bounds the writer's memory.
+pub const SEALED_BYTES: u64 = 8 * MIB;
+
+/// A pack that has reached this size is published (architecture section 2: 16 to 64 MiB). One large object can make a
+/// pack of any size.
+pub const PACK_BYTES: u64 = 32 * MIB;
+
+/// Most segments of one pack; their numbers have 16 bits in the index. A pack is published when it has so many.
+pub const SEGMENTS_PER_PACK: usize = 60_000;
+
+/// Most uncompressed bytes of a segment that is inflated in memory; larger ones are streamed. Holds the largest object
+/// that is held at all, with its header and padding.
+pub const WHOLE_SEGMENT_BYTES: u64 = WHOLE_ITEM_BYTES + MIB;
+
+/// DEFLATE cannot do better than 258 bytes from two bits (RFC 1951 3.2.5). A claim beyond is a lie, and is refused
+/// before memory is asked for.
+pub const DEFLATE_RATIO: u64 = 1032;
+
+/// Largest index of a pack that is read, bytes: eleven million objects. Stops a forged file from filling the memory.
+pub const INDEX_BYTES: u64 = 256 * MIB;
+
+/// Inflated segments that a reader keeps, bytes. Neighbours are read together.
+pub const SEGMENT_CACHE_BYTES: usize = 8 * MIB as usize;
+
+/// Packs that a reader keeps open.
+pub const OPEN_PACKS: usize = 64;
+
+/// Most bytes of an object that is copied out without being held: what a tar header can say (eleven octal digits).
+pub const COPIED_BYTES: u64 = 0o77_777_777_777;
+
+/// How deep recipes may refer to objects that are recipes themselves. Loops cannot exist as long as SHA-256 holds; a
+/// forged archive could still make a tower.
+pub const JOIN_DEPTH: usize = 8;
+
+/// Largest `wagon.json`, bytes.
+pub const ARCHIVE_HEADER_BYTES: u64 = 64 * KIB;
+
+/// Largest head of a snapshot, bytes of JSON: about half a million changed accounts.
+pub const SNAPSHOT_HEAD_BYTES: u64 = 64 * MIB;
+
+/// Largest table of contents of a snapshot, bytes of JSON lines.
+pub const SNAPSHOT_CONTENTS_BYTES: u64 = 64 * MIB;
+
+/// Largest entry of a snapshot, bytes: a full manifest of about five million items.
+pub const SNAPSHOT_ENTRY_BYTES: u64 = 1024 * MIB;
+
+/// Accounts in the heads of the snapshots that an open archive keeps parsed. Reading a chain account by account opens
+/// each snapshot again and again.
+pub const KEPT_HEAD_ACCOUNTS: usize = 200_000;
+
+/// Most objects and most places that one finding of a check names; beyond, it only counts.
+pub const FINDING_NAMES: usize = 1_000;
