@@ -53,6 +53,23 @@ pub const MANIFEST_SLACK_LINES: u64 = 1_000;
 
 /// Rows of the map that are held while an account is compared; bounds memory, not what an account may hold.
 pub const MAP_PAGE_ROWS: u32 = 4096;
+
+// Looking into an archive.
+
+/// Most bytes of a header that are parsed to show or search it, the rest is passed over. A million-line header is
+/// searched in its first part only; real ones stay below a tenth of this.
+pub const HEADER_BYTES: usize = MIB as usize;
+
+/// Longest file name that `extract` writes, bytes: what file systems take (255), less room for Maildir flags, a suffix
+/// that keeps two names apart, and an ending.
+pub const EXTRACTED_NAME_BYTES: usize = 200;
+
+/// Most boundaries of nested multiparts that are kept in mind while attachment names are collected. A deeper one's names
+/// are not found.
+pub const OPEN_BOUNDARIES: usize = 64;
+
+/// Most attachment names of one message that are looked at.
+pub const ATTACHMENT_NAMES: usize = 1_000;
 // The archive's files.
 
 /// Uncompressed bytes at which a segment that collects small objects is closed (architecture section 3: about 256 KiB).
