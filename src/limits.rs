@@ -42,3 +42,10 @@ pub const FOLDERS_PER_ACCOUNT: usize = 100_000;
 
 /// Longest reason kept with a rejection, bytes.
 pub const REASON_BYTES: usize = 500;
+
+/// Manifests of an account that build on one another before a full one is written: each costs a read at every replay.
+pub const MANIFEST_CHAIN: u64 = 60;
+
+/// Lines that such a chain may have beyond twice the account's items; keeps small mailboxes from being written anew
+/// each day.
+pub const MANIFEST_SLACK_LINES: u64 = 1_000;

@@ -71,7 +71,7 @@ impl<'a> History<'a> {
     pub fn provisioning(&self) -> Result<(Provisioning, RecordId), ArchiveError> {
         let mut state = Provisioning::default();
         let mut highest = RecordId::default();
-        for head in &self.chain {
+        for head in self.chain.iter().filter(|head| head.provisioning_lines > 0) {
             let snapshot = self.archive.open_snapshot(head.no)?;
             let Some(bytes) = snapshot.entry("provisioning.jsonl")? else { continue };
             parse_lines(&bytes, |line: ProvisioningLine| {
