@@ -26,7 +26,7 @@ pub fn write(tree: &Tree<'_>, start: i64) -> Result<(), SiteError> {
     let weekly = format!("dav/{}/calendars/timetable/weekly-meeting.ics", folder_of(ANN));
     tree.file(&weekly, WEEKLY, start)?;
 
-    let todo = format!("dav/{}/calendars/todo", folder_of(ANN));
+    let todo = format!("dav/{}/tasks/todo", folder_of(ANN));
     describe(tree, &todo, "To do", "", start)?;
     for (number, what) in ["Order sand", "Return the crane", "Find the key to the shed"].into_iter().enumerate() {
         tree.file(&format!("{todo}/task-{number}.ics"), task(number, what), start + 60)?;

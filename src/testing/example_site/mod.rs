@@ -79,7 +79,7 @@ fn write_access_lists(tree: &Tree<'_>) -> Result<(), SiteError> {
         (ANN, ".Projects.Tender", "owner lrwstipekxa\nuser=bert@station.example lrs\n"),
         (ANN, ".Handover", "user=gerda@wagon.example lrs\n"),
         (ANN, ".Notices", "authenticated lr\n-user=frida@wagon.example r\n"),
-        (ANN, ".Archive", "anyone l\n"),
+        (ANN, ".Archive", "anonymous l\n"),
         (BERT, ".Dispatch", "group=dispatch lrwsi\n"),
     ] {
         tree.file(&format!("{}/dovecot-acl", maildir::folder_dir(&folder_of(account), folder)), text, START)?;
