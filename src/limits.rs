@@ -43,6 +43,33 @@ pub const FOLDERS_PER_ACCOUNT: usize = 100_000;
 /// Longest reason kept with a rejection, bytes.
 pub const REASON_BYTES: usize = 500;
 
+/// Manifests of an account that build on one another before a full one is written: each costs a read at every replay.
+pub const MANIFEST_CHAIN: u64 = 60;
+
+/// Lines that such a chain may have beyond twice the account's items; keeps small mailboxes from being written anew
+/// each day.
+pub const MANIFEST_SLACK_LINES: u64 = 1_000;
+// Import and map.
+
+/// Rows of the map that are held while an account is compared; bounds memory, not what an account may hold.
+pub const MAP_PAGE_ROWS: u32 = 4096;
+
+// Looking into an archive.
+
+/// Most bytes of a header that are parsed to show or search it, the rest is passed over. A million-line header is
+/// searched in its first part only; real ones stay below a tenth of this.
+pub const HEADER_BYTES: usize = MIB as usize;
+
+/// Longest file name that `extract` writes, bytes: what file systems take (255), less room for Maildir flags, a suffix
+/// that keeps two names apart, and an ending.
+pub const EXTRACTED_NAME_BYTES: usize = 200;
+
+/// Most boundaries of nested multiparts that are kept in mind while attachment names are collected. A deeper one's names
+/// are not found.
+pub const OPEN_BOUNDARIES: usize = 64;
+
+/// Most attachment names of one message that are looked at.
+pub const ATTACHMENT_NAMES: usize = 1_000;
 // The archive's files.
 
 /// Uncompressed bytes at which a segment that collects small objects is closed (architecture section 3: about 256 KiB).
@@ -107,3 +134,62 @@ pub const KEPT_HEAD_ACCOUNTS: usize = 200_000;
 
 /// Most objects and most places that one finding of a check names; beyond, it only counts.
 pub const FINDING_NAMES: usize = 1_000;
+// Messages taken apart (src/message, format-spec/message.md).
+
+/// Longest MIME boundary that is searched for, bytes. RFC 2046, section 5.1.1, allows 70; some mailers write more. A
+/// multipart with a longer one is not divided.
+pub const MIME_BOUNDARY_BYTES: usize = 256;
+
+/// Most pieces of a skeleton: every part with a literal before it, and one behind the last.
+pub const SKELETON_PIECES: usize = 2 * MIME_PARTS + 1;
+
+/// Longest line in the head of a skeleton, bytes with its line end. The longest that can be written has 112: kind, name,
+/// two numbers of 20 digits, line end.
+pub const SKELETON_LINE_BYTES: usize = 128;
+
+/// Most bytes of a skeleton before its literals. Keeps a skeleton that is fetched within what its message may have.
+pub const SKELETON_HEAD_BYTES: u64 = (SKELETON_PIECES as u64 + 2) * SKELETON_LINE_BYTES as u64;
+
+/// Bytes collected before a joined message is written on; parts and literals above it are not copied.
+pub const JOIN_BUFFER_BYTES: usize = 32 * KIB as usize;
+// The directory site as a target.
+
+/// How long another program's `dovecot-uidlist.lock` is waited for; Dovecot waits as long.
+pub const LOCK_WAIT: std::time::Duration = std::time::Duration::from_secs(130);
+
+/// A lock file that has not changed for so long belongs to nobody; Dovecot's own number for its uidlist.
+pub const LOCK_STALE: std::time::Duration = std::time::Duration::from_secs(120);
+
+/// How often a held lock is looked at. Chosen; a uidlist is locked for milliseconds.
+pub const LOCK_POLL: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// Largest UID that is kept. A higher one would leave a folder without room for new mail: a hostile archive could close
+/// a mailbox with one message.
+pub const LARGEST_KEPT_UID: u32 = 4_000_000_000;
+
+/// Longest item name that is written as it is, bytes; a file name has 255 at most, and flags and temporary names need
+/// some of them.
+pub const ITEM_NAME_BYTES: usize = 200;
+
+/// Longest local part or domain that becomes a folder's name, bytes (a file name's bound; RFC 5321 has 64 and 255).
+pub const ADDRESS_PART_BYTES: usize = 255;
+
+/// Batches of at most so many messages are made durable one by one; larger ones with one `syncfs`, which costs about as
+/// much as a few dozen `fsync`s. Chosen.
+pub const SYNC_ONE_BY_ONE: usize = 8;
+
+/// Accounts whose item names are remembered at once; the one unused for longest is read again when it is needed.
+/// An account of 50,000 messages takes about 1 MB.
+pub const NAME_SETS: usize = 16;
+
+/// Maildir folders whose listings are remembered at once while single messages are changed. A folder of 50,000 messages
+/// takes about 10 MB.
+pub const FOLDER_VIEWS: usize = 6;
+// The directory site as a source.
+
+/// Most rows of one table of a `site.sqlite` that are read at once; a hostile file must not fill the memory. A mailbox
+/// of a million messages, each with three tags, has three million.
+pub const SITE_DB_ROWS: u64 = 10_000_000;
+
+/// Longest value in a `site.sqlite`, bytes: a signature with pictures in it has hundreds of kilobytes.
+pub const SITE_DB_VALUE_BYTES: usize = 16 * MIB as usize;

@@ -1,1 +1,6 @@
-//! Not written yet.
+//! What a user does, one folder a verb. A verb works on an archive and on sites behind their traits; it names no
+//! connector, prints nothing, and uses no other verb.
+
+pub mod export;
+pub mod verify;
+pub mod show;
