@@ -15,8 +15,11 @@ use crate::format::pack_index::prefix;
 use crate::format::snapshot::{AccountEntry, ProvisioningLine, SnapshotHead, parse_lines};
 use crate::model::id::{ItemId, RecordId, SnapshotNo};
 use sha2::{Digest, Sha256};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::BufRead;
+
+const PROVISIONING: &str = "provisioning.jsonl";
 
 /// Snapshots whose heads could be read, by number.
 type Heads = BTreeMap<SnapshotNo, (SnapshotName, SnapshotHead)>;
@@ -32,11 +35,12 @@ impl Checking<'_> {
         let mut heads = Heads::new();
         for &name in names {
             if let Some(head) = self.check_file(name)? {
-                if heads.contains_key(&head.no) {
-                    let what = format!("there is another snapshot {}; the archive was written by two at once", head.no);
-                    self.find(&name.path(), what);
-                } else {
-                    heads.insert(head.no, (name, head));
+                match heads.entry(head.no) {
+                    Entry::Vacant(free) => drop(free.insert((name, head))),
+                    Entry::Occupied(_) => {
+                        let what = "another snapshot has this number; the archive was written by two at once";
+                        self.find(&name.path(), what.to_owned());
+                    }
                 }
             }
             self.report.snapshots += 1;
@@ -83,13 +87,18 @@ impl Checking<'_> {
         }
         for entry in snapshot.names().to_vec() {
             match entry.as_str() {
-                "provisioning.jsonl" => self.check_lines::<ProvisioningLine>(&snapshot, name, &entry),
-                "rejected.jsonl" => self.check_lines::<Rejection>(&snapshot, name, &entry),
+                PROVISIONING => {}
+                "rejected.jsonl" => drop(self.check_lines::<Rejection>(&snapshot, name, &entry)),
                 _ if entry.starts_with("accounts/") && !announced.remove(&entry) => {
                     self.find(&path, format!("the head does not name {entry}"));
                 }
                 _ => {}
             }
+        }
+        let lines = self.check_lines::<ProvisioningLine>(&snapshot, name, PROVISIONING);
+        if lines.is_some_and(|lines| lines != head.provisioning_lines) {
+            let what = format!("{PROVISIONING} has not the {} lines that the head says", head.provisioning_lines);
+            self.find(&path, what);
         }
         let mut absent: Vec<_> = announced.into_iter().collect();
         absent.sort();
@@ -102,20 +111,26 @@ impl Checking<'_> {
         Ok(Some(head))
     }
 
+    /// Parses an entry; how many lines it has, none when it is absent, `None` when there is a finding.
     fn check_lines<T: serde::de::DeserializeOwned>(
         &mut self,
         snapshot: &SnapshotReader,
         name: SnapshotName,
         entry: &str,
-    ) {
-        match snapshot.entry(entry) {
-            Err(error) => drop(self.find_error(&name.path(), &error)),
-            Ok(bytes) => {
-                if let Err(error) = parse_lines(&bytes.unwrap_or_default(), |_: T| Ok(())) {
-                    self.find(&name.path(), format!("{entry}: {error}"));
-                }
+    ) -> Option<u64> {
+        let bytes = match snapshot.entry(entry) {
+            Ok(bytes) => bytes.unwrap_or_default(),
+            Err(error) => {
+                self.find_error(&name.path(), &error);
+                return None;
             }
-        }
+        };
+        let mut lines = 0;
+        let parsed = parse_lines(&bytes, |_: T| {
+            lines += 1;
+            Ok(())
+        });
+        parsed.map_err(|error| self.find(&name.path(), format!("{entry}: {error}"))).ok().map(|()| lines)
     }
 
     fn digest_differs(&self, snapshot: &SnapshotReader, name: SnapshotName) -> Result<bool, ArchiveError> {
