@@ -49,12 +49,7 @@ impl Drop for Staged<'_> {
 
 /// Delivers `batch` into the folder at `dir`, which exists. `foreign` says why the folder's UIDVALIDITY is not the
 /// source's, where it is not.
-pub fn deliver(
-    hand: &Hand,
-    dir: &Path,
-    foreign: Option<&str>,
-    batch: &[Delivery],
-) -> Result<Outcome, SiteError> {
+pub fn deliver(hand: &Hand, dir: &Path, foreign: Option<&str>, batch: &[Delivery]) -> Result<Outcome, SiteError> {
     let mut delivered = vec![Delivered::Done { uid: None }; batch.len()];
     let mut staged = Vec::new();
     let one_by_one = batch.len() <= SYNC_ONE_BY_ONE;
@@ -218,7 +213,9 @@ fn judge(foreign: Option<&str>, has_list: bool, lost: usize, waiting: &[&Deliver
     }
     if lost > 0 {
         let all = waiting.len();
-        return UidsKept::No(format!("{lost} of {all} messages got new UIDs, since a client may have seen higher ones"));
+        return UidsKept::No(format!(
+            "{lost} of {all} messages got new UIDs, since a client may have seen higher ones"
+        ));
     }
     let bad = waiting.iter().filter_map(|each| each.uidl.as_deref()).filter(|uidl| !is_uidl(uidl)).count();
     if bad > 0 {

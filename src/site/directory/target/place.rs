@@ -106,7 +106,9 @@ mod tests {
         assert_eq!(place.maildir(), Path::new("/srv/mail/a.test/o'connor+x/Maildir"));
         assert_eq!(place.dav, Path::new("/srv/dav/a.test/o'connor+x"));
         let long = format!("{}@a", "x".repeat(256));
-        for bad in ["ann", "@a", "a@", "../x@a", ".@a", "a@..", "a/b@c", "a@b/c", "a:b@c", "a\n@b", "a b@c", "a\0@b", &long] {
+        for bad in
+            ["ann", "@a", "a@", "../x@a", ".@a", "a@..", "a/b@c", "a@b/c", "a:b@c", "a\n@b", "a b@c", "a\0@b", &long]
+        {
             assert!(matches!(AccountPlace::of(Path::new("/srv"), bad), Err(Reason::BadName(_))), "{bad:?}");
         }
     }
