@@ -12,6 +12,7 @@ pub mod maildir;
 pub mod passwd_file;
 pub mod postfix;
 pub mod site_db;
+pub mod site_db_write;
 pub mod target;
 pub mod text_file;
 pub mod vdir;

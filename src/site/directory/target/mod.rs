@@ -1,8 +1,15 @@
 mod dotlock;
+mod file_items;
+mod grants;
 mod hand;
 mod listing;
 mod mail_delivery;
+mod mail_folders;
+mod mail_items;
 mod names;
 mod place;
+mod records;
+mod shared_dict;
+mod text_edit;
 mod uid_file;
 mod uids;
