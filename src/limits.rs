@@ -84,3 +84,18 @@ pub const SITE_DB_ROWS: u64 = 10_000_000;
 
 /// Longest value in a `site.sqlite`, bytes: a signature with pictures in it has hundreds of kilobytes.
 pub const SITE_DB_VALUE_BYTES: usize = 16 * MIB as usize;
+
+/// How near a file's time may be to the clock of the scan that saw it, nanoseconds, for the scan mark not to be trusted.
+/// File times step by up to 10 ms (the kernel's tick), on some network file systems by a second.
+pub const RACY_NANOS: u128 = 1_000_000_000;
+
+/// How often a Maildir folder that changes while it is listed is listed in one scan. What the last listing may still
+/// have missed changes the folder's times, so the next pass finds it.
+pub const LISTING_ROUNDS: usize = 3;
+
+/// Accounts whose subscriptions and database rows are kept between two looks at their folders; at least the number of
+/// accounts that are scanned at once.
+pub const VIEWS_KEPT: usize = 32;
+
+/// Bad lines of one control file in a mailbox that are reported one by one.
+pub const BAD_LINES_SHOWN: usize = 20;

@@ -7,7 +7,7 @@ use super::site_db::{KIND, grantee_columns};
 use crate::db::{self, DbError};
 use crate::model::hex;
 use crate::model::id::SiteId;
-use crate::model::mailbox::{Folder, FolderKey, SpecialUse};
+use crate::model::mailbox::{FolderKey, SpecialUse};
 use crate::model::provisioning::{Account, Alias, ClassOfService, DistributionList, RecordKind};
 use crate::model::setting::{Setting, SettingKey};
 use crate::model::share::Grant;
@@ -67,8 +67,11 @@ impl SiteDbWrite {
 /// Keeps the lasting id of a record, through a rename from `was`; gives it one where it has none.
 pub fn keep_record(db: &Connection, kind: RecordKind, key: &str, was: Option<&str>) -> Result<(), DbError> {
     if let Some(was) = was.filter(|was| *was != key) {
-        db.prepare_cached("UPDATE OR REPLACE record SET key = ?3 WHERE kind = ?1 AND key = ?2")?
-            .execute([kind.word(), was, key])?;
+        db.prepare_cached("UPDATE OR REPLACE record SET key = ?3 WHERE kind = ?1 AND key = ?2")?.execute([
+            kind.word(),
+            was,
+            key,
+        ])?;
     }
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|error| DbError::Corrupt(error.to_string()))?;
@@ -123,12 +126,7 @@ pub fn rename_account(db: &Connection, was: &str, address: &str) -> Result<(), D
 }
 
 /// What `etc/passwd` does not hold of an account: `name` and `groups` are those that it cannot.
-pub fn put_account(
-    db: &Connection,
-    account: &Account,
-    name: Option<&str>,
-    groups: &[&str],
-) -> Result<(), DbError> {
+pub fn put_account(db: &Connection, account: &Account, name: Option<&str>, groups: &[&str]) -> Result<(), DbError> {
     const PUT: &str = "INSERT INTO account (address, class, status, cos, name, groups, attributes) \
         VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (address) DO UPDATE SET class = excluded.class, \
         status = excluded.status, cos = excluded.cos, name = excluded.name, groups = excluded.groups, \
@@ -186,7 +184,8 @@ pub fn folder_columns(
     account: &str,
     key: &FolderKey,
 ) -> Result<Option<(Option<String>, FolderColumns)>, DbError> {
-    const GET: &str = "SELECT special_use, subscribed, title, color FROM folder WHERE account = ? AND kind = ? AND path = ?";
+    const GET: &str =
+        "SELECT special_use, subscribed, title, color FROM folder WHERE account = ? AND kind = ? AND path = ?";
     let mut statement = db.prepare_cached(GET)?;
     let row = statement.query_row([account, key.kind().word(), key.path()], |row| {
         let columns =
@@ -197,12 +196,7 @@ pub fn folder_columns(
 }
 
 /// Says what a folder has beside its files. Nothing to say and no row: writes none.
-pub fn put_folder(
-    site: &SiteDbWrite,
-    account: &str,
-    key: &FolderKey,
-    columns: &FolderColumns,
-) -> Result<(), DbError> {
+pub fn put_folder(site: &SiteDbWrite, account: &str, key: &FolderKey, columns: &FolderColumns) -> Result<(), DbError> {
     let special_use = match &columns.special_use {
         None => None,
         Some(None) => Some(String::new()),
@@ -254,7 +248,8 @@ fn need_folder(db: &Connection, account: &str, key: &FolderKey) -> Result<(), Db
 
 /// Moves the rows of a folder and of those below it.
 pub fn rename_folder(db: &Connection, account: &str, from: &FolderKey, to: &FolderKey) -> Result<(), DbError> {
-    const BELOW: &str = "SELECT path FROM folder WHERE account = ? AND kind = ? AND (path = ? OR substr(path, 1, ?) = ?)";
+    const BELOW: &str =
+        "SELECT path FROM folder WHERE account = ? AND kind = ? AND (path = ? OR substr(path, 1, ?) = ?)";
     let below = format!("{}/", from.path());
     let mut statement = db.prepare_cached(BELOW)?;
     let characters = i64::try_from(below.chars().count()).unwrap_or(i64::MAX);
@@ -263,8 +258,7 @@ pub fn rename_folder(db: &Connection, account: &str, from: &FolderKey, to: &Fold
         .collect::<Result<Vec<String>, _>>()?;
     for path in paths {
         let new = format!("{}{}", to.path(), path.get(from.path().len()..).unwrap_or_default());
-        const MOVE: &str =
-            "UPDATE OR REPLACE folder SET path = ?4 WHERE account = ?1 AND kind = ?2 AND path = ?3";
+        const MOVE: &str = "UPDATE OR REPLACE folder SET path = ?4 WHERE account = ?1 AND kind = ?2 AND path = ?3";
         db.prepare_cached(MOVE)?.execute([account, from.kind().word(), &path, &new])?;
     }
     Ok(())
@@ -339,7 +333,7 @@ pub fn remove_setting(site: &SiteDbWrite, account: &str, (kind, key): &SettingKe
 }
 
 /// What an item's file cannot hold: label (`tag`, `keyword`) and value.
-pub type Label<'a> = (&'static str, &'a str);
+pub type Label = (&'static str, String);
 
 /// Sets the labels of items; those of a kind that is not in `kinds` stay.
 pub fn put_labels(
@@ -347,7 +341,7 @@ pub fn put_labels(
     account: &str,
     key: &FolderKey,
     kinds: &[&'static str],
-    items: &[(&str, Vec<Label<'_>>)],
+    items: &[(&str, Vec<Label>)],
 ) -> Result<(), DbError> {
     let place = [account, key.kind().word(), key.path()];
     const COUNT: &str = "SELECT count(*) FROM item_label WHERE account = ? AND kind = ? AND path = ? AND name = ?";
@@ -404,23 +398,12 @@ pub fn move_labels(
                 tx.prepare_cached(MOVE)?.execute([account, kind, path, name, to.kind().word(), to.path()])?;
             }
             None => {
-                const CLEAR: &str =
-                    "DELETE FROM item_label WHERE account = ? AND kind = ? AND path = ? AND name = ?";
+                const CLEAR: &str = "DELETE FROM item_label WHERE account = ? AND kind = ? AND path = ? AND name = ?";
                 tx.prepare_cached(CLEAR)?.execute([account, kind, path, name])?;
             }
         }
         Ok(())
     })
-}
-
-/// The columns of a folder that is no mail folder, from its record.
-pub fn other_kind_columns(folder: &Folder, has_files: bool) -> FolderColumns {
-    FolderColumns {
-        special_use: folder.special_use.map(Some),
-        subscribed: folder.subscribed.then_some(true),
-        title: folder.title.clone().filter(|_| !has_files),
-        color: folder.color.clone().filter(|_| !has_files),
-    }
 }
 
 fn json(value: &(impl Serialize + ?Sized)) -> Result<String, DbError> {

@@ -134,6 +134,24 @@ fn try_write(
     Ok(Ok(()))
 }
 
+/// Whether the folder has this item.
+pub fn exists(hand: &Hand, dir: &Path, kind: FolderKind, item: &str) -> Result<bool, SiteError> {
+    Ok(may_be_a_file(kind, item) && hand.stat(&path_of(dir, kind, item))?.is_some())
+}
+
+/// Moves an item to another directory; `false` when it is gone.
+pub fn move_to(hand: &Hand, from: &Path, to: &Path, kind: FolderKind, item: &str) -> Result<bool, SiteError> {
+    let (old, new) = (path_of(from, kind, item), path_of(to, kind, item));
+    match hand.fs.rename_new(&old, &new) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(io_error("move", &old)(error)),
+    }
+    hand.sync_dir(to)?;
+    hand.sync_dir(from)?;
+    Ok(true)
+}
+
 /// Makes the script the active one, or none; a `.dovecot.sieve` that is no link is a person's own and stays.
 pub fn activate(hand: &Hand, place: &AccountPlace, active: Option<&str>) -> Result<Result<(), Reason>, SiteError> {
     let link = place.home.join(".dovecot.sieve");

@@ -1,8 +1,8 @@
 //! Who may do what with a folder: `dovecot-acl` for those Dovecot has a word for, `site.sqlite` for the rest, and the
 //! dictionary by which grantees list what is shared with them.
 
-use super::super::maildir::{self, folder_dir};
 use super::super::acl;
+use super::super::maildir::{self, folder_dir};
 use super::dotlock::Dotlock;
 use super::hand::{Hand, PRIVATE};
 use super::shared_dict;
@@ -85,7 +85,7 @@ fn visible_dirs(hand: &Hand, dir: &Path) -> Result<Vec<PathBuf>, SiteError> {
 }
 
 /// The inbox and every other folder of a Maildir.
-fn folders(hand: &Hand, maildir: &Path) -> Result<Vec<PathBuf>, SiteError> {
+pub fn folders(hand: &Hand, maildir: &Path) -> Result<Vec<PathBuf>, SiteError> {
     let is_folder = |name: &[u8]| name.starts_with(b".") && !name.starts_with(folder_dir::DOVECOT_TRASHED);
     let entries = hand.list(maildir)?.into_iter();
     let below = entries.filter(|entry| entry.kind == FileKind::Dir && is_folder(entry.name.as_bytes()));

@@ -37,7 +37,7 @@ pub fn make(hand: &Hand, place: &AccountPlace, key: &FolderKey, folder: &Folder)
     let dir = place.folder(hand, key)?;
     let created = !is_maildir(hand, &dir)?;
     make_maildir(hand, &dir)?;
-    if dir != place.maildir().join("") && dir != place.maildir() {
+    if *key != FolderKey::inbox() {
         make_folder_mark(hand, &dir)?;
     }
     let foreign = match folder.uid_validity {
@@ -48,12 +48,7 @@ pub fn make(hand: &Hand, place: &AccountPlace, key: &FolderKey, folder: &Folder)
 }
 
 /// Writes the head of a UID list; the reason where the folder has lived without it.
-fn frame_uids(
-    hand: &Hand,
-    dir: &Path,
-    validity: NonZeroU32,
-    folder: &Folder,
-) -> Result<Option<String>, SiteError> {
+fn frame_uids(hand: &Hand, dir: &Path, validity: NonZeroU32, folder: &Folder) -> Result<Option<String>, SiteError> {
     let mut file = UidFile::lock(hand, dir)?;
     let next_uid = folder.uid_next.or(NonZeroU32::new(1));
     let opened = was_opened(hand, dir)?;
@@ -208,7 +203,9 @@ pub fn remove(hand: &Hand, place: &AccountPlace, key: &FolderKey) -> Result<Resu
         }
         remove_rest(hand, &dir)?;
     }
-    subscribe(hand, place, |paths| drop(paths.remove(key.path())))?;
+    subscribe(hand, place, |paths| {
+        paths.remove(key.path());
+    })?;
     Ok(Ok(()))
 }
 

@@ -79,8 +79,13 @@ pub fn set_flags(
         if to == *file {
             return Ok(exists(hand, &file.path(dir))?.then(|| ((), Some(to))));
         }
-        rename(hand, &file.path(dir), &to.path(dir)).map(|there| there.then_some(((), Some(to))))
+        let there = rename(hand, &file.path(dir), &to.path(dir))?;
+        Ok(there.then_some(((), Some(to))))
     })?;
+    if done.is_some() {
+        // The map says "set" from now on, so a power loss must not take it back.
+        hand.sync_dir(&dir.join("cur"))?;
+    }
     Ok(done.is_some())
 }
 

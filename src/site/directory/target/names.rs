@@ -25,10 +25,6 @@ impl NameSet {
     pub fn insert(&mut self, name: &str) -> bool {
         self.0.insert(hash(name))
     }
-
-    pub fn remove(&mut self, name: &str) {
-        self.0.remove(&hash(name));
-    }
 }
 
 fn hash(name: &str) -> u64 {

@@ -4,9 +4,9 @@
 //! they change; what others wrote in them stays. A new account's mailbox is there before its line is, so that mail is
 //! taken from the first moment on. What cannot stand in these files is refused, never written damaged.
 
+use super::super::passwd_file;
 use super::super::postfix;
 use super::super::site_db_write::{self as db, SiteDbWrite};
-use super::super::passwd_file;
 use super::hand::{Hand, PUBLIC};
 use super::place::{AccountPlace, split_address};
 use super::text_edit::{TextFile, map_value};
@@ -286,11 +286,7 @@ fn words(value: &str) -> Vec<String> {
 }
 
 /// What the files cannot hold of the changes that were applied, in one transaction.
-pub fn save_rows(
-    site: &SiteDbWrite,
-    changes: &[RecordChange],
-    outcomes: &[Result<(), Reason>],
-) -> Result<(), DbError> {
+pub fn save_rows(site: &SiteDbWrite, changes: &[RecordChange], outcomes: &[Result<(), Reason>]) -> Result<(), DbError> {
     site.write(|tx| {
         for (change, _) in changes.iter().zip(outcomes).filter(|(_, outcome)| outcome.is_ok()) {
             let (record, was) = match change {
@@ -329,4 +325,3 @@ pub fn save_rows(
 pub fn is_maildir(hand: &Hand, dir: &Path) -> Result<bool, SiteError> {
     hand.is_dir(&dir.join("cur"))
 }
-

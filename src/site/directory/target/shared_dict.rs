@@ -70,11 +70,14 @@ mod tests {
             grant(Grantee::User("x/../y".into()), "lr", false),
         ];
         let keys = keys_of("o'neil@a.test", &grants);
-        assert_eq!(keys.into_iter().collect::<Vec<_>>(), [
-            "shared/shared-boxes/anyone/o'neil@a.test",
-            "shared/shared-boxes/group/eng/o'neil@a.test",
-            "shared/shared-boxes/user/bob@a.test/o'neil@a.test",
-        ]);
+        assert_eq!(
+            keys.into_iter().collect::<Vec<_>>(),
+            [
+                "shared/shared-boxes/anyone/o'neil@a.test",
+                "shared/shared-boxes/group/eng/o'neil@a.test",
+                "shared/shared-boxes/user/bob@a.test/o'neil@a.test",
+            ]
+        );
     }
 
     #[test]
