@@ -62,6 +62,18 @@ pub fn open_source(fs: Arc<dyn Fs>, spec: &str) -> Result<Box<dyn Source>, SiteE
     }
 }
 
+/// Opens the target that `spec` names, as [`open_source`] does; a folder that is not there is made. What is written
+/// belongs to `owner` (user and group id); without one, to whom the site belongs already, else to the process.
+pub fn open_target(fs: Arc<dyn Fs>, spec: &str, owner: Option<(u32, u32)>) -> Result<Box<dyn Target>, SiteError> {
+    match split_spec(spec) {
+        (None | Some("dir"), folder) => {
+            let site = directory::DirectorySite::create(fs, Path::new(folder), owner)?;
+            Ok(Box::new(directory::target::DirectoryTarget::new(site)))
+        }
+        (Some(other), _) => Err(unknown_scheme(other)),
+    }
+}
+
 /// Scheme, if there is one, and the rest.
 fn split_spec(spec: &str) -> (Option<&str>, &str) {
     let is_scheme = |text: &str| text.len() > 1 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
