@@ -32,6 +32,11 @@ use tree::Tree;
 /// Monday, 4 March 2024, 08:00 UTC: the first day of the example site.
 pub const START: i64 = 1_709_539_200;
 
+/// Makes the site in `root`, which must be empty or missing.
+pub fn build(fs: &Arc<dyn Fs>, root: &Path) -> Result<(), SiteError> {
+    build_tree(fs, root)
+}
+
 /// Writes the tree: `mail/`, `dav/`, `etc/`. `root` must be empty or missing.
 pub fn build_tree(fs: &Arc<dyn Fs>, root: &Path) -> Result<(), SiteError> {
     let tree = Tree { fs, root };
