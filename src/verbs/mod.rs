@@ -2,3 +2,5 @@
 //! connector, prints nothing, and uses no other verb.
 
 pub mod export;
+pub mod verify;
+pub mod show;
