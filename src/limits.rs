@@ -49,3 +49,8 @@ pub const MANIFEST_CHAIN: u64 = 60;
 /// Lines that such a chain may have beyond twice the account's items; keeps small mailboxes from being written anew
 /// each day.
 pub const MANIFEST_SLACK_LINES: u64 = 1_000;
+
+// Import and map.
+
+/// Rows of the map that are held while an account is compared; bounds memory, not what an account may hold.
+pub const MAP_PAGE_ROWS: u32 = 4096;
