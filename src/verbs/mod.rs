@@ -2,3 +2,4 @@
 //! connector, prints nothing, and uses no other verb.
 
 pub mod export;
+pub mod shares;
