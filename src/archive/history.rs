@@ -6,7 +6,7 @@
 use super::{Archive, ArchiveError};
 use crate::format::FormatError;
 use crate::format::manifest::{AccountState, ManifestLine};
-use crate::format::snapshot::{Provisioning, ProvisioningLine, SnapshotHead, parse_lines};
+use crate::format::snapshot::{AccountEntry, Provisioning, ProvisioningLine, SnapshotHead, parse_lines};
 use crate::model::id::{RecordId, SiteId, SnapshotNo};
 
 /// One source's snapshots up to a chosen one, oldest first.
@@ -71,7 +71,7 @@ impl<'a> History<'a> {
     pub fn provisioning(&self) -> Result<(Provisioning, RecordId), ArchiveError> {
         let mut state = Provisioning::default();
         let mut highest = RecordId::default();
-        for head in &self.chain {
+        for head in self.chain.iter().filter(|head| head.provisioning_lines > 0) {
             let snapshot = self.archive.open_snapshot(head.no)?;
             let Some(bytes) = snapshot.entry("provisioning.jsonl")? else { continue };
             parse_lines(&bytes, |line: ProvisioningLine| {
@@ -89,6 +89,11 @@ impl<'a> History<'a> {
     /// The newest snapshot up to here that holds a manifest of the account; `None`: it never had a mailbox.
     pub fn last_change(&self, account: RecordId) -> Option<SnapshotNo> {
         self.chain.iter().rev().find(|head| entry_of(head, account).is_some()).map(|head| head.no)
+    }
+
+    /// The newest entry of the account up to here: what its mailbox holds.
+    pub fn entry(&self, account: RecordId) -> Option<&AccountEntry> {
+        self.chain.iter().rev().find_map(|head| entry_of(head, account))
     }
 
     /// The account's mailbox at this snapshot; empty when it never had one.
@@ -120,7 +125,7 @@ impl<'a> History<'a> {
     }
 }
 
-fn entry_of(head: &SnapshotHead, account: RecordId) -> Option<&crate::format::snapshot::AccountEntry> {
+fn entry_of(head: &SnapshotHead, account: RecordId) -> Option<&AccountEntry> {
     head.accounts.iter().find(|entry| entry.id == account)
 }
 

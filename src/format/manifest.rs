@@ -81,6 +81,8 @@ pub struct AccountState {
     /// The highest ids ever used in this account, so that none is used twice.
     pub last_folder: FolderId,
     pub last_item: ItemId,
+    /// Items that were removed since the last full manifest: one that comes back keeps its id.
+    pub removed: BTreeMap<ItemId, Item>,
 }
 
 /// An item and the folder it lies in.
@@ -101,13 +103,15 @@ impl AccountState {
             }
             ManifestLine::FolderGone(id) => {
                 self.folders.remove(&id).ok_or_else(|| missing("folder", id.0))?;
-                self.items.retain(|_, at| at.folder != id);
+                let gone: Vec<_> = self.items.extract_if(.., |_, at| at.folder == id).collect();
+                self.removed.extend(gone.into_iter().map(|(id, at)| (id, at.item)));
             }
             ManifestLine::Item(ItemLine { id, folder, item }) => {
                 if !self.folders.contains_key(&folder) {
                     return Err(missing("folder", folder.0));
                 }
                 self.last_item = self.last_item.max(id);
+                self.removed.remove(&id);
                 self.items.insert(id, ItemAt { folder, item });
             }
             ManifestLine::Change(change) => {
@@ -120,7 +124,8 @@ impl AccountState {
                 change.apply_to(at);
             }
             ManifestLine::ItemGone(id) => {
-                self.items.remove(&id).ok_or_else(|| missing("item", id.0))?;
+                let at = self.items.remove(&id).ok_or_else(|| missing("item", id.0))?;
+                self.removed.insert(id, at.item);
             }
             ManifestLine::Setting(setting) => drop(self.settings.insert(setting.key(), setting)),
             ManifestLine::SettingGone(key) => drop(self.settings.remove(&key)),

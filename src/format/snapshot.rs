@@ -24,6 +24,9 @@ pub struct SnapshotHead {
     /// Where the source was, for people and to know it again.
     pub locator: String,
     pub selection: Selection,
+    /// Lines of `provisioning.jsonl`; with none, the entry is absent.
+    #[serde(default)]
+    pub provisioning_lines: u64,
     /// Accounts of which this snapshot holds a manifest, by id. Any other is as the parent has it.
     pub accounts: Vec<AccountEntry>,
     pub counts: Counts,

@@ -4,3 +4,7 @@
 pub mod import;
 pub mod verify;
 pub mod show;
+pub mod export;
+pub mod show;
+pub mod verify;
+pub mod shares;

@@ -1,0 +1,1 @@
+//! Properties of taking apart and joining.

@@ -1,0 +1,270 @@
+//! Compares an account as it was found with the account as the archive has it: which folder is which, which items are
+//! new, changed, moved or gone. Decides nothing about content; that is read later.
+
+use super::scan::{Begin, End, Pass, Read, Seen, Step, blind};
+use crate::catalog::{AccountMark, FolderMark};
+use crate::format::manifest::{AccountState, FolderLine, ItemChange, ManifestLine};
+use crate::model::id::{FolderId, ItemId, RecordId};
+use crate::model::mailbox::{Folder, FolderKey, FolderKind, Item};
+use crate::site::{Depth, FolderListing, FolderScan, FoundFolder, FoundItem, MailboxScan};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+
+/// What a scan of one account found.
+pub(super) struct Found<'a> {
+    pub mailbox: &'a MailboxScan,
+    pub seen: Vec<Seen>,
+    /// Folders that are there but could not be looked at.
+    pub unseen: HashSet<FolderKey>,
+    /// What the last pass remembered of the folders.
+    pub versions: Vec<FolderMark>,
+    pub settings: Vec<u8>,
+    pub full: bool,
+}
+
+/// A folder that was listed, and who it is.
+struct Placed {
+    id: FolderId,
+    found: FoundFolder,
+    listing: Box<FolderListing>,
+}
+
+/// The steps that bring the archive's state of the account up to what was found.
+pub(super) fn account(
+    pass: &Pass<'_>,
+    id: RecordId,
+    address: &str,
+    state: AccountState,
+    found: Found<'_>,
+) -> Vec<Step> {
+    let mut lines = Vec::new();
+    setting_lines(&state, found.mailbox, &mut lines);
+    let mut last_folder = state.last_folder;
+    let (unchanged, placed) = place_folders(&state, found.seen, &found.versions, &mut last_folder);
+    let mut marks: Vec<FolderMark> = unchanged;
+    for folder in &placed {
+        if state.folders.get(&folder.id) != Some(&folder.listing.folder) {
+            lines.push(ManifestLine::Folder(FolderLine { id: folder.id, folder: folder.listing.folder.clone() }));
+        }
+    }
+    let here: HashSet<FolderId> = marks.iter().map(|mark| mark.id).chain(placed.iter().map(|f| f.id)).collect();
+    let kept = |id: &FolderId, folder: &Folder| {
+        here.contains(id)
+            || blind(found.mailbox)
+            || found.unseen.contains(&folder.key)
+            || found.mailbox.rejected.iter().any(|r| r.place.folder.as_deref() == Some(&folder.key.to_string()))
+    };
+    let folders_gone: Vec<FolderId> =
+        state.folders.iter().filter(|(id, folder)| !kept(id, folder)).map(|(id, _)| *id).collect();
+
+    // By folder, what the archive has; whatever is left at the end is gone.
+    let mut old: HashMap<FolderId, HashMap<&str, ItemId>> = HashMap::new();
+    for (&item, at) in &state.items {
+        old.entry(at.folder).or_default().insert(&at.item.name, item);
+    }
+    let mut gone: HashMap<&str, ItemId> = HashMap::new();
+    for folder in &folders_gone {
+        gone.extend(old.remove(folder).unwrap_or_default());
+    }
+    let mut new: Vec<(FolderId, FolderKey, FoundItem)> = Vec::new();
+    let mut reads: Vec<Read> = Vec::new();
+    let versions: HashMap<FolderId, &HashMap<String, u64>> =
+        found.versions.iter().map(|mark| (mark.id, &mark.versions)).collect();
+    for Placed { id: folder, found, listing } in placed {
+        let mut known = old.remove(&folder).unwrap_or_default();
+        let mut mark = FolderMark {
+            id: folder,
+            key: found.key.clone(),
+            ident: found.ident,
+            mark: listing.mark,
+            versions: HashMap::new(),
+        };
+        for rejection in &listing.rejected {
+            if let Some(name) = &rejection.place.item {
+                known.remove(name.as_str());
+            }
+        }
+        for found_item in listing.items {
+            if found_item.version != 0 {
+                mark.versions.insert(found_item.name.clone(), found_item.version);
+            }
+            let Some(item) = known.remove(found_item.name.as_str()) else {
+                new.push((folder, found.key.clone(), found_item));
+                continue;
+            };
+            if let Some(at) = state.items.get(&item) {
+                lines.extend(change(item, &at.item, &found_item, None).map(ManifestLine::Change));
+            }
+            let before = versions.get(&folder).and_then(|versions| versions.get(&found_item.name)).copied();
+            if pass.options.deep || (found_item.version != 0 && before != Some(found_item.version)) {
+                let (account, key) = (address.to_owned(), found.key.clone());
+                reads.push(Read { account, key, folder, found: found_item, known: Some(item) });
+            }
+        }
+        gone.extend(known);
+        marks.push(mark);
+    }
+
+    let mut elsewhere = Elsewhere::new(pass, address, &state, !new.is_empty());
+    for (folder, key, found) in new {
+        let moved = match key.kind() {
+            FolderKind::Mail => gone.remove(found.name.as_str()).or_else(|| elsewhere.left(&found.name, folder)),
+            _ => None,
+        };
+        if let Some((item, at)) = moved.and_then(|item| Some((item, state.items.get(&item)?))) {
+            lines.extend(change(item, &at.item, &found, Some(folder)).map(ManifestLine::Change));
+        } else {
+            reads.push(Read { account: address.to_owned(), key, folder, found, known: None });
+        }
+    }
+    let moved: HashSet<ItemId> = lines
+        .iter()
+        .filter_map(|line| match line {
+            ManifestLine::Change(change) => Some(change.id),
+            _ => None,
+        })
+        .collect();
+    let mut gone: Vec<ItemId> = gone.into_values().filter(|item| !moved.contains(item)).collect();
+    gone.sort_unstable();
+
+    let end = End { folders_gone, mark: AccountMark { settings: found.settings, folders: marks } };
+    let mut steps =
+        vec![Step::Begin(Box::new(Begin { id, address: address.to_owned(), state, gone, full: found.full }))];
+    steps.extend(lines.into_iter().map(Step::Line));
+    steps.extend(reads.into_iter().map(|read| Step::Read(Box::new(read))));
+    steps.push(Step::End(Box::new(end)));
+    steps
+}
+
+fn setting_lines(state: &AccountState, mailbox: &MailboxScan, lines: &mut Vec<ManifestLine>) {
+    let mut old: HashSet<_> = state.settings.keys().collect();
+    for setting in &mailbox.settings {
+        let key = setting.key();
+        old.remove(&key);
+        if state.settings.get(&key) != Some(setting) {
+            lines.push(ManifestLine::Setting(setting.clone()));
+        }
+    }
+    if !blind(mailbox) {
+        let mut gone: Vec<_> = old.into_iter().cloned().collect();
+        gone.sort();
+        lines.extend(gone.into_iter().map(ManifestLine::SettingGone));
+    }
+}
+
+/// Finds out which known folder each listed one is: the same place and hint, the same lasting name (GUID), the same
+/// inode with content in common, the same place; else it is new.
+fn place_folders(
+    state: &AccountState,
+    seen: Vec<Seen>,
+    remembered: &[FolderMark],
+    last: &mut FolderId,
+) -> (Vec<FolderMark>, Vec<Placed>) {
+    let mut unchanged = Vec::new();
+    let mut listed = Vec::new();
+    let mut free: HashMap<FolderId, &Folder> = state.folders.iter().map(|(id, folder)| (*id, folder)).collect();
+    for seen in seen {
+        match seen {
+            Seen::Unchanged(mark) => {
+                free.remove(&mark.id);
+                unchanged.push(mark);
+            }
+            Seen::Listed(found, listing) => listed.push((found, listing)),
+        }
+    }
+    let idents: HashMap<FolderId, &str> =
+        remembered.iter().filter_map(|mark| Some((mark.id, mark.ident.as_deref()?))).collect();
+    let taken: HashSet<FolderKey> = listed.iter().map(|(found, _)| found.key.clone()).collect();
+    let mut names: HashMap<FolderId, HashSet<&str>> = HashMap::new();
+    for at in state.items.values() {
+        names.entry(at.folder).or_default().insert(&at.item.name);
+    }
+    let shares_items = |id: FolderId, listing: &FolderListing| {
+        names.get(&id).is_some_and(|names| listing.items.iter().any(|item| names.contains(item.name.as_str())))
+    };
+    let mut placed = Vec::new();
+    for round in 0..4 {
+        let mut rest = Vec::new();
+        for (found, listing) in listed {
+            let same = |id: &FolderId, old: &Folder| {
+                let place = old.key == found.key;
+                let guid = old.guid.is_some() && old.guid == listing.folder.guid;
+                let ident = found.ident.is_some() && idents.get(id).copied() == found.ident.as_deref();
+                match round {
+                    0 => place && (guid || ident),
+                    1 => guid && !taken.contains(&old.key),
+                    2 => ident && !taken.contains(&old.key) && shares_items(*id, &listing),
+                    _ => place,
+                }
+            };
+            let hit = free.iter().filter(|(id, old)| same(id, old)).map(|(id, _)| *id).min();
+            match hit {
+                Some(id) => {
+                    free.remove(&id);
+                    placed.push(Placed { id, found, listing });
+                }
+                None => rest.push((found, listing)),
+            }
+        }
+        listed = rest;
+    }
+    for (found, listing) in listed {
+        last.0 += 1;
+        placed.push(Placed { id: *last, found, listing });
+    }
+    placed.sort_by(|a, b| a.found.key.cmp(&b.found.key));
+    (unchanged, placed)
+}
+
+/// What differs between an item as recorded and as found now.
+pub(super) fn change(id: ItemId, old: &Item, new: &FoundItem, folder: Option<FolderId>) -> Option<ItemChange> {
+    let mut change = ItemChange { id, folder, ..ItemChange::default() };
+    change.name = (old.name != new.name).then(|| new.name.clone());
+    change.flags = (old.flags != new.flags).then_some(new.flags);
+    change.keywords = (old.keywords != new.keywords).then(|| new.keywords.clone());
+    change.tags = (old.tags != new.tags).then(|| new.tags.clone());
+    // A list that lags, or a file that the server has not listed yet, takes no UID away; a move does.
+    change.uid = (old.uid != new.uid && (new.uid.is_some() || folder.is_some())).then(|| new.uid.map_or(0, u32::from));
+    change.uidl = (old.uidl != new.uidl && new.uidl.is_some()).then(|| new.uidl.clone().unwrap_or_default());
+    (change != ItemChange { id, ..ItemChange::default() }).then_some(change)
+}
+
+/// Finds items that left a folder after it had been looked at in this very pass: a message that moves while the scan
+/// walks must not count twice.
+struct Elsewhere<'a> {
+    pass: &'a Pass<'a>,
+    address: &'a str,
+    state: &'a AccountState,
+    /// Where the archive has each mail item.
+    by_name: HashMap<&'a str, ItemId>,
+    listed: HashMap<FolderId, HashSet<String>>,
+}
+
+impl<'a> Elsewhere<'a> {
+    fn new(pass: &'a Pass<'a>, address: &'a str, state: &'a AccountState, needed: bool) -> Self {
+        let items = needed.then(|| state.items.iter().map(|(id, at)| (at.item.name.as_str(), *id)));
+        Self { pass, address, state, by_name: items.into_iter().flatten().collect(), listed: HashMap::new() }
+    }
+
+    /// The item of that name that the archive has in a folder other than `now`, where it no longer is.
+    fn left(&mut self, name: &str, now: FolderId) -> Option<ItemId> {
+        let item = self.by_name.get(name).copied()?;
+        let folder = self.state.items.get(&item)?.folder;
+        if folder == now {
+            return None;
+        }
+        let names = match self.listed.entry(folder) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let key = &self.state.folders.get(&folder)?.key;
+                match self.pass.source.folder(self.address, key, None, Depth::Marks).ok()? {
+                    FolderScan::Listed(listing) => {
+                        entry.insert(listing.items.into_iter().map(|item| item.name).collect())
+                    }
+                    FolderScan::Unchanged | FolderScan::Vanished => return None,
+                }
+            }
+        };
+        (!names.contains(name)).then_some(item)
+    }
+}

@@ -1,0 +1,259 @@
+//! The export pass: adds one snapshot of a source to an archive.
+//!
+//! Promises that the pass costs what changed, that nothing shows in the archive before its commit, and that what could
+//! not be read is listed in the snapshot, never taken for deleted. Called by `wagon export` and `wagon demo`.
+
+mod budget;
+mod diff;
+mod reconcile;
+mod scan;
+mod split;
+mod store;
+
+use crate::archive::history::History;
+use crate::archive::{Archive, ArchiveError};
+use crate::catalog::Catalog;
+use crate::db::DbError;
+use crate::event::{Event, Phase, Rejection, Sink};
+use crate::format::archive_header::FORMAT;
+use crate::format::snapshot::{Counts, Selection, SnapshotHead, push_line};
+use crate::limits;
+use crate::model::id::{SiteId, SnapshotNo};
+use crate::site::{SiteDescription, SiteError, Source};
+use budget::Budget;
+use crossbeam_channel::bounded;
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use serde::Serialize;
+use std::num::NonZeroUsize;
+use std::thread;
+
+/// How a pass is to be done.
+#[derive(Clone, Debug)]
+pub struct ExportOptions {
+    /// The source's id; without it the site's own, that of an earlier snapshot from the same place, or a new one.
+    pub source: Option<SiteId>,
+    /// Globs of addresses and globs to leave out.
+    pub accounts: Vec<String>,
+    pub exclude: Vec<String>,
+    /// Trust no mark: read and hash everything.
+    pub deep: bool,
+    /// Write full manifests of all accounts.
+    pub full: bool,
+    pub label: Option<String>,
+    /// Say what would be exported, write nothing.
+    pub dry_run: bool,
+    pub workers: NonZeroUsize,
+    /// Tells the time, in seconds since 1970.
+    pub clock: fn() -> i64,
+    /// Who holds the lock, for whoever comes second (`host, process 4711`).
+    pub holder: String,
+}
+
+/// What a pass did.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExportReport {
+    pub source: SiteId,
+    /// Absent after a dry run.
+    pub snapshot: Option<SnapshotNo>,
+    pub parent: Option<SnapshotNo>,
+    pub counts: Counts,
+    pub rejected: Vec<Rejection>,
+    pub dry_run: bool,
+}
+
+/// What ends a pass.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    #[error("the source cannot be exported")]
+    Site(#[from] SiteError),
+    #[error("the archive cannot be written")]
+    Archive(#[from] ArchiveError),
+    #[error("the catalog cannot be used; it can be deleted, the next pass makes a new one")]
+    Catalog(#[from] DbError),
+    #[error("{0:?} is no pattern for addresses")]
+    BadGlob(String, #[source] globset::Error),
+    #[error("interrupted; what was stored is kept, and the next export goes on from there")]
+    Interrupted,
+    #[error("a stage of the pass ended without a word")]
+    Broken,
+}
+
+/// Adds one snapshot of `source` to `archive`.
+///
+/// Items that cannot be read become [`Event::Rejected`] and are counted; only trouble with the archive, the catalog or
+/// the site as a whole ends the pass. Nothing shows in the archive before the snapshot is published; stopping anywhere is
+/// harmless.
+pub fn export(
+    source: &dyn Source,
+    archive: &Archive,
+    catalog: &mut Catalog,
+    options: &ExportOptions,
+    sink: &dyn Sink,
+) -> Result<ExportReport, ExportError> {
+    let started = (options.clock)();
+    let lock = archive.lock(&options.holder, started)?;
+    let wanted = Wanted::new(&options.accounts, &options.exclude)?;
+    let site = source.describe()?;
+    let source_id = source_id(archive, &site, options.source.as_ref())?;
+    let history = match History::open(archive, Some(&source_id), None) {
+        Ok(history) => Some(history),
+        Err(ArchiveError::Empty(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    drop_stale_marks(catalog, history.as_ref())?;
+
+    sink.emit(Event::PhaseStarted { phase: Phase::Scan, total: None });
+    let found = source.provisioning()?;
+    let known = history.as_ref().map(History::provisioning).transpose()?.unwrap_or_default();
+    let records = reconcile::reconcile(source, history.as_ref(), known, found, &wanted)?;
+    sink.emit(Event::PhaseFinished { phase: Phase::Scan });
+
+    let mut snapshot = archive.snapshot_writer(&lock)?;
+    let budget = Budget::bytes(limits::IN_FLIGHT_BYTES);
+    let (found, to_split) = bounded(limits::QUEUE_ITEMS);
+    let (parts, to_store) = bounded(limits::QUEUE_ITEMS);
+    sink.emit(Event::PhaseStarted { phase: Phase::Store, total: None });
+    let pass = scan::Pass { source, history: history.as_ref(), catalog, options, sink };
+    let stored = thread::scope(|scope| {
+        let (budget, accounts, snapshot) = (&budget, &records.accounts, &mut snapshot);
+        let mut stages = Vec::new();
+        for _ in 0..options.workers.get() {
+            let (to_split, parts) = (to_split.clone(), parts.clone());
+            stages.push(
+                scope.spawn(move || budget.guard(|| split::run(source, to_split, parts, budget, options.dry_run))),
+            );
+        }
+        drop((to_split, parts)); // now only stages hold the ends, and a queue closes with its last stage
+        let writer = archive.pack_writer(&lock, options.workers.get())?;
+        let store = scope.spawn(move || budget.guard(|| store::run(writer, snapshot, to_store, budget, options, sink)));
+        // The scan asks the catalog, which belongs to this thread.
+        let scanned = budget.guard(|| scan::run(&pass, accounts, found));
+        let split: Result<(), ExportError> =
+            stages.into_iter().try_for_each(|stage| stage.join().unwrap_or(Err(ExportError::Broken)));
+        let stored = store.join().unwrap_or(Err(ExportError::Broken));
+        // A failed stage is the cause; that others found their queue closed is its effect.
+        match (scanned, split, stored) {
+            (Err(error), _, _) if !matches!(error, ExportError::Broken) => Err(error),
+            (_, Err(error), _) if !matches!(error, ExportError::Broken) => Err(error),
+            (_, _, Err(error)) => Err(error),
+            (Err(error), _, _) | (_, Err(error), _) => Err(error),
+            (Ok(scanned), Ok(()), Ok(stored)) => Ok((scanned, stored)),
+        }
+    });
+    let (scanned, mut stored) = stored?;
+    sink.emit(Event::PhaseFinished { phase: Phase::Store });
+
+    let mut rejected = records.rejected;
+    for rejection in &rejected {
+        sink.emit(Event::Rejected(rejection.clone()));
+    }
+    rejected.extend(scanned.rejected);
+    rejected.append(&mut stored.rejected);
+    let mut counts = stored.counts;
+    counts.accounts_scanned = scanned.accounts;
+    counts.accounts_changed = stored.accounts.len() as u64;
+    counts.folders_scanned = scanned.folders;
+    counts.folders_read = scanned.folders_read;
+    counts.rejected = rejected.len() as u64;
+    let parent = history.as_ref().map(|history| history.head().no);
+    let mut report =
+        ExportReport { source: source_id.clone(), snapshot: None, parent, counts, rejected, dry_run: true };
+    if options.dry_run {
+        return Ok(report);
+    }
+
+    if !records.lines.is_empty() {
+        let mut bytes = Vec::new();
+        records.lines.iter().for_each(|line| push_line(&mut bytes, line));
+        snapshot.add("provisioning.jsonl", &bytes)?;
+    }
+    if !report.rejected.is_empty() {
+        let mut bytes = Vec::new();
+        report.rejected.iter().for_each(|rejection| push_line(&mut bytes, rejection));
+        snapshot.add("rejected.jsonl", &bytes)?;
+    }
+    let head = SnapshotHead {
+        format: FORMAT,
+        no: snapshot.no(),
+        source: source_id,
+        parent,
+        started,
+        finished: (options.clock)().max(started),
+        label: options.label.clone(),
+        locator: site.locator,
+        selection: Selection {
+            accounts: options.accounts.clone(),
+            excluded: options.exclude.clone(),
+            deep: options.deep,
+        },
+        provisioning_lines: records.lines.len() as u64,
+        accounts: stored.accounts,
+        counts: report.counts.clone(),
+    };
+    sink.emit(Event::PhaseStarted { phase: Phase::Commit, total: None });
+    snapshot.publish(&head)?; // from here on the snapshot exists
+    // A crash before this line costs the listing of folders that have not changed, nothing else.
+    catalog.commit(head.no, started, &stored.marks, &records.gone)?;
+    sink.emit(Event::PhaseFinished { phase: Phase::Commit });
+    report.snapshot = Some(head.no);
+    report.dry_run = false;
+    Ok(report)
+}
+
+/// The id under which this site's snapshots are kept: the one asked for, the site's own, that of the newest snapshot
+/// from the same place, or one derived from archive and place, so that it is the same if the first pass is repeated.
+fn source_id(archive: &Archive, site: &SiteDescription, asked: Option<&SiteId>) -> Result<SiteId, ExportError> {
+    if let Some(id) = asked.or(site.id.as_ref()) {
+        return Ok(id.clone());
+    }
+    let heads = archive.snapshot_heads()?;
+    if let Some(head) = heads.iter().rev().find(|head| head.locator == site.locator) {
+        return Ok(head.source.clone());
+    }
+    let digest = crate::model::id::ObjectId::of(format!("{}\0{}", archive.id(), site.locator).as_bytes()).to_string();
+    digest.get(..16).unwrap_or(&digest).parse().map_err(|_| ExportError::Broken)
+}
+
+/// Marks speak of the state at their snapshot. When that is not in the chain (a snapshot was taken away, another archive
+/// came in its place), they would hide changes.
+fn drop_stale_marks(catalog: &mut Catalog, history: Option<&History<'_>>) -> Result<(), ExportError> {
+    if let Some((no, started)) = catalog.snapshot()? {
+        let heads = history.map(History::heads).unwrap_or_default();
+        if !heads.iter().any(|head| head.no == no && head.started == started) {
+            catalog.clear()?;
+        }
+    }
+    Ok(())
+}
+
+/// Which accounts a pass looks at.
+pub(super) struct Wanted {
+    included: Option<GlobSet>,
+    excluded: GlobSet,
+}
+
+impl Wanted {
+    fn new(accounts: &[String], exclude: &[String]) -> Result<Self, ExportError> {
+        let included = if accounts.is_empty() { None } else { Some(glob_set(accounts)?) };
+        Ok(Self { included, excluded: glob_set(exclude)? })
+    }
+
+    /// Whether the whole site is looked at.
+    fn all(&self) -> bool {
+        self.included.is_none() && self.excluded.is_empty()
+    }
+
+    fn account(&self, address: &str) -> bool {
+        self.included.as_ref().is_none_or(|globs| globs.is_match(address)) && !self.excluded.is_match(address)
+    }
+}
+
+fn glob_set(patterns: &[String]) -> Result<GlobSet, ExportError> {
+    let bad = |pattern: &str, error| ExportError::BadGlob(pattern.to_owned(), error);
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        set.add(GlobBuilder::new(pattern).case_insensitive(true).build().map_err(|error| bad(pattern, error))?);
+    }
+    set.build().map_err(|error| bad("", error))
+}

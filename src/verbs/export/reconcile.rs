@@ -1,0 +1,172 @@
+//! Gives the records of a scan their lasting ids: finds out which record of the last snapshot each one is, also under
+//! another name, and which are gone.
+
+use super::{ExportError, Wanted};
+use crate::archive::history::History;
+use crate::event::{Reason, Rejection};
+use crate::format::snapshot::{Provisioning, ProvisioningLine, StoredRecord};
+use crate::model::id::RecordId;
+use crate::model::provisioning::{Record, RecordKind, domain_of};
+use crate::site::{Depth, FolderScan, FoundRecord, ProvisioningScan, Source};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// The site's records with their ids, and what changed.
+pub(super) struct Records {
+    /// The accounts to scan, sorted by address.
+    pub accounts: Vec<(RecordId, String)>,
+    pub lines: Vec<ProvisioningLine>,
+    pub gone: Vec<RecordId>,
+    pub rejected: Vec<Rejection>,
+}
+
+/// Hints whose numbers a file system gives to another once they are free; they need content to be believed.
+const WEAK_IDENT: &str = "ino:";
+
+pub(super) fn reconcile(
+    source: &dyn Source,
+    history: Option<&History<'_>>,
+    (known, highest): (Provisioning, RecordId),
+    scan: ProvisioningScan,
+    wanted: &Wanted,
+) -> Result<Records, ExportError> {
+    let looked_at = LookedAt::new(wanted, &known, &scan.records);
+    let mut old: BTreeMap<RecordId, StoredRecord> = known.records;
+    let mut found: Vec<FoundRecord> =
+        scan.records.into_iter().filter(|found| looked_at.record(&found.record)).collect();
+    let mut highest = highest;
+    let mut records = Records { accounts: Vec::new(), lines: Vec::new(), gone: Vec::new(), rejected: scan.rejected };
+
+    let by_key: HashMap<(RecordKind, String), RecordId> =
+        old.values().map(|stored| (place_of(&stored.record), stored.id)).collect();
+    let mut by_ident: HashMap<(RecordKind, String), Vec<RecordId>> = HashMap::new();
+    for stored in old.values() {
+        for ident in &stored.idents {
+            by_ident.entry((stored.record.kind(), ident.clone())).or_default().push(stored.id);
+        }
+    }
+    let keys: HashSet<(RecordKind, String)> = found.iter().map(|found| place_of(&found.record)).collect();
+
+    let mut matched: Vec<(RecordId, FoundRecord)> = Vec::new();
+    // First what is where it was and has a hint in common, then what bears another name, then what only has the name.
+    for round in 0..4 {
+        let mut rest = Vec::new();
+        for new in found {
+            let at_place = by_key.get(&place_of(&new.record)).copied().filter(|id| old.contains_key(id));
+            let of_ident = |weak: bool| {
+                let hints = new.idents.iter().filter(move |ident| ident.starts_with(WEAK_IDENT) == weak);
+                let ids = hints.filter_map(|ident| by_ident.get(&(new.record.kind(), ident.clone())));
+                ids.flatten().copied().filter(|id| old.contains_key(id)).collect::<Vec<_>>()
+            };
+            let hit = match round {
+                0 => at_place.filter(|id| of_ident(false).contains(id) || of_ident(true).contains(id)),
+                1 => of_ident(false).first().copied(),
+                // A free inode is given away again, so two accounts may share one by chance.
+                2 => {
+                    let moved = |id: &RecordId| old.get(id).is_some_and(|old| !keys.contains(&place_of(&old.record)));
+                    match of_ident(true).into_iter().find(moved) {
+                        Some(id) if same_content(source, history, id, &new)? => Some(id),
+                        _ => None,
+                    }
+                }
+                _ => at_place,
+            };
+            match hit.and_then(|id| old.remove(&id)) {
+                Some(stored) => {
+                    let id = stored.id;
+                    note_change(&mut records.lines, id, Some(&stored), &new);
+                    matched.push((id, new));
+                }
+                None => rest.push(new),
+            }
+        }
+        found = rest;
+    }
+    for new in found {
+        highest.0 += 1;
+        note_change(&mut records.lines, highest, None, &new);
+        matched.push((highest, new));
+    }
+    for (id, new) in matched {
+        if let Record::Account(account) = new.record {
+            records.accounts.push((id, account.address));
+        }
+    }
+    records.accounts.sort_by(|a, b| a.1.cmp(&b.1));
+
+    // What could not be read is not gone.
+    let blind = records.rejected.iter().any(|rejection| matches!(rejection.reason, Reason::Unreadable(_)));
+    let rejected: HashSet<&str> = records.rejected.iter().filter_map(|r| r.place.account.as_deref()).collect();
+    for (id, stored) in old {
+        if !blind && looked_at.record(&stored.record) && !rejected.contains(stored.record.key()) {
+            records.lines.push(ProvisioningLine::Gone(id));
+            records.gone.push(id);
+        }
+    }
+    records.lines.sort_by_key(|line| match line {
+        ProvisioningLine::Put(stored) => (1, stored.id),
+        ProvisioningLine::Gone(id) => (0, *id),
+    });
+    Ok(records)
+}
+
+fn place_of(record: &Record) -> (RecordKind, String) {
+    (record.kind(), record.key().to_owned())
+}
+
+/// Adds a line when the record is new or differs from what is stored.
+fn note_change(lines: &mut Vec<ProvisioningLine>, id: RecordId, stored: Option<&StoredRecord>, found: &FoundRecord) {
+    let new = StoredRecord { id, idents: found.idents.clone(), record: found.record.clone() };
+    if stored != Some(&new) {
+        lines.push(ProvisioningLine::Put(new));
+    }
+}
+
+/// Whether a mailbox found under a new address holds anything that the old account's mailbox held.
+fn same_content(
+    source: &dyn Source,
+    history: Option<&History<'_>>,
+    id: RecordId,
+    new: &FoundRecord,
+) -> Result<bool, ExportError> {
+    let (Some(history), Record::Account(account)) = (history, &new.record) else { return Ok(false) };
+    let state = history.account(id)?;
+    let names: HashSet<&str> = state.items.values().map(|at| at.item.name.as_str()).collect();
+    let Ok(mailbox) = source.mailbox(&account.address) else { return Ok(false) };
+    for folder in mailbox.folders {
+        if let Ok(FolderScan::Listed(listing)) = source.folder(&account.address, &folder.key, None, Depth::Marks)
+            && listing.items.iter().any(|item| names.contains(item.name.as_str()))
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Which records a pass with a selection answers for: the chosen accounts, and what belongs to their domains.
+struct LookedAt<'a> {
+    wanted: &'a Wanted,
+    domains: HashSet<String>,
+}
+
+impl<'a> LookedAt<'a> {
+    fn new(wanted: &'a Wanted, known: &Provisioning, found: &[FoundRecord]) -> Self {
+        let old = known.accounts().map(|(_, account)| account.address.as_str());
+        let new = found.iter().filter(|found| found.record.kind() == RecordKind::Account).map(|f| f.record.key());
+        let chosen = old.chain(new).filter(|address| wanted.account(address));
+        Self { wanted, domains: chosen.map(|address| domain_of(address).to_owned()).collect() }
+    }
+
+    fn record(&self, record: &Record) -> bool {
+        match record {
+            Record::Account(account) => self.wanted.account(&account.address),
+            _ if self.wanted.all() => true,
+            Record::Settings(_) => false,
+            Record::Cos(_) => true,
+            Record::Domain(domain) => {
+                self.domains.contains(&domain.name)
+                    || domain.alias_of.as_ref().is_some_and(|of| self.domains.contains(of))
+            }
+            Record::List(_) | Record::Alias(_) => self.domains.contains(domain_of(record.key())),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The second stage, several threads: reads an item, names it, takes a message apart. What comes out is ready to be
+//! stored; the order of arrival does not matter, each step bears its number.
+
+use super::ExportError;
+use super::budget::Budget;
+use super::scan::{Numbered, Read, Step};
+use crate::fs;
+use crate::message;
+use crate::model::id::ObjectId;
+use crate::model::mailbox::FolderKind;
+use crate::site::{Content, Source};
+use crossbeam_channel::{Receiver, Sender};
+use std::io;
+use std::ops::Range;
+
+/// A numbered step on its way to the store; `bytes` are given back to the budget once it is stored.
+pub(super) struct Prepared {
+    pub number: u64,
+    pub bytes: u64,
+    pub step: Ready,
+}
+
+/// A step that needs nothing more from the source.
+pub(super) enum Ready {
+    Step(Step),
+    Read { read: Box<Read>, content: Body },
+}
+
+/// The content of an item.
+pub(super) enum Body {
+    Whole {
+        id: ObjectId,
+        raw: Vec<u8>,
+        date: i64,
+    },
+    Split {
+        id: ObjectId,
+        raw: Vec<u8>,
+        date: i64,
+        split: OwnedSplit,
+    },
+    Large {
+        id: ObjectId,
+        size: u64,
+        date: i64,
+        open: Open,
+    },
+    Vanished,
+    Rejected(crate::event::Reason),
+    /// A dry run reads nothing.
+    Unread,
+}
+
+/// Opens a large item once more.
+pub(super) type Open = Box<dyn Fn() -> io::Result<Box<dyn io::Read + Send>> + Send>;
+
+/// A split that refers to the raw message by ranges, so that both can travel together.
+pub(super) struct OwnedSplit {
+    pub trace: Range<usize>,
+    pub skeleton_id: ObjectId,
+    pub skeleton: Vec<u8>,
+    pub parts: Vec<(ObjectId, PartBytes)>,
+}
+
+pub(super) enum PartBytes {
+    Raw(Range<usize>),
+    Decoded(Vec<u8>),
+}
+
+pub(super) fn run(
+    source: &dyn Source,
+    steps: Receiver<Numbered>,
+    out: Sender<Prepared>,
+    budget: &Budget,
+    dry_run: bool,
+) -> Result<(), ExportError> {
+    for (number, step) in steps {
+        let (step, bytes) = match step {
+            Step::Read(read) if dry_run => (Ready::Read { read, content: Body::Unread }, 0),
+            Step::Read(read) => {
+                let content = prepare(source, &read)?;
+                let bytes = match &content {
+                    Body::Whole { raw, .. } | Body::Split { raw, .. } => raw.len() as u64,
+                    _ => 0,
+                };
+                (Ready::Read { read, content }, bytes)
+            }
+            step => (Ready::Step(step), 0),
+        };
+        if !budget.take(number, bytes) {
+            return Err(ExportError::Broken);
+        }
+        out.send(Prepared { number, bytes, step }).map_err(|_| ExportError::Broken)?;
+    }
+    Ok(())
+}
+
+fn prepare(source: &dyn Source, read: &Read) -> Result<Body, ExportError> {
+    Ok(match source.read(&read.account, &read.key, &read.found) {
+        Ok(Content::Bytes { bytes, date }) => {
+            let id = ObjectId::of(&bytes);
+            let split = match read.key.kind() {
+                FolderKind::Mail => message::split(&bytes).and_then(|split| own(&bytes, split)),
+                _ => None,
+            };
+            match split {
+                Some(split) => Body::Split { id, raw: bytes, date, split },
+                None => Body::Whole { id, raw: bytes, date },
+            }
+        }
+        Ok(Content::Large { date, open, .. }) => match hash(&open) {
+            Ok((id, size)) => Body::Large { id, size, date, open },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Body::Vanished,
+            Err(error) => Body::Rejected(crate::event::Reason::Unreadable(error.to_string())),
+        },
+        Ok(Content::Vanished) => Body::Vanished,
+        Ok(Content::Rejected(reason)) => Body::Rejected(reason),
+        Err(error) => Body::Rejected(error.as_reason()),
+    })
+}
+
+/// Turns what a split borrows from `raw` into ranges; `None` should a slice not lie in it.
+fn own(raw: &[u8], split: message::Split<'_>) -> Option<OwnedSplit> {
+    let range = |slice: &[u8]| {
+        let start = (slice.as_ptr() as usize).checked_sub(raw.as_ptr() as usize)?;
+        let range = start..start.checked_add(slice.len())?;
+        (raw.get(range.clone())? == slice).then_some(range)
+    };
+    let trace = if split.trace.is_empty() { 0..0 } else { range(split.trace)? };
+    let parts = split.parts.into_iter().map(|part| {
+        let bytes = match part.bytes {
+            std::borrow::Cow::Borrowed(slice) => PartBytes::Raw(range(slice)?),
+            std::borrow::Cow::Owned(bytes) => PartBytes::Decoded(bytes),
+        };
+        Some((part.id, bytes))
+    });
+    let parts = parts.collect::<Option<_>>()?;
+    Some(OwnedSplit { trace, skeleton_id: ObjectId::of(&split.skeleton), skeleton: split.skeleton, parts })
+}
+
+fn hash(open: &Open) -> io::Result<(ObjectId, u64)> {
+    let (digest, size) = fs::digest(&mut open()?)?;
+    Ok((ObjectId::from_digest(digest), size))
+}
