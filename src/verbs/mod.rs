@@ -1,10 +1,8 @@
 //! What a user does, one folder a verb. A verb works on an archive and on sites behind their traits; it names no
 //! connector, prints nothing, and uses no other verb.
 
-pub mod import;
-pub mod verify;
-pub mod show;
 pub mod export;
+pub mod import;
+pub mod shares;
 pub mod show;
 pub mod verify;
-pub mod shares;

@@ -151,14 +151,15 @@ pub fn items_of_all(pass: &Pass<'_>, work: Work) -> Result<Vec<AccountLedger>, I
 
 /// The left side of an account's ledger.
 fn opening(pass: &Pass<'_>, job: &Job, state: &AccountState) -> AccountLedger {
-    let mut ledger = AccountLedger { source: job.source.clone(), target: Some(job.target.clone()), ..Default::default() };
+    let mut ledger =
+        AccountLedger { source: job.source.clone(), target: Some(job.target.clone()), ..Default::default() };
     for folder in state.folders.values() {
         ledger.folders.entry(folder.key.to_string()).or_default();
         let grants = folder.grants.len() as u64;
         ledger.grants.in_snapshot += grants;
-        let rule = pass.skips_folder(folder.key.kind()).or_else(|| {
-            pass.options.skip.contains(&super::Skip::Shares).then_some("--skip shares")
-        });
+        let rule = pass
+            .skips_folder(folder.key.kind())
+            .or_else(|| pass.options.skip.contains(&super::Skip::Shares).then_some("--skip shares"));
         if let Some(rule) = rule {
             ledger.grants.count_many(&Fate::Excluded(rule), grants);
         }
@@ -231,10 +232,9 @@ fn survives(pass: &Pass<'_>, job: &Job, error: ImportError) -> Result<Reason, Im
 
 fn concerns_all(error: &SiteError) -> bool {
     match error {
-        SiteError::Io { source, .. } => matches!(
-            source.kind(),
-            ErrorKind::StorageFull | ErrorKind::ReadOnlyFilesystem | ErrorKind::QuotaExceeded
-        ),
+        SiteError::Io { source, .. } => {
+            matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::ReadOnlyFilesystem | ErrorKind::QuotaExceeded)
+        }
         SiteError::Database { .. } | SiteError::NotASite(_) => true,
         _ => false,
     }

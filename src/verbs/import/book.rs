@@ -159,7 +159,9 @@ pub fn plan_keys<'a>(
     let domains: HashMap<String, String> = records
         .clone()
         .filter(|(_, record)| record.kind() == RecordKind::Domain)
-        .filter_map(|(id, record)| Some((record.key().to_ascii_lowercase(), known(&id, record.key())?.target_key.clone())))
+        .filter_map(|(id, record)| {
+            Some((record.key().to_ascii_lowercase(), known(&id, record.key())?.target_key.clone()))
+        })
         .collect();
     let by_rules = |kind: RecordKind, key: &str| match kind {
         RecordKind::Settings | RecordKind::Cos => key.to_owned(),

@@ -111,9 +111,8 @@ pub fn count_found(rows: &[ItemRow], state: &AccountState, ledger: &mut AccountL
 
 /// Those of `rows` that are there and that the source has in another state now.
 pub fn differing(rows: Vec<ItemRow>, state: &AccountState, pass: &Pass<'_>) -> Vec<ItemRow> {
-    let differ = |row: &ItemRow| {
-        state.items.get(&row.id).is_some_and(|at| may_merge(pass, row, state, at) && differs(row, at))
-    };
+    let differ =
+        |row: &ItemRow| state.items.get(&row.id).is_some_and(|at| may_merge(pass, row, state, at) && differs(row, at));
     rows.into_iter().filter(differ).collect()
 }
 
@@ -207,7 +206,10 @@ fn merge_one(
                 present.key = to.clone();
             }
             Verdict::Conflict => {
-                pass.conflict(place(&item.name), format!("moved on the source; on the target it lies in {}", present.key));
+                pass.conflict(
+                    place(&item.name),
+                    format!("moved on the source; on the target it lies in {}", present.key),
+                );
             }
             Verdict::Keep => {}
         }

@@ -26,7 +26,8 @@ pub fn settle_intents(pass: &Pass<'_>, job: &Job) -> Result<(), ImportError> {
     if intents.is_empty() {
         return Ok(());
     }
-    let folders: BTreeMap<_, _> = pass.map.folders(job.record)?.into_iter().map(|row| (row.id, row.target_key)).collect();
+    let folders: BTreeMap<_, _> =
+        pass.map.folders(job.record)?.into_iter().map(|row| (row.id, row.target_key)).collect();
     let mut by_folder: BTreeMap<FolderId, Vec<ItemRow>> = BTreeMap::new();
     intents.into_iter().for_each(|row| by_folder.entry(row.folder).or_default().push(row));
     for (folder, rows) in by_folder {

@@ -277,7 +277,10 @@ pub fn make_again(pass: &Pass<'_>, job: &Job, row: &FolderRow) -> Result<Result<
     let wanted = Folder { key: row.target_key.clone(), active: None, ..row.base.clone() };
     let put = pass.target.put_folder(&job.target, &wanted)?;
     if put.is_ok() {
-        pass.notice(Place::folder(&job.source, &row.source_key), "was removed on the target and has new items: made again");
+        pass.notice(
+            Place::folder(&job.source, &row.source_key),
+            "was removed on the target and has new items: made again",
+        );
     }
     Ok(put.map(|put| put.key))
 }

@@ -68,12 +68,7 @@ fn is_touched(
 }
 
 /// Removes what has no item left, from the innermost folder on.
-fn remove_folders(
-    pass: &Pass<'_>,
-    job: &Job,
-    state: &AccountState,
-    folders: &Folders,
-) -> Result<(), ImportError> {
+fn remove_folders(pass: &Pass<'_>, job: &Job, state: &AccountState, folders: &Folders) -> Result<(), ImportError> {
     let gone = folders.rows.values().filter(|row| !state.folders.contains_key(&row.id));
     let mut gone: Vec<&FolderRow> = gone.filter(|row| pass.skips_folder(row.target_key.kind()).is_none()).collect();
     gone.sort_by_key(|row| std::cmp::Reverse(row.target_key.levels().count()));

@@ -339,6 +339,9 @@ mod tests {
     #[test]
     fn a_pass_with_nothing_to_do_finds_everything_there() {
         let tally = tally(5, &[(Fate::Imported, 4), (Fate::Excluded("x"), 1)]);
-        assert_eq!(tally.settled().to_string(), "5 in snapshot = 0 imported + 4 already there + 0 rejected + 1 excluded");
+        assert_eq!(
+            tally.settled().to_string(),
+            "5 in snapshot = 0 imported + 4 already there + 0 rejected + 1 excluded"
+        );
     }
 }

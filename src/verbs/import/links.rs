@@ -66,8 +66,12 @@ impl Links<'_> {
     }
 
     fn count(&self, ledgers: &mut [AccountLedger]) {
-        let by_address: BTreeMap<&str, RecordId> =
-            self.arrived.values().filter(|row| row.kind == RecordKind::Account).map(|row| (row.source_key.as_str(), row.id)).collect();
+        let by_address: BTreeMap<&str, RecordId> = self
+            .arrived
+            .values()
+            .filter(|row| row.kind == RecordKind::Account)
+            .map(|row| (row.source_key.as_str(), row.id))
+            .collect();
         for ledger in ledgers {
             let fates = by_address.get(ledger.source.as_str()).and_then(|record| self.fates.get(record));
             // An account that was not chosen has nothing in its ledger; its links are repaired all the same.
@@ -117,12 +121,10 @@ impl Links<'_> {
     fn grant(&mut self, grant: &Grant) -> Result<Result<Grant, String>, ImportError> {
         let book = &self.pass.book;
         let grantee = match &grant.grantee {
-            Grantee::User(who) => {
-                match self.find(&[RecordKind::Account, RecordKind::List, RecordKind::Alias], who)? {
-                    Arrival::Here { key, .. } => Grantee::User(key),
-                    Arrival::Awaited { cause } => return Ok(Err(cause)),
-                }
-            }
+            Grantee::User(who) => match self.find(&[RecordKind::Account, RecordKind::List, RecordKind::Alias], who)? {
+                Arrival::Here { key, .. } => Grantee::User(key),
+                Arrival::Awaited { cause } => return Ok(Err(cause)),
+            },
             Grantee::List(who) => match self.find(&[RecordKind::List], who)? {
                 Arrival::Here { key, .. } => Grantee::List(key),
                 Arrival::Awaited { cause } => return Ok(Err(cause)),
@@ -168,7 +170,10 @@ impl Links<'_> {
         for grant in &row.source {
             let fate = match self.grant(grant)? {
                 Err(cause) => {
-                    let refers = grant.grantee.to_string();
+                    let refers = match &grant.grantee {
+                        Grantee::User(who) | Grantee::List(who) => who.clone(),
+                        other => other.to_string(),
+                    };
                     self.await_link(row.record, LinkKind::Grant, folder.source_key.to_string(), refers, cause);
                     Fate::Pending
                 }
@@ -241,7 +246,8 @@ impl Links<'_> {
                 return Ok(());
             }
         };
-        let wanted = Setting::Mountpoint { at: at.clone(), owner: key, folder: self.remote(owner_record, folder, &place)? };
+        let wanted =
+            Setting::Mountpoint { at: at.clone(), owner: key, folder: self.remote(owner_record, folder, &place)? };
         if row.written.as_ref() == Some(&wanted) {
             self.fate(record, LinkKind::Mountpoint, Fate::AlreadyThere);
             return Ok(());
@@ -255,12 +261,7 @@ impl Links<'_> {
     }
 
     /// Where the owner's folder is on the target.
-    fn remote(
-        &self,
-        owner: Option<RecordId>,
-        folder: &FolderKey,
-        place: &Place,
-    ) -> Result<FolderKey, ImportError> {
+    fn remote(&self, owner: Option<RecordId>, folder: &FolderKey, place: &Place) -> Result<FolderKey, ImportError> {
         let Some(owner) = owner else { return Ok(folder.clone()) };
         if let Some(row) = self.pass.map.folder_once_at(owner, folder)? {
             return Ok(row.target_key);

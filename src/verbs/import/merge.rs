@@ -122,11 +122,8 @@ pub fn record(sides: &RecordSides<'_>) -> Option<MergedRecord> {
     let mut conflicts = Vec::new();
     let mut written = BTreeSet::new();
     let mut untouched = Fields::new();
-    let names: BTreeSet<&String> = [base.as_ref(), Some(&source), Some(&target)]
-        .into_iter()
-        .flatten()
-        .flat_map(BTreeMap::keys)
-        .collect();
+    let names: BTreeSet<&String> =
+        [base.as_ref(), Some(&source), Some(&target)].into_iter().flatten().flat_map(BTreeMap::keys).collect();
     for name in names {
         let (from, has) = (source.get(name), target.get(name));
         let was = base.as_ref().and_then(|base| base.get(name));

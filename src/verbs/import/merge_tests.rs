@@ -71,7 +71,10 @@ fn a_record_that_was_there_before_gains_what_it_lacks_and_keeps_what_it_has() {
     let merged = merged(None, &source, &target);
     assert_eq!(merged.record, account("p9", Some(10), &[("here", "x"), ("lang", "de")]));
     assert_eq!(merged.conflicts, ["password"]);
-    assert_eq!(merged.seen(&merged.record, &source), Some(account("p1", Some(10), &[("lang", "de")])).filter(|s| *s != source));
+    assert_eq!(
+        merged.seen(&merged.record, &source),
+        Some(account("p1", Some(10), &[("lang", "de")])).filter(|s| *s != source)
+    );
 }
 
 #[test]

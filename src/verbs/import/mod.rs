@@ -121,7 +121,9 @@ pub enum ImportError {
     OlderSnapshot { asked: SnapshotNo, seen: SnapshotNo },
     #[error("{glob:?} is no pattern of addresses")]
     BadGlob { glob: String, source: globset::Error },
-    #[error("{path} is a map from {found_source} to {found_target}; the way back needs one from {target} to {source_site}")]
+    #[error(
+        "{path} is a map from {found_source} to {found_target}; the way back needs one from {target} to {source_site}"
+    )]
     NotTheWayBack { path: PathBuf, found_source: SiteId, found_target: SiteId, target: SiteId, source_site: SiteId },
     #[error("interrupted at a safe point; the same command goes on from there")]
     Interrupted,

@@ -122,10 +122,9 @@ impl<'a> Pass<'a> {
             SettingKind::Forwarding | SettingKind::Vacation => (Skip::Filters, "--skip filters"),
             SettingKind::Mountpoint => (Skip::Shares, "--skip shares"),
             SettingKind::Tag => (Skip::Mail, "--skip mail"),
-            SettingKind::Identity
-            | SettingKind::Signature
-            | SettingKind::Preference
-            | SettingKind::ExternalSource => (Skip::Preferences, "--skip preferences"),
+            SettingKind::Identity | SettingKind::Signature | SettingKind::Preference | SettingKind::ExternalSource => {
+                (Skip::Preferences, "--skip preferences")
+            }
         };
         self.options.skip.contains(&skip).then_some(rule)
     }

@@ -226,7 +226,8 @@ fn write(
     let is_new = |row: &RecordRow| pass.rows.get(&row.id).is_none_or(|known| known.state != RecordState::Done);
     let intents: Vec<_> = batch.iter().map(|(_, row, _)| row).filter(|row| is_new(row)).cloned().collect();
     pass.map.put_records(&intents)?;
-    let (changes, rows): (Vec<_>, Vec<_>) = batch.into_iter().map(|(change, row, merged)| (change, (row, merged))).unzip();
+    let (changes, rows): (Vec<_>, Vec<_>) =
+        batch.into_iter().map(|(change, row, merged)| (change, (row, merged))).unzip();
     let outcomes = pass.target.put_records(&changes)?;
     let mut done = Vec::new();
     for (outcome, (mut row, merged)) in outcomes.into_iter().zip(rows) {
@@ -263,7 +264,9 @@ pub fn remove_what_is_gone(pass: &Pass<'_>) -> Result<(), ImportError> {
     let gone: Vec<_> = pass
         .rows
         .values()
-        .filter(|row| row.state == RecordState::Done && !present.contains_key(&row.id) && pass.is_chosen(&row.source_key))
+        .filter(|row| {
+            row.state == RecordState::Done && !present.contains_key(&row.id) && pass.is_chosen(&row.source_key)
+        })
         .collect();
     if !pass.options.delete || pass.options.additive || gone.is_empty() {
         return Ok(());
@@ -279,8 +282,12 @@ pub fn remove_what_is_gone(pass: &Pass<'_>) -> Result<(), ImportError> {
         let touched = *record != *row.seen.as_ref().unwrap_or(&row.base);
         let keeps = match row.kind {
             _ if touched => Some("changed on the target"),
-            RecordKind::Account if !super::gone::mailbox_is_empty(pass, &row.target_key)? => Some("its mailbox is not empty"),
-            RecordKind::Domain if on_target.keys().any(|(_, key)| domain_of(key) == row.target_key && key.contains('@')) => {
+            RecordKind::Account if !super::gone::mailbox_is_empty(pass, &row.target_key)? => {
+                Some("its mailbox is not empty")
+            }
+            RecordKind::Domain
+                if on_target.keys().any(|(_, key)| domain_of(key) == row.target_key && key.contains('@')) =>
+            {
                 Some("somebody has an address in it")
             }
             _ => None,

@@ -107,12 +107,7 @@ impl Target for Rehearsal<'_> {
         Ok(wanted.to_vec())
     }
 
-    fn deliver(
-        &self,
-        _: &str,
-        _: &FolderKey,
-        batch: Vec<Delivery>,
-    ) -> Result<(Vec<Delivered>, UidsKept), SiteError> {
+    fn deliver(&self, _: &str, _: &FolderKey, batch: Vec<Delivery>) -> Result<(Vec<Delivered>, UidsKept), SiteError> {
         Ok((batch.iter().map(|_| Delivered::Done { uid: None }).collect(), UidsKept::Yes))
     }
 

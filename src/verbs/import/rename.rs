@@ -51,7 +51,9 @@ impl RenameRules {
         }
         let before = rules.insert(normal(old), new.to_owned());
         match before {
-            Some(before) if before != new => Err(format!("{} was renamed to {} before", shorten(old), shorten(&before))),
+            Some(before) if before != new => {
+                Err(format!("{} was renamed to {} before", shorten(old), shorten(&before)))
+            }
             _ => Ok(()),
         }
     }

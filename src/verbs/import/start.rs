@@ -59,7 +59,8 @@ pub fn start<'a>(
     } else {
         Map::open(options.fs.as_ref(), &path, &expected)?
     };
-    let way_back = options.way_back.as_deref().map(|path| open_way_back(path, &source_site, &target_site)).transpose()?;
+    let way_back =
+        options.way_back.as_deref().map(|path| open_way_back(path, &source_site, &target_site)).transpose()?;
     let seen = map.progress()?.into_iter().map(|(_, progress)| progress.snapshot).max().unwrap_or_default();
     let asked = history.head().no;
     if asked < seen && !options.additive {

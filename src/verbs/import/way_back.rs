@@ -8,8 +8,8 @@ use super::book::{Book, plan_keys};
 use super::pass::Pass;
 use super::start::Started;
 use super::{ImportError, ImportOptions};
-use crate::limits;
 use crate::format::manifest::{AccountState, ItemAt};
+use crate::limits;
 use crate::map::{self, FolderRow, FolderState, ItemRow, ItemState, Map, RecordRow, RecordState};
 use crate::model::id::{FolderId, ItemId, RecordId};
 use crate::model::mailbox::{Folder, FolderKey};
@@ -197,7 +197,8 @@ impl Origins<'_> {
         if !same {
             return None;
         }
-        let base_folder = state.folders.iter().find(|(_, folder)| folder.key == *went_to).map_or(at.folder, |(&id, _)| id);
+        let base_folder =
+            state.folders.iter().find(|(_, folder)| folder.key == *went_to).map_or(at.folder, |(&id, _)| id);
         let row = ItemRow {
             record,
             id,
