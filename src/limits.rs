@@ -49,6 +49,10 @@ pub const MANIFEST_CHAIN: u64 = 60;
 /// Lines that such a chain may have beyond twice the account's items; keeps small mailboxes from being written anew
 /// each day.
 pub const MANIFEST_SLACK_LINES: u64 = 1_000;
+// Import and map.
+
+/// Rows of the map that are held while an account is compared; bounds memory, not what an account may hold.
+pub const MAP_PAGE_ROWS: u32 = 4096;
 
 // Looking into an archive.
 
@@ -148,3 +152,44 @@ pub const SKELETON_HEAD_BYTES: u64 = (SKELETON_PIECES as u64 + 2) * SKELETON_LIN
 
 /// Bytes collected before a joined message is written on; parts and literals above it are not copied.
 pub const JOIN_BUFFER_BYTES: usize = 32 * KIB as usize;
+// The directory site as a target.
+
+/// How long another program's `dovecot-uidlist.lock` is waited for; Dovecot waits as long.
+pub const LOCK_WAIT: std::time::Duration = std::time::Duration::from_secs(130);
+
+/// A lock file that has not changed for so long belongs to nobody; Dovecot's own number for its uidlist.
+pub const LOCK_STALE: std::time::Duration = std::time::Duration::from_secs(120);
+
+/// How often a held lock is looked at. Chosen; a uidlist is locked for milliseconds.
+pub const LOCK_POLL: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// Largest UID that is kept. A higher one would leave a folder without room for new mail: a hostile archive could close
+/// a mailbox with one message.
+pub const LARGEST_KEPT_UID: u32 = 4_000_000_000;
+
+/// Longest item name that is written as it is, bytes; a file name has 255 at most, and flags and temporary names need
+/// some of them.
+pub const ITEM_NAME_BYTES: usize = 200;
+
+/// Longest local part or domain that becomes a folder's name, bytes (a file name's bound; RFC 5321 has 64 and 255).
+pub const ADDRESS_PART_BYTES: usize = 255;
+
+/// Batches of at most so many messages are made durable one by one; larger ones with one `syncfs`, which costs about as
+/// much as a few dozen `fsync`s. Chosen.
+pub const SYNC_ONE_BY_ONE: usize = 8;
+
+/// Accounts whose item names are remembered at once; the one unused for longest is read again when it is needed.
+/// An account of 50,000 messages takes about 1 MB.
+pub const NAME_SETS: usize = 16;
+
+/// Maildir folders whose listings are remembered at once while single messages are changed. A folder of 50,000 messages
+/// takes about 10 MB.
+pub const FOLDER_VIEWS: usize = 6;
+// The directory site as a source.
+
+/// Most rows of one table of a `site.sqlite` that are read at once; a hostile file must not fill the memory. A mailbox
+/// of a million messages, each with three tags, has three million.
+pub const SITE_DB_ROWS: u64 = 10_000_000;
+
+/// Longest value in a `site.sqlite`, bytes: a signature with pictures in it has hundreds of kilobytes.
+pub const SITE_DB_VALUE_BYTES: usize = 16 * MIB as usize;

@@ -3,3 +3,4 @@
 
 pub mod export;
 pub mod show;
+pub mod verify;
