@@ -4,3 +4,4 @@
 pub mod export;
 pub mod show;
 pub mod verify;
+pub mod shares;

@@ -15,7 +15,10 @@ pub fn deliver(port: u16, from: &str, to: &str, message: &str) -> Result<(), Str
         lines.send(format!("{command}\r\n").as_bytes());
         expect(&mut lines, answer)?;
     }
-    let stuffed: String = message.lines().map(|line| if line.starts_with('.') { format!(".{line}\r\n") } else { format!("{line}\r\n") }).collect();
+    let stuffed: String = message
+        .lines()
+        .map(|line| if line.starts_with('.') { format!(".{line}\r\n") } else { format!("{line}\r\n") })
+        .collect();
     lines.send(format!("{stuffed}.\r\n").as_bytes());
     expect(&mut lines, "250")?;
     lines.send(b"QUIT\r\n");
