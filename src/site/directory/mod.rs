@@ -20,6 +20,8 @@ mod provisioning;
 mod read_item;
 pub mod site_db;
 mod source;
+#[cfg(test)]
+mod tests;
 pub mod text_file;
 mod tree;
 pub mod vdir;
