@@ -49,6 +49,7 @@ pub const MANIFEST_CHAIN: u64 = 60;
 /// Lines that such a chain may have beyond twice the account's items; keeps small mailboxes from being written anew
 /// each day.
 pub const MANIFEST_SLACK_LINES: u64 = 1_000;
+
 // Import and map.
 
 /// Rows of the map that are held while an account is compared; bounds memory, not what an account may hold.
@@ -193,3 +194,29 @@ pub const SITE_DB_ROWS: u64 = 10_000_000;
 
 /// Longest value in a `site.sqlite`, bytes: a signature with pictures in it has hundreds of kilobytes.
 pub const SITE_DB_VALUE_BYTES: usize = 16 * MIB as usize;
+
+/// How near a file's time may be to the clock of the scan that saw it, nanoseconds, for the scan mark not to be trusted.
+/// File times step by up to 10 ms (the kernel's tick), on some network file systems by a second.
+pub const RACY_NANOS: u128 = 1_000_000_000;
+
+/// How often a Maildir folder that changes while it is listed is listed in one scan. What the last listing may still
+/// have missed changes the folder's times, so the next pass finds it.
+pub const LISTING_ROUNDS: usize = 3;
+
+/// Accounts whose subscriptions and database rows are kept between two looks at their folders; at least the number of
+/// accounts that are scanned at once.
+pub const VIEWS_KEPT: usize = 32;
+
+/// Bad lines of one control file in a mailbox that are reported one by one.
+pub const BAD_LINES_SHOWN: usize = 20;
+// Shares.
+
+/// Largest journal of a fix that is read, bytes. A step has about 500, so this is half a million shares mended at once.
+pub const JOURNAL_BYTES: u64 = 256 * MIB;
+
+/// Fixes that one second can bring, so that finding a free name for a journal ends. Chosen; nothing depends on it.
+pub const JOURNALS_A_SECOND: u32 = 1000;
+
+/// Most rows of a matrix in which grants are expanded to accounts. A grant to everyone on each folder of a large site has
+/// as many as folders times accounts; what comes after is listed as granted only.
+pub const MATRIX_ROWS: usize = 1_000_000;

@@ -235,6 +235,15 @@ fn scan_pack(file: &dyn FileRead, size: u64) -> (Vec<SegmentRow>, Vec<IndexEntry
     (segments, entries)
 }
 
+/// Whether the bytes from `at` to the end are the gzip member that ends a tar file, and nothing else.
+pub(super) fn ends_as_tar(file: &dyn FileRead, at: u64, size: u64) -> bool {
+    let mut cursor = Cursor::new(file, at, size);
+    let mut end = Vec::new();
+    let most = tar_entry::END.len() as u64 + 1;
+    let read = flate2::bufread::GzDecoder::new(&mut cursor).take(most).read_to_end(&mut end);
+    read.is_ok() && end == tar_entry::END && cursor.position() == size
+}
+
 /// Inflates the member under the cursor; `None` when it is none of ours. The end of the tar lists no entries.
 fn scan_member(cursor: &mut Cursor<'_>, number: u16) -> Option<(u64, Vec<IndexEntry>)> {
     let mut decoder = flate2::bufread::GzDecoder::new(&mut *cursor);

@@ -108,7 +108,7 @@ impl Archive {
     pub fn create(fs: Arc<dyn Fs>, dir: &Path, id: SiteId, created: i64) -> Result<Self, ArchiveError> {
         match fs.list(dir) {
             // An attempt that was cut off left these, and nothing in them; the header comes last.
-            Ok(found) if found.iter().all(|entry| is_our_beginning(entry)) => {}
+            Ok(found) if found.iter().all(is_our_beginning) => {}
             Ok(_) => {
                 return Err(io_error("make an archive in", dir)(io::ErrorKind::DirectoryNotEmpty.into()));
             }

@@ -75,30 +75,51 @@ impl ObjectReader {
     /// Writes the object out without holding it whole, and returns its size. What was written is only good once this
     /// returns `Ok`: the name is checked at the end.
     pub fn copy(&self, id: &ObjectId, out: &mut dyn Write) -> Result<u64, ArchiveError> {
-        // Whether a second copy is sound would show too late: bytes of the first would have been written by then.
-        let at = self.table.find(prefix(id)).next().ok_or(ArchiveError::NoObject { id: *id })?;
-        let mut out = Hashing { out, digest: Sha256::new(), written: 0 };
+        let mut first = None;
+        for at in self.table.find(prefix(id)) {
+            let mut out = Hashing { out: &mut *out, digest: Sha256::new(), written: 0 };
+            match self.copy_from(id, at, &mut out) {
+                Ok(()) => return Ok(out.written),
+                // Another copy could still be sound, but what has gone out cannot be taken back.
+                Err(error) if out.written > 0 => return Err(error),
+                Err(error) => drop(first.get_or_insert(error)),
+            }
+        }
+        Err(first.unwrap_or(ArchiveError::NoObject { id: *id }))
+    }
+
+    fn copy_from(&self, id: &ObjectId, at: Location, out: &mut Hashing<'_>) -> Result<(), ArchiveError> {
         let entry = self.entry(id, at)?;
         match (&entry.name, &entry.content) {
             (EntryName::Object(_), Body::Held(tar, range)) => {
-                out.write_all(tar.get(range.clone()).unwrap_or_default()).map_err(write_error(id))?;
+                let bytes = tar.get(range.clone()).unwrap_or_default();
+                if ObjectId::of(bytes) != *id {
+                    return Err(wrong_hash(id));
+                }
+                out.out.write_all(bytes).map_err(write_error(id))?;
+                out.written = bytes.len() as u64;
+                return Ok(());
             }
             (EntryName::Object(_), Body::Streamed { file, row, pack, size }) => {
-                stream(file.as_ref(), row, *pack, *size, &mut out, id)?;
+                stream(file.as_ref(), row, *pack, *size, out, id)?;
             }
             (EntryName::Recipe(_), content) => {
                 let recipe = self.held(id, content, limits::WHOLE_ITEM_BYTES)?;
-                self.join(id, &recipe, limits::COPIED_BYTES, 0, &mut out)?;
+                self.join(id, &recipe, limits::COPIED_BYTES, 0, out)?;
             }
         }
-        if ObjectId::from_digest(out.digest.finalize().into()) != *id {
+        if ObjectId::from_digest(out.digest.clone().finalize().into()) != *id {
             return Err(wrong_hash(id));
         }
-        Ok(out.written)
+        Ok(())
     }
 
     pub(super) fn table(&self) -> &ObjectTable {
         &self.table
+    }
+
+    pub(super) fn into_table(self) -> ObjectTable {
+        self.table
     }
 
     /// Tries the places of an object until one gives it; the error is that of the first.
@@ -246,7 +267,11 @@ pub(super) fn inflate(file: &dyn FileRead, row: &SegmentRow, pack: PackName) -> 
 }
 
 /// Name and size of the first entry of a segment.
-fn first_header(file: &dyn FileRead, row: &SegmentRow, pack: PackName) -> Result<(String, u64), ArchiveError> {
+pub(super) fn first_header(
+    file: &dyn FileRead,
+    row: &SegmentRow,
+    pack: PackName,
+) -> Result<(String, u64), ArchiveError> {
     let damaged = || ArchiveError::DamagedSegment { pack: pack.to_string(), offset: row.offset };
     let mut block = [0; BLOCK];
     member(file, row).read_exact(&mut block).map_err(|_| damaged())?;

@@ -221,3 +221,44 @@ impl PackWriter<'_> {
         self.known()?.push(name, index).map_err(format_error(&path))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::FormatError;
+    use crate::fs::RealFs;
+    use std::sync::Arc;
+
+    fn flips_a_byte(encoder: &mut Encoder, bytes: &[u8]) -> Result<Vec<u8>, FormatError> {
+        let mut other = bytes.to_vec();
+        if let Some(byte) = other.last_mut() {
+            *byte ^= 1;
+        }
+        encoder.encode(&other)
+    }
+
+    fn truncates(encoder: &mut Encoder, bytes: &[u8]) -> Result<Vec<u8>, FormatError> {
+        let mut member = encoder.encode(bytes)?;
+        member.truncate(member.len() - 9);
+        Ok(member)
+    }
+
+    #[test]
+    fn a_faulty_compressor_is_caught_before_anything_shows() {
+        for faulty in [flips_a_byte as Encode, truncates] {
+            let dir = tempfile::tempdir().unwrap();
+            let archive = Archive::create(Arc::new(RealFs), dir.path(), "test".parse().unwrap(), 0).unwrap();
+            let lock = archive.lock("a test", 0).unwrap();
+            let mut writer = archive.pack_writer_with(&lock, 2, faulty);
+            for at in 0..3000u32 {
+                let bytes = at.to_le_bytes().repeat(200);
+                if writer.add(ObjectId::of(&bytes), Class::Part, &bytes).is_err() {
+                    break;
+                }
+            }
+            let error = writer.finish().unwrap_err();
+            assert!(matches!(error, ArchiveError::FaultyCompressor { .. } | ArchiveError::Stopped), "{error}");
+            assert_eq!(archive.packs().unwrap().names, []);
+        }
+    }
+}

@@ -2,5 +2,6 @@
 //! connector, prints nothing, and uses no other verb.
 
 pub mod export;
-pub mod verify;
 pub mod show;
+pub mod verify;
+pub mod shares;

@@ -75,7 +75,7 @@ pub struct MailboxRows {
 }
 
 /// A row of `folder` with what hangs on it.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct FolderRow {
     /// `Some(None)`: the folder has no special use, whatever its name.
     pub special_use: Option<Option<SpecialUse>>,
@@ -89,7 +89,7 @@ pub struct FolderRow {
 }
 
 /// What an item has beside its file.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Labels {
     pub tags: Vec<String>,
     pub keywords: Vec<String>,

@@ -47,8 +47,7 @@ pub fn join_levels<'a>(levels: impl Iterator<Item = &'a [u8]>) -> String {
 
 fn parse_level(level: &[u8]) -> String {
     // A name that is no modified UTF-7 is one of a UTF-8 site, or somebody's mistake: literal in both cases.
-    let literal = text::from_bytes(level);
-    mutf7::decode(&literal).unwrap_or(literal)
+    std::str::from_utf8(level).ok().and_then(mutf7::decode).unwrap_or_else(|| text::from_bytes(level))
 }
 
 /// A path that a Maildir++ can hold, in place of one that it cannot.

@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(parse(b"a:1,S").flags, Flags::default());
         assert_eq!(
             parse(b"a:2,S:2,T"),
-            ParsedName { base: b"a", flags: Flags::from_letters("ST"), keywords: KeywordLetters::default() }
+            ParsedName { base: b"a", flags: Flags::from_letters("S"), keywords: KeywordLetters::default() }
         );
         assert_eq!(parse(b"a:2,S,extraT").flags, Flags::from_letters("S"));
         assert_eq!(parse(b":2,S").base, b"");

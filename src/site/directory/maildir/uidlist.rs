@@ -103,7 +103,9 @@ impl UidList<'_> {
 /// Parses a list of either version; what cannot be read is in the second value. An empty file gives an empty list.
 pub fn parse(bytes: &[u8]) -> (UidList<'_>, Vec<BadLine>) {
     let (mut list, mut bad) = (UidList::default(), Vec::new());
-    let mut all = lines(bytes);
+    // A last line without an end is still being written; Dovecot does not look at it either.
+    let complete = memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1);
+    let mut all = lines(bytes.get(..complete).unwrap_or(bytes));
     let Some((_, header)) = all.next() else { return (list, bad) };
     let is_v3 = header.starts_with(b"3 ");
     if is_v3 {
@@ -134,8 +136,8 @@ pub fn parse(bytes: &[u8]) -> (UidList<'_>, Vec<BadLine>) {
 
 /// What a header alone says: a folder's identity without its messages. Needs the first line only.
 pub fn parse_head(bytes: &[u8]) -> UidList<'_> {
-    let first = lines(bytes).next().map_or(&b""[..], |(_, line)| line);
-    parse(first).0
+    let end = memchr::memchr(b'\n', bytes).map_or(0, |at| at + 1);
+    parse(bytes.get(..end).unwrap_or_default()).0
 }
 
 fn parse_header<'a>(header: &'a [u8], list: &mut UidList<'a>) {
@@ -210,10 +212,13 @@ mod tests {
 
     #[test]
     fn garbage_is_reported_and_the_rest_is_used() {
-        let (list, bad) = parse(b"3 V5 N2\n0 :zero\nx :y\n3 :ok\n3 :again\n2 :back\n\n7 nofile\n9 :\n4294967295 :last");
+        let (list, bad) = parse(
+            b"3 V5 N2\n0 :zero\nx :y\n3 :ok\n3 :again\n2 :back\n\n7 nofile\n9 :\n4294967295 :last\n4294967295 :to",
+        );
         assert_eq!(list.entries.iter().map(|e| e.uid.get()).collect::<Vec<_>>(), [3, u32::MAX]);
         assert_eq!(bad.iter().map(|bad| bad.line).collect::<Vec<_>>(), [2, 3, 5, 6, 8, 9]);
         assert_eq!(list.next_uid, Some(nz(2)), "a UID space that is used up has no next");
+        assert_eq!(parse(b"3 V5 N2\n4 :a\n5 :torn").0.entries.len(), 1);
         let (list, bad) = parse(b"\0\0\0\n1 :a\n");
         assert!(list.entries.is_empty() && list.uid_validity.is_none() && bad.len() == 1);
         assert_eq!(parse(b""), (UidList::default(), vec![]));
@@ -242,7 +247,8 @@ mod tests {
                 uid_validity: NonZeroU32::new(validity), next_uid, guid: guid.map(Cow::Owned),
                 other_fields: vec![], entries,
             };
-            prop_assert_eq!(parse(&list.encode()), (list.clone(), vec![]));
+            let encoded = list.encode();
+            prop_assert_eq!(parse(&encoded), (list, vec![]));
         }
 
         #[test]

@@ -11,6 +11,8 @@ use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// How temporary names begin.
+pub const TEMPORARY: &str = ".wagon-";
 /// Mode of what only the mail server reads.
 pub const PRIVATE: u32 = 0o600;
 /// Mode of what the MTA reads as well.
@@ -50,10 +52,12 @@ impl Hand {
 
     /// Gives a new file or folder to the owner.
     pub fn hand_over(&self, path: &Path) -> Result<(), SiteError> {
-        match self.owner {
-            Some((uid, gid)) => self.fs.set_owner(path, uid, gid).map_err(io_error("set the owner of", path)),
-            None => Ok(()),
-        }
+        self.hand_over_raw(path).map_err(io_error("set the owner of", path))
+    }
+
+    /// [`Hand::hand_over`] where the caller knows what the error means.
+    pub fn hand_over_raw(&self, path: &Path) -> io::Result<()> {
+        self.owner.map_or(Ok(()), |(uid, gid)| self.fs.set_owner(path, uid, gid))
     }
 
     /// Makes the folder and those above it that are missing, mode 0755 above and `mode` for itself.
@@ -94,7 +98,7 @@ impl Hand {
     /// Writes a file so that it is either complete under its name or not there.
     pub fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), SiteError> {
         let dir = path.parent().unwrap_or(Path::new("."));
-        let mut file = self.fs.create_temp(dir, ".wagon-").map_err(io_error("write in", dir))?;
+        let mut file = self.fs.create_temp(dir, TEMPORARY).map_err(io_error("write in", dir))?;
         let fill = |file: &mut Box<dyn FileWrite>| {
             file.write_all(bytes)?;
             file.set_mode(mode)?;
@@ -123,6 +127,11 @@ impl Hand {
         }
         self.replace(path, bytes, before.map_or(mode, |stat| stat.mode & 0o7777))?;
         Ok(true)
+    }
+
+    /// Renames a file or folder.
+    pub fn rename(&self, from: &Path, to: &Path) -> Result<(), SiteError> {
+        self.fs.rename(from, to).map_err(io_error("rename", from))
     }
 
     /// Removes a file; that it was not there is fine. Whether it was.

@@ -8,11 +8,11 @@
 //! entry without a file is harmless, a file without an entry would get another UID.
 
 use super::super::maildir::name::{self, KeywordLetters};
-use super::super::maildir::uidlist::Entry;
+use super::super::maildir::uidlist::{Entry, UidList};
 use super::hand::{Hand, io_error, is_fatal};
-use super::listing::MessageFile;
+use super::listing::{MessageFile, Messages};
 use super::names::may_be_a_file;
-use super::uid_file::{UidFile, was_opened};
+use super::uid_file::{UidFile, read_list, was_opened};
 use super::uids::{Ground, Wish, plan};
 use crate::event::Reason;
 use crate::limits::SYNC_ONE_BY_ONE;
@@ -48,17 +48,24 @@ impl Drop for Staged<'_> {
 }
 
 /// Delivers `batch` into the folder at `dir`, which exists. `foreign` says why the folder's UIDVALIDITY is not the
-/// source's, where it is not.
+/// source's, where it is not; `present` has those of the batch that an earlier call delivered.
 pub fn deliver(
     hand: &Hand,
     dir: &Path,
     foreign: Option<&str>,
     batch: &[Delivery],
+    present: &Messages,
 ) -> Result<Outcome, SiteError> {
     let mut delivered = vec![Delivered::Done { uid: None }; batch.len()];
     let mut staged = Vec::new();
+    if !present.is_empty() {
+        let list = read_list(hand, dir)?;
+        for (at, delivery) in batch.iter().enumerate().filter(|(_, each)| present.contains_key(&each.name)) {
+            set(&mut delivered, at, Delivered::Done { uid: uid_of(list.as_ref(), &delivery.name) });
+        }
+    }
     let one_by_one = batch.len() <= SYNC_ONE_BY_ONE;
-    for (at, delivery) in batch.iter().enumerate() {
+    for (at, delivery) in batch.iter().enumerate().filter(|(_, each)| !present.contains_key(&each.name)) {
         match stage(hand, dir, at, delivery, one_by_one)? {
             Ok(file) => staged.push(file),
             Err(reason) => set(&mut delivered, at, Delivered::Rejected(reason)),
@@ -218,7 +225,9 @@ fn judge(foreign: Option<&str>, has_list: bool, lost: usize, waiting: &[&Deliver
     }
     if lost > 0 {
         let all = waiting.len();
-        return UidsKept::No(format!("{lost} of {all} messages got new UIDs, since a client may have seen higher ones"));
+        return UidsKept::No(format!(
+            "{lost} of {all} messages got new UIDs, since a client may have seen higher ones"
+        ));
     }
     let bad = waiting.iter().filter_map(|each| each.uidl.as_deref()).filter(|uidl| !is_uidl(uidl)).count();
     if bad > 0 {
@@ -228,7 +237,7 @@ fn judge(foreign: Option<&str>, has_list: bool, lost: usize, waiting: &[&Deliver
 }
 
 /// The UID that the folder's list gives this message.
-pub fn uid_of(list: Option<&super::super::maildir::uidlist::UidList<'_>>, item: &str) -> Option<NonZeroU32> {
+fn uid_of(list: Option<&UidList<'_>>, item: &str) -> Option<NonZeroU32> {
     let entry = list?.entries.iter().find(|entry| crate::model::text::from_bytes(entry.base()) == item)?;
     Some(entry.uid)
 }

@@ -4,6 +4,7 @@
 //! the same wishes against the same set give the same names, so that an interrupted import repeats itself. Pure.
 
 use super::super::vdir;
+use super::hand::TEMPORARY;
 use crate::limits::ITEM_NAME_BYTES;
 use crate::model::hex;
 use crate::model::mailbox::FolderKind;
@@ -23,10 +24,6 @@ impl NameSet {
     /// `false` when it was there already.
     pub fn insert(&mut self, name: &str) -> bool {
         self.0.insert(hash(name))
-    }
-
-    pub fn remove(&mut self, name: &str) {
-        self.0.remove(&hash(name));
     }
 }
 
@@ -51,19 +48,18 @@ pub fn reserve(kind: FolderKind, wanted: &str, taken: &mut NameSet) -> String {
 
 /// Whether an item of this kind can lie under this very name.
 pub fn may_be_a_file(kind: FolderKind, name: &str) -> bool {
-    let plain = !name.is_empty()
-        && name.len() <= ITEM_NAME_BYTES
-        && !name.starts_with('.')
-        && !name.chars().any(|c| c == '/' || c.is_control());
+    let plain = !name.is_empty() && name.len() <= ITEM_NAME_BYTES && !name.chars().any(|c| c == '/' || c.is_control());
+    let hidden = name.starts_with('.');
     plain
         && match kind {
             // The colon begins the flags; the space would end a field of the UID list.
-            FolderKind::Mail => !name.contains(':') && !name.starts_with(' '),
+            FolderKind::Mail => !hidden && !name.contains(':') && !name.starts_with(' '),
             FolderKind::Calendars | FolderKind::Tasks | FolderKind::Contacts => {
-                extension(kind).is_some_and(|ext| name.ends_with(&ext) && name.len() > ext.len())
+                let has = |ext: String| name.len() > ext.len() && name.to_ascii_lowercase().ends_with(&ext);
+                !hidden && extension(kind).is_some_and(has)
             }
-            FolderKind::Files => !matches!(name, vdir::DISPLAYNAME | vdir::COLOR) && !name.ends_with(".tmp"),
-            FolderKind::Filters => true,
+            FolderKind::Files => !matches!(name, "." | "..") && !name.starts_with(TEMPORARY),
+            FolderKind::Filters => !hidden,
         }
 }
 

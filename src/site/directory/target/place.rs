@@ -3,6 +3,7 @@
 //! Promises: a path from here is below the site's root, whatever an archive says. The layout is that of
 //! [`super::super`]; names on disk come from `maildir::folder_dir` and `vdir`.
 
+use super::super::layout;
 use super::super::maildir::folder_dir;
 use super::super::vdir;
 use super::hand::Hand;
@@ -12,6 +13,8 @@ use crate::model::hex;
 use crate::model::id::ObjectId;
 use crate::model::mailbox::{FolderKey, FolderKind};
 use crate::site::SiteError;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 /// An account's folders on disk; they may not exist.
@@ -26,16 +29,19 @@ pub struct AccountPlace {
 impl AccountPlace {
     /// Where `address` has its folders, or why no account can have it.
     pub fn of(root: &Path, address: &str) -> Result<Self, Reason> {
-        let (user, domain) = split_address(address)?;
-        Ok(Self { home: root.join("mail").join(domain).join(user), dav: root.join("dav").join(domain).join(user) })
+        split_address(address)?;
+        let nowhere = || Reason::BadName(format!("{address} has no place in the tree"));
+        let home = root.join(layout::mail_home(address).ok_or_else(nowhere)?);
+        let dav = root.join(layout::dav_home(address).ok_or_else(nowhere)?);
+        Ok(Self { home, dav })
     }
 
     pub fn maildir(&self) -> PathBuf {
-        self.home.join("Maildir")
+        self.home.join(layout::MAILDIR)
     }
 
     pub fn sieve(&self) -> PathBuf {
-        self.home.join("sieve")
+        self.home.join(layout::SIEVE)
     }
 
     /// The directory of a folder whose path can be held (see [`held`]). Of a mail folder: the one in modified UTF-7,
@@ -48,7 +54,11 @@ impl AccountPlace {
                 let plain = self.maildir().join(folder_dir::encode_utf8(key.path()));
                 if usual != plain && !hand.is_dir(&usual)? && hand.is_dir(&plain)? { Ok(plain) } else { Ok(usual) }
             }
-            kind => Ok(self.dav.join(vdir::kind_dir(kind).unwrap_or(kind.word())).join(key.path())),
+            kind => {
+                let mut dir = self.dav.join(vdir::kind_dir(kind).unwrap_or(kind.word()));
+                dir.extend(key.levels().map(|level| OsString::from_vec(layout::to_bytes(level).into_owned())));
+                Ok(dir)
+            }
         }
     }
 }
@@ -72,7 +82,7 @@ pub fn split_address(address: &str) -> Result<(&str, &str), Reason> {
 pub fn held(key: &FolderKey) -> Result<FolderKey, Reason> {
     let path: Option<String> = match key.kind() {
         FolderKind::Mail => folder_dir::holdable(key.path()).map(|replacement| replacement.path),
-        FolderKind::Filters => None,
+        FolderKind::Filters => Some(layout::FILTERS_PATH.to_owned()),
         _ => Some(key.levels().map(collection_level).collect::<Vec<_>>().join("/")),
     };
     match path {
@@ -84,7 +94,7 @@ pub fn held(key: &FolderKey) -> Result<FolderKey, Reason> {
 /// A level of a collection's path as a directory: none is hidden, none is called like a file of the collection.
 fn collection_level(level: &str) -> String {
     let shown = level.strip_prefix('.').map_or_else(|| level.to_owned(), |rest| format!("\u{2024}{rest}"));
-    if matches!(shown.as_str(), vdir::DISPLAYNAME | vdir::COLOR) {
+    if matches!(shown.as_str(), vdir::DISPLAYNAME | vdir::COLOR | "lost+found") {
         return format!("{shown}_");
     }
     if shown.len() <= folder_dir::NAME_BYTES {
@@ -106,7 +116,9 @@ mod tests {
         assert_eq!(place.maildir(), Path::new("/srv/mail/a.test/o'connor+x/Maildir"));
         assert_eq!(place.dav, Path::new("/srv/dav/a.test/o'connor+x"));
         let long = format!("{}@a", "x".repeat(256));
-        for bad in ["ann", "@a", "a@", "../x@a", ".@a", "a@..", "a/b@c", "a@b/c", "a:b@c", "a\n@b", "a b@c", "a\0@b", &long] {
+        for bad in
+            ["ann", "@a", "a@", "../x@a", ".@a", "a@..", "a/b@c", "a@b/c", "a:b@c", "a\n@b", "a b@c", "a\0@b", &long]
+        {
             assert!(matches!(AccountPlace::of(Path::new("/srv"), bad), Err(Reason::BadName(_))), "{bad:?}");
         }
     }
