@@ -61,3 +61,12 @@ pub const SKELETON_HEAD_BYTES: u64 = (SKELETON_PIECES as u64 + 2) * SKELETON_LIN
 
 /// Bytes collected before a joined message is written on; parts and literals above it are not copied.
 pub const JOIN_BUFFER_BYTES: usize = 32 * KIB as usize;
+
+/// Most recipients of one copy that are remembered while looking for the end of its trace; keeps that linear.
+pub const TRACE_RECIPIENTS: usize = 8;
+
+/// Longest address in a trace that is understood, bytes. RFC 5321, section 4.5.3.1: 64 + 1 + 255, and brackets.
+pub const TRACE_ADDRESS_BYTES: usize = 322;
+
+/// How far into a Received field the peer's address is looked for, bytes. It stands in the first line or two.
+pub const TRACE_PEER_BYTES: usize = 2 * KIB as usize;
