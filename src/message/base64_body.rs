@@ -74,7 +74,9 @@ fn lines_of(text: &[u8]) -> Option<(Fold, usize)> {
     let next = full * (width + line_end_bytes.len());
     let end_of_full = next.checked_sub(line_end_bytes.len())?;
     let padded = text.get(..end_of_full)?.ends_with(b"=");
-    let short = if padded { 0 } else { short_line(text.get(next..)?, width) };
+    let rest = text.get(next..)?;
+    // Behind padding comes nothing but padding: what looks like a line is a footer's word.
+    let short = if padded && !rest.starts_with(b"=") { 0 } else { short_line(rest, width) };
     let end = if short == 0 { end_of_full } else { next + short };
     let fold = if end <= width { ONE_LINE } else { Fold { width: width as u64, line_end } };
     Some((fold, end))

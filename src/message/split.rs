@@ -1,4 +1,7 @@
-//! Takes a message apart, and joins it again before saying so.
+//! Takes a message apart: cuts where `trace` and `scan` say, names the parts, encodes the skeleton.
+//!
+//! Promises that joining gives the message back: the encoded skeleton is parsed and joined by the code that readers use,
+//! into a comparison. Whatever goes wrong, in the cutting or in a library, ends in a message that is stored whole.
 
 use super::base64_body;
 use super::join::write_pieces;
