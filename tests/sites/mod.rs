@@ -243,7 +243,7 @@ fn two_levels(dir: &Path) -> Vec<PathBuf> {
     subdirs(dir).iter().flat_map(|sub| subdirs(sub)).collect()
 }
 
-fn digest(bytes: &[u8]) -> [u8; 32] {
+pub fn digest(bytes: &[u8]) -> [u8; 32] {
     use sha2::Digest;
     sha2::Sha256::digest(bytes).into()
 }
