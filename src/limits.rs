@@ -55,6 +55,172 @@ pub const MANIFEST_SLACK_LINES: u64 = 1_000;
 /// Rows of the map that are held while an account is compared; bounds memory, not what an account may hold.
 pub const MAP_PAGE_ROWS: u32 = 4096;
 
+/// Most renaming rules in one file. A million addresses are more than any site that moves at once.
+pub const RENAME_RULES: usize = 1_000_000;
+
+/// Items of one delivery: intents are committed, the items delivered, the outcomes committed. Each of the three waits for
+/// the disk, so few large batches are faster; a killed import has at most one such batch a thread to settle.
+pub const BATCH_ITEMS: usize = 256;
+
+/// Bytes of one delivery; what a thread of the import holds. An item larger than this goes alone.
+pub const BATCH_BYTES: u64 = 16 * MIB;
+
+/// Provisioning changes that are given to a target at once.
+pub const BATCH_RECORDS: usize = 4096;
+// Looking into an archive.
+
+/// Most bytes of a header that are parsed to show or search it, the rest is passed over. A million-line header is
+/// searched in its first part only; real ones stay below a tenth of this.
+pub const HEADER_BYTES: usize = MIB as usize;
+
+/// Longest file name that `extract` writes, bytes: what file systems take (255), less room for Maildir flags, a suffix
+/// that keeps two names apart, and an ending.
+pub const EXTRACTED_NAME_BYTES: usize = 200;
+
+/// Most boundaries of nested multiparts that are kept in mind while attachment names are collected. A deeper one's names
+/// are not found.
+pub const OPEN_BOUNDARIES: usize = 64;
+
+/// Most attachment names of one message that are looked at.
+pub const ATTACHMENT_NAMES: usize = 1_000;
+// The archive's files.
+
+/// Uncompressed bytes at which a segment that collects small objects is closed (architecture section 3: about 256 KiB).
+/// Larger ones would compress little better and make reading one message slower.
+pub const SEGMENT_BYTES: usize = 256 * KIB as usize;
+
+/// An object of at least this size gets a segment of its own: it fills a gzip window by itself.
+pub const OWN_SEGMENT_BYTES: usize = 64 * KIB as usize;
+
+/// An object of more than this size is compressed as a stream with a few buffers, instead of being held twice more.
+pub const STREAMED_OBJECT_BYTES: usize = 4 * MIB as usize;
+
+/// Uncompressed bytes of segments that wait for compression or for their turn in the pack; bounds the writer's memory.
+pub const SEALED_BYTES: u64 = 8 * MIB;
+
+/// A pack that has reached this size is published (architecture section 2: 16 to 64 MiB). One large object can make a
+/// pack of any size.
+pub const PACK_BYTES: u64 = 32 * MIB;
+
+/// Most segments of one pack; their numbers have 16 bits in the index. A pack is published when it has so many.
+pub const SEGMENTS_PER_PACK: usize = 60_000;
+
+/// Most uncompressed bytes of a segment that is inflated in memory; larger ones are streamed. Holds the largest object
+/// that is held at all, with its header and padding.
+pub const WHOLE_SEGMENT_BYTES: u64 = WHOLE_ITEM_BYTES + MIB;
+
+/// DEFLATE cannot do better than 258 bytes from two bits (RFC 1951 3.2.5). A claim beyond is a lie, and is refused
+/// before memory is asked for.
+pub const DEFLATE_RATIO: u64 = 1032;
+
+/// Largest index of a pack that is read, bytes: eleven million objects. Stops a forged file from filling the memory.
+pub const INDEX_BYTES: u64 = 256 * MIB;
+
+/// Inflated segments that a reader keeps, bytes. Neighbours are read together.
+pub const SEGMENT_CACHE_BYTES: usize = 8 * MIB as usize;
+
+/// Packs that a reader keeps open.
+pub const OPEN_PACKS: usize = 64;
+
+/// Most bytes of an object that is copied out without being held: what a tar header can say (eleven octal digits).
+pub const COPIED_BYTES: u64 = 0o77_777_777_777;
+
+/// How deep recipes may refer to objects that are recipes themselves. Loops cannot exist as long as SHA-256 holds; a
+/// forged archive could still make a tower.
+pub const JOIN_DEPTH: usize = 8;
+
+/// Largest `wagon.json`, bytes.
+pub const ARCHIVE_HEADER_BYTES: u64 = 64 * KIB;
+
+/// Largest head of a snapshot, bytes of JSON: about half a million changed accounts.
+pub const SNAPSHOT_HEAD_BYTES: u64 = 64 * MIB;
+
+/// Largest table of contents of a snapshot, bytes of JSON lines.
+pub const SNAPSHOT_CONTENTS_BYTES: u64 = 64 * MIB;
+
+/// Largest entry of a snapshot, bytes: a full manifest of about five million items.
+pub const SNAPSHOT_ENTRY_BYTES: u64 = 1024 * MIB;
+
+/// Accounts in the heads of the snapshots that an open archive keeps parsed. Reading a chain account by account opens
+/// each snapshot again and again.
+pub const KEPT_HEAD_ACCOUNTS: usize = 200_000;
+
+/// Most objects and most places that one finding of a check names; beyond, it only counts.
+pub const FINDING_NAMES: usize = 1_000;
+// Messages taken apart (src/message, format-spec/message.md).
+
+/// Longest MIME boundary that is searched for, bytes. RFC 2046, section 5.1.1, allows 70; some mailers write more. A
+/// multipart with a longer one is not divided.
+pub const MIME_BOUNDARY_BYTES: usize = 256;
+
+/// Most pieces of a skeleton: every part with a literal before it, and one behind the last.
+pub const SKELETON_PIECES: usize = 2 * MIME_PARTS + 1;
+
+/// Longest line in the head of a skeleton, bytes with its line end. The longest that can be written has 112: kind, name,
+/// two numbers of 20 digits, line end.
+pub const SKELETON_LINE_BYTES: usize = 128;
+
+/// Most bytes of a skeleton before its literals. Keeps a skeleton that is fetched within what its message may have.
+pub const SKELETON_HEAD_BYTES: u64 = (SKELETON_PIECES as u64 + 2) * SKELETON_LINE_BYTES as u64;
+
+/// Bytes collected before a joined message is written on; parts and literals above it are not copied.
+pub const JOIN_BUFFER_BYTES: usize = 32 * KIB as usize;
+// The directory site as a target.
+
+/// How long another program's `dovecot-uidlist.lock` is waited for; Dovecot waits as long.
+pub const LOCK_WAIT: std::time::Duration = std::time::Duration::from_secs(130);
+
+/// A lock file that has not changed for so long belongs to nobody; Dovecot's own number for its uidlist.
+pub const LOCK_STALE: std::time::Duration = std::time::Duration::from_secs(120);
+
+/// How often a held lock is looked at. Chosen; a uidlist is locked for milliseconds.
+pub const LOCK_POLL: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// Largest UID that is kept. A higher one would leave a folder without room for new mail: a hostile archive could close
+/// a mailbox with one message.
+pub const LARGEST_KEPT_UID: u32 = 4_000_000_000;
+
+/// Longest item name that is written as it is, bytes; a file name has 255 at most, and flags and temporary names need
+/// some of them.
+pub const ITEM_NAME_BYTES: usize = 200;
+
+/// Longest local part or domain that becomes a folder's name, bytes (a file name's bound; RFC 5321 has 64 and 255).
+pub const ADDRESS_PART_BYTES: usize = 255;
+
+/// Batches of at most so many messages are made durable one by one; larger ones with one `syncfs`, which costs about as
+/// much as a few dozen `fsync`s. Chosen.
+pub const SYNC_ONE_BY_ONE: usize = 8;
+
+/// Accounts whose item names are remembered at once; the one unused for longest is read again when it is needed.
+/// An account of 50,000 messages takes about 1 MB.
+pub const NAME_SETS: usize = 16;
+
+/// Maildir folders whose listings are remembered at once while single messages are changed. A folder of 50,000 messages
+/// takes about 10 MB.
+pub const FOLDER_VIEWS: usize = 6;
+// The directory site as a source.
+
+/// Most rows of one table of a `site.sqlite` that are read at once; a hostile file must not fill the memory. A mailbox
+/// of a million messages, each with three tags, has three million.
+pub const SITE_DB_ROWS: u64 = 10_000_000;
+
+/// Longest value in a `site.sqlite`, bytes: a signature with pictures in it has hundreds of kilobytes.
+pub const SITE_DB_VALUE_BYTES: usize = 16 * MIB as usize;
+
+/// How near a file's time may be to the clock of the scan that saw it, nanoseconds, for the scan mark not to be trusted.
+/// File times step by up to 10 ms (the kernel's tick), on some network file systems by a second.
+pub const RACY_NANOS: u128 = 1_000_000_000;
+
+/// How often a Maildir folder that changes while it is listed is listed in one scan. What the last listing may still
+/// have missed changes the folder's times, so the next pass finds it.
+pub const LISTING_ROUNDS: usize = 3;
+
+/// Accounts whose subscriptions and database rows are kept between two looks at their folders; at least the number of
+/// accounts that are scanned at once.
+pub const VIEWS_KEPT: usize = 32;
+
+/// Bad lines of one control file in a mailbox that are reported one by one.
+pub const BAD_LINES_SHOWN: usize = 20;
 // Shares.
 
 /// Largest journal of a fix that is read, bytes. A step has about 500, so this is half a million shares mended at once.
@@ -66,3 +232,12 @@ pub const JOURNALS_A_SECOND: u32 = 1000;
 /// Most rows of a matrix in which grants are expanded to accounts. A grant to everyone on each folder of a large site has
 /// as many as folders times accounts; what comes after is listed as granted only.
 pub const MATRIX_ROWS: usize = 1_000_000;
+
+/// Most recipients of one copy that are remembered while looking for the end of its trace; keeps that linear.
+pub const TRACE_RECIPIENTS: usize = 8;
+
+/// Longest address in a trace that is understood, bytes. RFC 5321, section 4.5.3.1: 64 + 1 + 255, and brackets.
+pub const TRACE_ADDRESS_BYTES: usize = 322;
+
+/// How far into a Received field the peer's address is looked for, bytes. It stands in the first line or two.
+pub const TRACE_PEER_BYTES: usize = 2 * KIB as usize;

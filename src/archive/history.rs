@@ -6,7 +6,7 @@
 use super::{Archive, ArchiveError};
 use crate::format::FormatError;
 use crate::format::manifest::{AccountState, ManifestLine};
-use crate::format::snapshot::{Provisioning, ProvisioningLine, SnapshotHead, parse_lines};
+use crate::format::snapshot::{AccountEntry, Provisioning, ProvisioningLine, SnapshotHead, parse_lines};
 use crate::model::id::{RecordId, SiteId, SnapshotNo};
 
 /// One source's snapshots up to a chosen one, oldest first.
@@ -91,6 +91,11 @@ impl<'a> History<'a> {
         self.chain.iter().rev().find(|head| entry_of(head, account).is_some()).map(|head| head.no)
     }
 
+    /// The newest entry of the account up to here: what its mailbox holds.
+    pub fn entry(&self, account: RecordId) -> Option<&AccountEntry> {
+        self.chain.iter().rev().find_map(|head| entry_of(head, account))
+    }
+
     /// The account's mailbox at this snapshot; empty when it never had one.
     pub fn account(&self, account: RecordId) -> Result<AccountState, ArchiveError> {
         let mut state = AccountState::default();
@@ -120,7 +125,7 @@ impl<'a> History<'a> {
     }
 }
 
-fn entry_of(head: &SnapshotHead, account: RecordId) -> Option<&crate::format::snapshot::AccountEntry> {
+fn entry_of(head: &SnapshotHead, account: RecordId) -> Option<&AccountEntry> {
     head.accounts.iter().find(|entry| entry.id == account)
 }
 

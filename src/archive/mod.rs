@@ -2,12 +2,18 @@
 //! Format: format-spec/archive.md.
 
 pub mod check;
+mod compressors;
+mod cursor;
 pub mod history;
-pub mod index;
+mod index;
+mod layout;
 pub mod lock;
+mod open_pack;
 pub mod pack_reader;
 pub mod pack_writer;
+mod segment_cache;
 pub mod snapshot;
+mod spool;
 
 use crate::format::FormatError;
 use crate::format::archive_header::ArchiveHeader;
@@ -52,9 +58,14 @@ pub struct Archive {
     fs: Arc<dyn Fs>,
     dir: PathBuf,
     header: ArchiveHeader,
+    open_snapshots: snapshot::OpenSnapshots,
 }
 
 impl Archive {
+    fn new(fs: Arc<dyn Fs>, dir: &Path, header: ArchiveHeader) -> Self {
+        Self { fs, dir: dir.to_owned(), header, open_snapshots: snapshot::OpenSnapshots::default() }
+    }
+
     pub fn id(&self) -> &SiteId {
         &self.header.id
     }

@@ -1,62 +1,379 @@
-//! Not written yet; the signatures that others build on.
+//! Snapshots: one `.tar.gz` a pass, its head first, then a table of contents, then the entries, each in a gzip member
+//! of its own.
+//!
+//! Promises: the head is read without inflating the rest, an entry without inflating the others; nothing shows before
+//! [`SnapshotWriter::publish`], and that is the commit of a pass. What the JSON in it means is `format`'s business.
+//! Format: format-spec/snapshot.md.
 
+use super::cursor::{Cursor, read_exact_at};
+use super::layout::{SNAPSHOTS, SnapshotName, format_error, io_error};
 use super::{Archive, ArchiveError};
-use crate::format::snapshot::SnapshotHead;
+use crate::format::FormatError;
+use crate::format::archive_header::FORMAT;
+use crate::format::segment::{self, Encoder};
+use crate::format::snapshot::{SnapshotHead, parse_lines, push_line};
+use crate::format::tar_entry;
+use crate::fs::{FileRead, FileWrite};
+use crate::limits;
 use crate::model::id::SnapshotNo;
-use std::path::Path;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::{HashMap, HashSet};
+use std::io::{BufRead, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+const HEAD: &str = "snapshot.json";
+const CONTENTS: &str = "contents.jsonl";
+
+/// One line of the table of contents.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct ContentsLine {
+    /// Name of the entry.
+    #[serde(rename = "n")]
+    name: String,
+    /// Bytes of its gzip member.
+    #[serde(rename = "z")]
+    compressed: u64,
+    /// Bytes of its content.
+    #[serde(rename = "s")]
+    size: u64,
+}
+
+/// Where an entry lies in the file.
+#[derive(Clone, Copy)]
+struct EntryPlace {
+    offset: u64,
+    compressed: u64,
+    size: u64,
+}
+
+struct Opened {
+    path: PathBuf,
+    file: Box<dyn FileRead>,
+    head: SnapshotHead,
+    /// Entry names in the order of the file.
+    names: Vec<String>,
+    places: HashMap<String, EntryPlace>,
+    /// Where the last entry ends.
+    end: u64,
+}
 
 /// An open snapshot.
-pub struct SnapshotReader {}
+pub struct SnapshotReader {
+    opened: Arc<Opened>,
+}
+
+/// Snapshots that stay open: whoever reads many accounts opens each snapshot of the chain for every one of them.
+#[derive(Default)]
+pub(super) struct OpenSnapshots(Mutex<Vec<(SnapshotName, Arc<Opened>)>>);
+
+impl OpenSnapshots {
+    fn get(&self, name: SnapshotName) -> Option<Arc<Opened>> {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.iter().find(|(other, _)| *other == name).map(|(_, opened)| opened.clone())
+    }
+
+    /// Keeps one; drops the longest kept while they are too many or their heads too long together.
+    fn keep(&self, name: SnapshotName, opened: &Arc<Opened>) {
+        let weight = |opened: &Opened| opened.head.accounts.len() + 1;
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.push((name, opened.clone()));
+        let mut total: usize = held.iter().map(|(_, opened)| weight(opened)).sum();
+        while held.len() > 1 && (total > limits::KEPT_HEAD_ACCOUNTS || held.len() > limits::OPEN_PACKS) {
+            total -= weight(&held.remove(0).1);
+        }
+    }
+}
 
 impl SnapshotReader {
     pub fn path(&self) -> &Path {
-        todo!()
+        &self.opened.path
     }
 
     pub fn head(&self) -> &SnapshotHead {
-        todo!()
+        &self.opened.head
     }
 
-    /// The bytes of one entry; `None` when the snapshot has none of that name.
-    pub fn entry(&self, _name: &str) -> Result<Option<Vec<u8>>, ArchiveError> {
-        todo!()
+    /// The bytes of one entry; `None` when the snapshot has none of that name. Costs one read.
+    pub fn entry(&self, name: &str) -> Result<Option<Vec<u8>>, ArchiveError> {
+        let Some(place) = self.opened.places.get(name) else { return Ok(None) };
+        let path = &self.opened.path;
+        let bad = |what: String| FormatError::Malformed { what: format!("{name}: {what}"), at: place.offset };
+        if place.size > limits::SNAPSHOT_ENTRY_BYTES {
+            let (what, found, bound) = ("entry of a snapshot", place.size, limits::SNAPSHOT_ENTRY_BYTES);
+            return Err(format_error(path)(FormatError::OverBound { what, found, bound }));
+        }
+        let bytes = usize::try_from(place.compressed).map_err(|e| format_error(path)(bad(e.to_string())))?;
+        let member = read_exact_at(self.opened.file.as_ref(), place.offset, bytes).map_err(io_error("read", path))?;
+        let mut tar = Vec::new();
+        segment::decode(&member, tar_entry::entry_bytes(place.size), &mut tar)
+            .map_err(|error| format_error(path)(bad(error.to_string())))?;
+        take_entry(tar, name).map(Some).map_err(|error| format_error(path)(bad(error.to_string())))
+    }
+
+    /// The names of all entries but the head and the table of contents, in the order of the file.
+    pub fn names(&self) -> &[String] {
+        &self.opened.names
+    }
+
+    /// Whether the file ends as a tar file does, right after its last entry.
+    pub(super) fn ends_well(&self) -> Result<(), ArchiveError> {
+        let Opened { path, file, end, .. } = self.opened.as_ref();
+        let size = file.stat().map_err(io_error("look at", path))?.size;
+        let mut cursor = Cursor::new(file.as_ref(), *end, size);
+        let tail = read_member(&mut cursor, tar_entry::END.len() as u64).map_err(format_error(path))?;
+        if tail != tar_entry::END || cursor.position() != size {
+            let what = "something else than the end of a tar file".to_owned();
+            return Err(format_error(path)(FormatError::Malformed { what, at: *end }));
+        }
+        Ok(())
     }
 }
 
 impl Archive {
     /// All heads, oldest first.
     pub fn snapshot_heads(&self) -> Result<Vec<SnapshotHead>, ArchiveError> {
-        todo!()
+        let names = self.unambiguous_names()?;
+        names
+            .into_iter()
+            .map(|name| {
+                let path = self.dir.join(name.path());
+                let file = self.fs.open(&path).map_err(io_error("open", &path))?;
+                let mut cursor = whole(file.as_ref(), &path)?;
+                read_head(&mut cursor, name).map_err(format_error(&path))
+            })
+            .collect()
     }
 
-    pub fn open_snapshot(&self, _no: SnapshotNo) -> Result<SnapshotReader, ArchiveError> {
-        todo!()
+    pub fn open_snapshot(&self, no: SnapshotNo) -> Result<SnapshotReader, ArchiveError> {
+        let names = self.unambiguous_names()?;
+        let name = names.into_iter().find(|name| name.no == no).ok_or(ArchiveError::NoSnapshot(no))?;
+        self.open_named_snapshot(name)
     }
+
+    pub(super) fn open_named_snapshot(&self, name: SnapshotName) -> Result<SnapshotReader, ArchiveError> {
+        if let Some(opened) = self.open_snapshots.get(name) {
+            return Ok(SnapshotReader { opened });
+        }
+        let path = self.dir.join(name.path());
+        let file = self.fs.open(&path).map_err(io_error("open", &path))?;
+        let mut cursor = whole(file.as_ref(), &path)?;
+        let head = read_head(&mut cursor, name).map_err(format_error(&path))?;
+        let (names, places, end) = read_contents(&mut cursor).map_err(format_error(&path))?;
+        let opened = Arc::new(Opened { path, file, head, names, places, end });
+        self.open_snapshots.keep(name, &opened);
+        Ok(SnapshotReader { opened })
+    }
+
+    fn unambiguous_names(&self) -> Result<Vec<SnapshotName>, ArchiveError> {
+        let names = self.snapshot_names()?.names;
+        for (older, newer) in names.iter().zip(names.iter().skip(1)) {
+            if older.no == newer.no {
+                let what = format!("{older} has the same number; the archive was written by two at once");
+                let path = self.dir.join(newer.path());
+                return Err(format_error(&path)(FormatError::Malformed { what, at: 0 }));
+            }
+        }
+        Ok(names)
+    }
+}
+
+fn whole<'f>(file: &'f dyn FileRead, path: &Path) -> Result<Cursor<'f>, ArchiveError> {
+    Ok(Cursor::new(file, 0, file.stat().map_err(io_error("look at", path))?.size))
+}
+
+fn read_head(cursor: &mut Cursor<'_>, name: SnapshotName) -> Result<SnapshotHead, FormatError> {
+    #[derive(Deserialize)]
+    struct Version {
+        format: u32,
+    }
+    let tar = read_member(cursor, limits::SNAPSHOT_HEAD_BYTES)?;
+    let json = take_entry(tar, HEAD)?;
+    let malformed = |what: String| FormatError::Malformed { what: format!("{HEAD}: {what}"), at: 0 };
+    // A newer head may look like nothing that is known, so its version is read by itself.
+    let version: Version = serde_json::from_slice(&json).map_err(|error| malformed(error.to_string()))?;
+    if version.format > FORMAT {
+        return Err(FormatError::TooNew { found: version.format, known: FORMAT });
+    }
+    let head: SnapshotHead = serde_json::from_slice(&json).map_err(|error| malformed(error.to_string()))?;
+    if head.no != name.no {
+        return Err(malformed(format!("it says that it is snapshot {}", head.no)));
+    }
+    Ok(head)
+}
+
+type Contents = (Vec<String>, HashMap<String, EntryPlace>, u64);
+
+fn read_contents(cursor: &mut Cursor<'_>) -> Result<Contents, FormatError> {
+    let begin = cursor.position();
+    let tar = read_member(cursor, limits::SNAPSHOT_CONTENTS_BYTES)?;
+    let lines = take_entry(tar, CONTENTS)?;
+    let (mut names, mut places, mut offset) = (Vec::new(), HashMap::new(), cursor.position());
+    let malformed = |what: String| FormatError::Malformed { what: format!("{CONTENTS}: {what}"), at: begin };
+    parse_lines(&lines, |line: ContentsLine| {
+        let place = EntryPlace { offset, compressed: line.compressed, size: line.size };
+        let end = offset.checked_add(line.compressed).filter(|&end| end <= cursor.end());
+        offset = end.ok_or_else(|| malformed("it reaches beyond the end of the file".to_owned()))?;
+        if line.name == HEAD || line.name == CONTENTS || places.insert(line.name.clone(), place).is_some() {
+            return Err(malformed(format!("{:?} twice", line.name.chars().take(100).collect::<String>())));
+        }
+        names.push(line.name);
+        Ok(())
+    })?;
+    Ok((names, places, offset))
+}
+
+/// Inflates the gzip member under the cursor, if it is no longer than an entry of `limit` bytes.
+fn read_member(cursor: &mut Cursor<'_>, limit: u64) -> Result<Vec<u8>, FormatError> {
+    let at = cursor.position();
+    let bound = tar_entry::entry_bytes(limit);
+    let mut tar = Vec::new();
+    flate2::bufread::GzDecoder::new(cursor)
+        .take(bound + 1)
+        .read_to_end(&mut tar)
+        .map_err(|error| FormatError::Malformed { what: format!("the gzip member does not inflate ({error})"), at })?;
+    if tar.len() as u64 > bound {
+        return Err(FormatError::OverBound { what: "entry of a snapshot", found: tar.len() as u64, bound });
+    }
+    Ok(tar)
+}
+
+/// The content of the only entry in `tar`, which must have this name.
+fn take_entry(mut tar: Vec<u8>, name: &str) -> Result<Vec<u8>, FormatError> {
+    let (found, content) = tar_entry::entry_at(&tar, 0)?;
+    let size = content.len();
+    if found != name || tar_entry::entry_bytes(size as u64) != tar.len() as u64 {
+        let what = format!("{:?} where {name} should be alone", found.chars().take(100).collect::<String>());
+        return Err(FormatError::Malformed { what, at: 0 });
+    }
+    tar.truncate(tar_entry::BLOCK + size);
+    tar.drain(..tar_entry::BLOCK);
+    Ok(tar)
 }
 
 /// A snapshot being written; dropping it leaves nothing behind.
-pub struct SnapshotWriter {}
+pub struct SnapshotWriter<'a> {
+    archive: &'a Archive,
+    no: SnapshotNo,
+    encoder: Encoder,
+    names: HashSet<String>,
+    contents: Vec<u8>,
+    /// The entries' members, in a temporary file: the head comes before them and is known last.
+    body: Option<Box<dyn FileWrite>>,
+    body_bytes: u64,
+}
 
 impl Archive {
     /// A writer for the next snapshot.
-    pub fn snapshot_writer(&self, _lock: &super::lock::ArchiveLock) -> Result<SnapshotWriter, ArchiveError> {
-        todo!()
+    pub fn snapshot_writer(&self, _lock: &super::lock::ArchiveLock) -> Result<SnapshotWriter<'_>, ArchiveError> {
+        let last = self.snapshot_names()?.names.last().map_or(0, |name| name.no.0);
+        let no = last.checked_add(1).filter(|&no| no <= 99_999_999).ok_or_else(|| {
+            let (what, found, bound) = ("number of a snapshot", u64::from(last) + 1, 99_999_999);
+            format_error(&self.dir)(FormatError::OverBound { what, found, bound })
+        })?;
+        Ok(SnapshotWriter {
+            archive: self,
+            no: SnapshotNo(no),
+            encoder: Encoder::default(),
+            names: HashSet::new(),
+            contents: Vec::new(),
+            body: None,
+            body_bytes: 0,
+        })
     }
 }
 
-impl SnapshotWriter {
+impl SnapshotWriter<'_> {
     /// The number that this snapshot will have.
     pub fn no(&self) -> SnapshotNo {
-        todo!()
+        self.no
     }
 
     /// Adds an entry (`provisioning.jsonl`, `accounts/7.jsonl`, `rejected.jsonl`); no name twice.
-    pub fn add(&mut self, _name: &str, _bytes: &[u8]) -> Result<(), ArchiveError> {
-        todo!()
+    pub fn add(&mut self, name: &str, bytes: &[u8]) -> Result<(), ArchiveError> {
+        let path = Path::new(SNAPSHOTS).join(name);
+        let size = bytes.len() as u64;
+        if size > limits::SNAPSHOT_ENTRY_BYTES {
+            let (what, bound) = ("entry of a snapshot", limits::SNAPSHOT_ENTRY_BYTES);
+            return Err(format_error(&path)(FormatError::OverBound { what, found: size, bound }));
+        }
+        if name == HEAD || name == CONTENTS || !self.names.insert(name.to_owned()) {
+            return Err(format_error(&path)(FormatError::Malformed { what: "a name used twice".to_owned(), at: 0 }));
+        }
+        let member = encode_entry(&mut self.encoder, name, bytes)?;
+        let compressed = member.len() as u64;
+        let body = match &mut self.body {
+            Some(body) => body,
+            None => self.body.insert(self.archive.temporary(SNAPSHOTS)?),
+        };
+        body.write_all(&member).map_err(|source| io_error("write", body.path())(source))?;
+        self.body_bytes += compressed;
+        push_line(&mut self.contents, &ContentsLine { name: name.to_owned(), compressed, size });
+        Ok(())
     }
 
     /// Publishes it with `head` as its first entry. From here on the pass is committed.
-    pub fn publish(self, _head: &SnapshotHead) -> Result<(), ArchiveError> {
-        todo!()
+    pub fn publish(mut self, head: &SnapshotHead) -> Result<(), ArchiveError> {
+        let json = serde_json::to_vec(head).map_err(|error| {
+            format_error(Path::new(HEAD))(FormatError::Malformed { what: error.to_string(), at: 0 })
+        })?;
+        let mut out = Digested { file: self.archive.temporary(SNAPSHOTS)?, digest: Sha256::new() };
+        out.write(&encode_entry(&mut self.encoder, HEAD, &json)?)?;
+        out.write(&encode_entry(&mut self.encoder, CONTENTS, &self.contents)?)?;
+        if let Some(body) = &self.body {
+            let error = |action| io_error(action, body.path());
+            let file = self.archive.fs.open(body.path()).map_err(error("open"))?;
+            let mut cursor = Cursor::new(file.as_ref(), 0, self.body_bytes);
+            loop {
+                let bytes = cursor.fill_buf().map_err(error("read"))?;
+                if bytes.is_empty() {
+                    break;
+                }
+                let length = bytes.len();
+                out.write(bytes)?;
+                cursor.consume(length);
+            }
+        }
+        out.write(&encode(&mut self.encoder, &tar_entry::END)?)?;
+        let digest: [u8; 32] = out.digest.finalize().into();
+        let mut short = [0; 8];
+        short.copy_from_slice(&digest[..8]);
+        self.archive.publish(out.file, &SnapshotName { no: self.no, digest: short }.path())
     }
+}
+
+struct Digested {
+    file: Box<dyn FileWrite>,
+    digest: Sha256,
+}
+
+impl Digested {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
+        self.digest.update(bytes);
+        let file = &mut self.file;
+        file.write_all(bytes).map_err(|source| io_error("write", file.path())(source))
+    }
+}
+
+fn encode_entry(encoder: &mut Encoder, name: &str, bytes: &[u8]) -> Result<Vec<u8>, ArchiveError> {
+    let size = bytes.len() as u64;
+    let header = tar_entry::header(name, size).map_err(format_error(Path::new(name)))?;
+    let mut tar = Vec::with_capacity(tar_entry::BLOCK + bytes.len() + tar_entry::BLOCK);
+    tar.extend(header);
+    tar.extend(bytes);
+    tar.resize(tar.len() + tar_entry::padding(size), 0);
+    encode(encoder, &tar)
+}
+
+/// Compresses, inflates and compares.
+fn encode(encoder: &mut Encoder, tar: &[u8]) -> Result<Vec<u8>, ArchiveError> {
+    let faulty = |what: String| ArchiveError::FaultyCompressor { what };
+    let member = encoder.encode(tar).map_err(|error| faulty(error.to_string()))?;
+    let mut again = Vec::new();
+    segment::decode(&member, tar.len() as u64, &mut again).map_err(|error| faulty(error.to_string()))?;
+    if again != tar {
+        return Err(faulty("an entry of a snapshot differs".to_owned()));
+    }
+    Ok(member)
 }

@@ -7,6 +7,7 @@ mod real;
 
 pub use real::RealFs;
 
+use sha2::{Digest, Sha256};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -138,6 +139,24 @@ pub fn read_whole(file: &dyn FileRead, size: u64, limit: u64) -> io::Result<Vec<
     }
     bytes.truncate(filled);
     Ok(bytes)
+}
+
+/// SHA-256 and length of all that `file` still gives.
+pub fn digest(file: &mut dyn io::Read) -> io::Result<([u8; 32], u64)> {
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    let mut size = 0;
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok((digest.finalize().into(), size)),
+            Ok(n) => {
+                digest.update(buffer.get(..n).unwrap_or_default());
+                size += n as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// How old a temporary file must be before it counts as left behind by a crash.

@@ -1,5 +1,5 @@
 //! What a connector promises: a [`Source`] is read, a [`Target`] is written. Nothing in `verbs` names a connector;
-//! [`open`] is the one match.
+//! [`open_source`] is the one match.
 //!
 //! A connector knows nothing of archives, catalogs and maps. Its scan marks are opaque bytes that the catalog keeps for
 //! it. An item's trouble is not an error but a [`Rejection`]; a `SiteError` ends the pass for the account or the site.
@@ -7,6 +7,7 @@
 pub mod directory;
 
 use crate::event::{Reason, Rejection};
+use crate::fs::Fs;
 use crate::model::id::SiteId;
 use crate::model::mailbox::{Flags, Folder, FolderKey};
 use crate::model::provisioning::Record;
@@ -14,7 +15,8 @@ use crate::model::setting::{Setting, SettingKey};
 use crate::model::share::Grant;
 use std::io;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What can go wrong between a verb and a site as a whole, an account, or a folder.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +49,44 @@ impl SiteError {
         }
         Reason::Unreadable(text)
     }
+}
+
+/// Opens the source that `spec` names: a folder, or `dir:FOLDER`.
+///
+/// A text before the first `:` is a scheme only where it looks like one (two letters or more, letters and digits), so
+/// that a folder may have any name: `./imap:old` is a folder.
+pub fn open_source(fs: Arc<dyn Fs>, spec: &str) -> Result<Box<dyn Source>, SiteError> {
+    match split_spec(spec) {
+        (None | Some("dir"), folder) => Ok(Box::new(directory::DirectorySite::open(fs, Path::new(folder))?)),
+        (Some(other), _) => Err(unknown_scheme(other)),
+    }
+}
+
+/// Opens the target that `spec` names, as [`open_source`] does; a folder that is not there is made. What is written
+/// belongs to `owner` (user and group id); without one, to whom the site belongs already, else to the process.
+pub fn open_target(fs: Arc<dyn Fs>, spec: &str, owner: Option<(u32, u32)>) -> Result<Box<dyn Target>, SiteError> {
+    match split_spec(spec) {
+        (None | Some("dir"), folder) => {
+            let site = directory::DirectorySite::create(fs, Path::new(folder), owner)?;
+            Ok(Box::new(directory::target::DirectoryTarget::new(site)))
+        }
+        (Some(other), _) => Err(unknown_scheme(other)),
+    }
+}
+
+/// Scheme, if there is one, and the rest.
+fn split_spec(spec: &str) -> (Option<&str>, &str) {
+    let is_scheme = |text: &str| text.len() > 1 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    match spec.split_once(':') {
+        Some((scheme, rest)) if is_scheme(scheme) => (Some(scheme), rest),
+        _ => (None, spec),
+    }
+}
+
+fn unknown_scheme(scheme: &str) -> SiteError {
+    SiteError::Unsupported(format!(
+        "no kind of site is called {scheme:?}; known are a folder and dir:FOLDER (a folder of that name is ./{scheme}:…)"
+    ))
 }
 
 /// A site as a whole.

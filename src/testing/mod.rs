@@ -1,1 +1,3 @@
-//! Not written yet.
+//! What tests need and production does not, public because connector writers and the demo use it too.
+
+pub mod example_site;

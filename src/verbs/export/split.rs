@@ -4,12 +4,12 @@
 use super::ExportError;
 use super::budget::Budget;
 use super::scan::{Numbered, Read, Step};
+use crate::fs;
 use crate::message;
 use crate::model::id::ObjectId;
 use crate::model::mailbox::FolderKind;
 use crate::site::{Content, Source};
 use crossbeam_channel::{Receiver, Sender};
-use sha2::{Digest, Sha256};
 use std::io;
 use std::ops::Range;
 
@@ -139,19 +139,6 @@ fn own(raw: &[u8], split: message::Split<'_>) -> Option<OwnedSplit> {
 }
 
 fn hash(open: &Open) -> io::Result<(ObjectId, u64)> {
-    let mut digest = Sha256::new();
-    let mut file = open()?;
-    let mut buffer = vec![0; 256 * 1024];
-    let mut size = 0;
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok((ObjectId::from_digest(digest.finalize().into()), size)),
-            Ok(n) => {
-                digest.update(buffer.get(..n).unwrap_or_default());
-                size += n as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let (digest, size) = fs::digest(&mut open()?)?;
+    Ok((ObjectId::from_digest(digest), size))
 }

@@ -1,0 +1,41 @@
+//! The directory site as a [`Source`]: which module answers which call.
+
+use super::DirectorySite;
+use crate::model::mailbox::{FolderKey, FolderKind};
+use crate::model::text;
+use crate::site::{
+    Content, Depth, FolderScan, FoundItem, MailboxScan, ProvisioningScan, SiteDescription, SiteError, Source,
+};
+use std::os::unix::ffi::OsStrExt as _;
+
+impl Source for DirectorySite {
+    fn describe(&self) -> Result<SiteDescription, SiteError> {
+        let locator = text::from_bytes(self.root.as_os_str().as_bytes());
+        Ok(SiteDescription { scheme: "dir", locator, id: self.kept_site_id()? })
+    }
+
+    fn provisioning(&self) -> Result<ProvisioningScan, SiteError> {
+        self.scan_provisioning()
+    }
+
+    fn mailbox(&self, account: &str) -> Result<MailboxScan, SiteError> {
+        self.scan_mailbox(account)
+    }
+
+    fn folder(
+        &self,
+        account: &str,
+        key: &FolderKey,
+        mark: Option<&[u8]>,
+        depth: Depth,
+    ) -> Result<FolderScan, SiteError> {
+        match key.kind() {
+            FolderKind::Mail => self.mail_folder(account, key, mark, depth),
+            _ => self.collection(account, key, mark, depth),
+        }
+    }
+
+    fn read(&self, _account: &str, key: &FolderKey, item: &FoundItem) -> Result<Content, SiteError> {
+        Ok(self.read_item(key, item))
+    }
+}

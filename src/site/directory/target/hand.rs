@@ -1,0 +1,175 @@
+//! The hand that writes: every change of a target's files, with the owner that a server expects and errors that name
+//! the path.
+//!
+//! Promises: what it makes belongs to the site's owner before it is visible under its name; a file it replaces is
+//! complete and synced before it gets its name. Everything beneath `target` writes through it.
+
+use crate::fs::{DirEntry, FileKind, FileWrite, Fs, Stat};
+use crate::limits::CONTROL_FILE_BYTES;
+use crate::site::SiteError;
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How temporary names begin.
+pub const TEMPORARY: &str = ".wagon-";
+/// Mode of what only the mail server reads.
+pub const PRIVATE: u32 = 0o600;
+/// Mode of what the MTA reads as well.
+pub const PUBLIC: u32 = 0o644;
+
+/// Writes files of a site. Cloning shares the file system.
+#[derive(Clone)]
+pub struct Hand {
+    pub fs: Arc<dyn Fs>,
+    /// Who gets what is written; `None`: whoever runs wagon.
+    owner: Option<(u32, u32)>,
+}
+
+/// `cannot ACTION PATH`, for `map_err`.
+pub fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SiteError {
+    let path = path.to_owned();
+    move |source| SiteError::Io { action, path, source }
+}
+
+/// Whether the error concerns the whole site and not one item: the disk is full, a quota is used up, it is read-only.
+pub fn is_fatal(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied
+    )
+}
+
+impl Hand {
+    /// A hand for the site at `root`. Without an `owner`, what root writes goes to whom `mail/` belongs, because a mail
+    /// server never serves as root.
+    pub fn new(fs: Arc<dyn Fs>, root: &Path, owner: Option<(u32, u32)>) -> Self {
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let inherited = || fs.stat(&root.join("mail")).ok().map(|stat| (stat.uid, stat.gid)).filter(|_| uid == 0);
+        let owner = owner.or_else(inherited).filter(|&wanted| wanted != (uid, gid));
+        Self { fs, owner }
+    }
+
+    /// Gives a new file or folder to the owner.
+    pub fn hand_over(&self, path: &Path) -> Result<(), SiteError> {
+        self.hand_over_raw(path).map_err(io_error("set the owner of", path))
+    }
+
+    /// [`Hand::hand_over`] where the caller knows what the error means.
+    pub fn hand_over_raw(&self, path: &Path) -> io::Result<()> {
+        self.owner.map_or(Ok(()), |(uid, gid)| self.fs.set_owner(path, uid, gid))
+    }
+
+    /// Makes the folder and those above it that are missing, mode 0755 above and `mode` for itself.
+    pub fn make_dir(&self, dir: &Path, mode: u32) -> Result<(), SiteError> {
+        if self.is_dir(dir)? {
+            return Ok(());
+        }
+        if let Some(above) = dir.parent()
+            && !self.is_dir(above)?
+        {
+            self.make_dir(above, 0o755)?;
+        }
+        self.fs.create_dir_all(dir).map_err(io_error("make the folder", dir))?;
+        self.fs.set_mode(dir, mode).map_err(io_error("set the mode of", dir))?;
+        self.hand_over(dir)
+    }
+
+    /// Whether there is a folder at this path (through a link as well).
+    pub fn is_dir(&self, path: &Path) -> Result<bool, SiteError> {
+        Ok(self.stat(path)?.is_some_and(|stat| stat.kind == FileKind::Dir))
+    }
+
+    /// What lies at this path, links followed; `None` when nothing does.
+    pub fn stat(&self, path: &Path) -> Result<Option<Stat>, SiteError> {
+        absent(self.fs.stat(path)).map_err(io_error("look at", path))
+    }
+
+    /// Everything in the folder; nothing where there is none.
+    pub fn list(&self, dir: &Path) -> Result<Vec<DirEntry>, SiteError> {
+        Ok(absent(self.fs.list(dir)).map_err(io_error("list", dir))?.unwrap_or_default())
+    }
+
+    /// The whole control file; `None` when there is none.
+    pub fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, SiteError> {
+        absent(self.fs.read(path, CONTROL_FILE_BYTES)).map_err(io_error("read", path))
+    }
+
+    /// Writes a file so that it is either complete under its name or not there.
+    pub fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), SiteError> {
+        let dir = path.parent().unwrap_or(Path::new("."));
+        let mut file = self.fs.create_temp(dir, TEMPORARY).map_err(io_error("write in", dir))?;
+        let fill = |file: &mut Box<dyn FileWrite>| {
+            file.write_all(bytes)?;
+            file.set_mode(mode)?;
+            file.sync()
+        };
+        fill(&mut file).map_err(io_error("write", path))?;
+        self.put_in_place(file, path)
+    }
+
+    /// Gives a written and synced temporary file its name, replacing what was there.
+    pub fn put_in_place(&self, file: Box<dyn FileWrite>, path: &Path) -> Result<(), SiteError> {
+        self.hand_over(file.path())?;
+        let temporary = file.keep();
+        self.fs
+            .rename(&temporary, path)
+            .inspect_err(|_| drop(self.fs.remove_file(&temporary)))
+            .map_err(io_error("replace", path))?;
+        self.sync_dir(path.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Replaces the file unless it has this content already; keeps the mode of one that is there. Whether it wrote.
+    pub fn update(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<bool, SiteError> {
+        let before = self.stat(path)?;
+        if before.is_some() && self.read(path)?.is_some_and(|present| present == bytes) {
+            return Ok(false);
+        }
+        self.replace(path, bytes, before.map_or(mode, |stat| stat.mode & 0o7777))?;
+        Ok(true)
+    }
+
+    /// Renames a file or folder.
+    pub fn rename(&self, from: &Path, to: &Path) -> Result<(), SiteError> {
+        self.fs.rename(from, to).map_err(io_error("rename", from))
+    }
+
+    /// Removes a file; that it was not there is fine. Whether it was.
+    pub fn remove_file(&self, path: &Path) -> Result<bool, SiteError> {
+        Ok(absent(self.fs.remove_file(path)).map_err(io_error("remove", path))?.is_some())
+    }
+
+    /// Makes the names in a folder durable.
+    pub fn sync_dir(&self, dir: &Path) -> Result<(), SiteError> {
+        self.fs.sync_dir(dir).map_err(io_error("sync", dir))
+    }
+
+    /// Makes the file at `link` a symbolic link to `to`, replacing what was there, never leaving nothing.
+    pub fn link(&self, to: &Path, link: &Path) -> Result<(), SiteError> {
+        if self.fs.read_link(link).is_ok_and(|present| present == to) {
+            return Ok(());
+        }
+        let temporary = beside(link, ".wagon-link");
+        self.remove_file(&temporary)?;
+        self.fs.symlink(to, &temporary).map_err(io_error("link", link))?;
+        self.hand_over(&temporary)?;
+        self.fs
+            .rename(&temporary, link)
+            .inspect_err(|_| drop(self.fs.remove_file(&temporary)))
+            .map_err(io_error("link", link))?;
+        self.sync_dir(link.parent().unwrap_or(Path::new(".")))
+    }
+}
+
+/// "It is not there" as a value.
+pub fn absent<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn beside(path: &Path, name: &str) -> PathBuf {
+    path.with_file_name(name)
+}

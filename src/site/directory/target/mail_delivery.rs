@@ -1,0 +1,243 @@
+//! Puts a batch of messages into a Maildir folder that a server may have open.
+//!
+//! Promises: each message appears in `cur` complete, durable, with its date, flags and UID, or not at all; a folder's
+//! lock is held only for the UID list and the renames. A crash leaves at most a file in `tmp` that the repeated
+//! delivery writes again, and UIDs that were promised are given to the same names again.
+//!
+//! Order: all files into `tmp`; made durable together; then under the lock: UID list, renames. The list goes first: an
+//! entry without a file is harmless, a file without an entry would get another UID.
+
+use super::super::maildir::name::{self, KeywordLetters};
+use super::super::maildir::uidlist::{Entry, UidList};
+use super::hand::{Hand, io_error, is_fatal};
+use super::listing::{MessageFile, Messages};
+use super::names::may_be_a_file;
+use super::uid_file::{UidFile, read_list, was_opened};
+use super::uids::{Ground, Wish, plan};
+use crate::event::Reason;
+use crate::limits::SYNC_ONE_BY_ONE;
+use crate::model::mailbox::FolderKind;
+use crate::site::{Delivered, Delivery, ItemContent, SiteError, UidsKept};
+use std::io::{self, ErrorKind};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+/// What came of a batch.
+pub struct Outcome {
+    /// One for each delivery, in order.
+    pub delivered: Vec<Delivered>,
+    pub uids: UidsKept,
+    /// Keywords of which the folder's 26 letters have no more room: message and keyword.
+    pub surplus: Vec<(String, String)>,
+}
+
+/// A message that waits in `tmp`; dropping removes it.
+struct Staged<'a> {
+    hand: &'a Hand,
+    at: usize,
+    path: PathBuf,
+    moved: bool,
+}
+
+impl Drop for Staged<'_> {
+    fn drop(&mut self) {
+        if !self.moved {
+            drop(self.hand.fs.remove_file(&self.path));
+        }
+    }
+}
+
+/// Delivers `batch` into the folder at `dir`, which exists. `foreign` says why the folder's UIDVALIDITY is not the
+/// source's, where it is not; `present` has those of the batch that an earlier call delivered.
+pub fn deliver(
+    hand: &Hand,
+    dir: &Path,
+    foreign: Option<&str>,
+    batch: &[Delivery],
+    present: &Messages,
+) -> Result<Outcome, SiteError> {
+    let mut delivered = vec![Delivered::Done { uid: None }; batch.len()];
+    let mut staged = Vec::new();
+    if !present.is_empty() {
+        let list = read_list(hand, dir)?;
+        for (at, delivery) in batch.iter().enumerate().filter(|(_, each)| present.contains_key(&each.name)) {
+            set(&mut delivered, at, Delivered::Done { uid: uid_of(list.as_ref(), &delivery.name) });
+        }
+    }
+    let one_by_one = batch.len() <= SYNC_ONE_BY_ONE;
+    for (at, delivery) in batch.iter().enumerate().filter(|(_, each)| !present.contains_key(&each.name)) {
+        match stage(hand, dir, at, delivery, one_by_one)? {
+            Ok(file) => staged.push(file),
+            Err(reason) => set(&mut delivered, at, Delivered::Rejected(reason)),
+        }
+    }
+    if !one_by_one {
+        hand.fs.sync_all(dir).map_err(io_error("sync", dir))?;
+    }
+    let waiting: Vec<&Delivery> = staged.iter().filter_map(|file| batch.get(file.at)).collect();
+    let (uids, surplus) = publish(hand, dir, foreign, &waiting, &mut staged, &mut delivered)?;
+    hand.sync_dir(&dir.join("cur"))?;
+    Ok(Outcome { delivered, uids, surplus })
+}
+
+fn set(delivered: &mut [Delivered], at: usize, outcome: Delivered) {
+    if let Some(slot) = delivered.get_mut(at) {
+        *slot = outcome;
+    }
+}
+
+/// Writes one message into `tmp`. The outer error ends the pass (a full disk), the inner one concerns this message.
+fn stage<'a>(
+    hand: &'a Hand,
+    dir: &Path,
+    at: usize,
+    delivery: &Delivery,
+    sync: bool,
+) -> Result<Result<Staged<'a>, Reason>, SiteError> {
+    if !may_be_a_file(FolderKind::Mail, &delivery.name) {
+        return Ok(Err(Reason::BadName(format!("no message file can be called {:?}", delivery.name))));
+    }
+    let path = dir.join("tmp").join(format!("wagon.{}", delivery.name));
+    let written = write_content(hand, &path, delivery, sync);
+    match written {
+        Ok(Ok(())) => {}
+        Ok(Err(reason)) => return Ok(Err(reason)),
+        Err(error) if is_fatal(&error) || error.kind() == ErrorKind::NotFound => {
+            return Err(io_error("write", &path)(error));
+        }
+        Err(error) => return Ok(Err(Reason::Refused(error.to_string()))),
+    }
+    let staged = Staged { hand, at, path, moved: false };
+    hand.hand_over(&staged.path)?;
+    Ok(Ok(staged))
+}
+
+/// Writes the bytes of a delivery to a new file at `path`, with its date. A file that lies there is what a crash of an
+/// earlier pass left, since only one importer works on a site.
+fn write_content(hand: &Hand, path: &Path, delivery: &Delivery, sync: bool) -> io::Result<Result<(), Reason>> {
+    let mut file = match hand.fs.create_new(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            hand.fs.remove_file(path)?;
+            hand.fs.create_new(path)?
+        }
+        outcome => outcome?,
+    };
+    if let Err(reason) = fill(file.as_mut(), &delivery.content)? {
+        return Ok(Err(reason));
+    }
+    file.set_mtime(delivery.date)?;
+    if sync {
+        file.sync()?;
+    }
+    file.keep();
+    Ok(Ok(()))
+}
+
+/// Writes the content out; the inner error is that it is not what was promised.
+pub fn fill(mut file: &mut dyn crate::fs::FileWrite, content: &ItemContent) -> io::Result<Result<(), Reason>> {
+    match content {
+        ItemContent::Bytes(bytes) => io::Write::write_all(&mut file, bytes)?,
+        ItemContent::Stream { size, write } => {
+            let mut out = io::BufWriter::with_capacity(128 * 1024, file);
+            let written = write(&mut out)?;
+            io::Write::flush(&mut out)?;
+            if written != *size {
+                return Ok(Err(Reason::Damaged(format!("{written} bytes came instead of {size}"))));
+            }
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Gives UIDs and moves everything staged into `cur`, under the folder's lock.
+fn publish(
+    hand: &Hand,
+    dir: &Path,
+    foreign: Option<&str>,
+    waiting: &[&Delivery],
+    staged: &mut [Staged<'_>],
+    delivered: &mut [Delivered],
+) -> Result<(UidsKept, Vec<(String, String)>), SiteError> {
+    if waiting.is_empty() {
+        return Ok((UidsKept::Yes, Vec::new()));
+    }
+    let mut file = UidFile::lock(hand, dir)?;
+    let ground = match foreign {
+        Some(_) => Ground::Foreign,
+        None if was_opened(hand, dir)? => Ground::Seen,
+        None => Ground::Ours,
+    };
+    let wishes: Vec<Wish<'_>> = waiting.iter().map(|each| Wish { name: &each.name, uid: each.uid }).collect();
+    let plan = plan(&file.taken(), file.next_uid(), ground, &wishes);
+    let uids = if file.list.is_some() { plan.uids.clone() } else { vec![None; wishes.len()] };
+    let mut surplus = Vec::new();
+    let mut files = Vec::new();
+    let mut entries = Vec::new();
+    for (delivery, uid) in waiting.iter().zip(&uids) {
+        let mut letters = KeywordLetters::default();
+        for keyword in &delivery.keywords {
+            match file.keywords.assign(keyword) {
+                Some(letter) => letters = letters.with(letter),
+                None => surplus.push((delivery.name.clone(), keyword.clone())),
+            }
+        }
+        files.push(MessageFile::in_cur(name::encode(delivery.name.as_bytes(), delivery.flags, letters)));
+        entries.extend(uid.map(|uid| Entry::new(uid, uidl(delivery), delivery.name.as_bytes())));
+    }
+    file.add(entries, plan.next);
+    file.save()?;
+    for ((staged, to), uid) in staged.iter_mut().zip(&files).zip(&uids) {
+        let to = to.path(dir);
+        match hand.fs.rename_new(&staged.path, &to) {
+            Ok(()) => staged.moved = true,
+            // The very same delivery was done before; what is in `tmp` goes when it is dropped.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) if is_fatal(&error) => return Err(io_error("move into", &to)(error)),
+            Err(error) => {
+                set(delivered, staged.at, Delivered::Rejected(Reason::Refused(error.to_string())));
+                continue;
+            }
+        }
+        set(delivered, staged.at, Delivered::Done { uid: *uid });
+    }
+    Ok((judge(foreign, file.list.is_some(), plan.lost, waiting), surplus))
+}
+
+/// The UIDL that this message must keep, where a POP3 client could have got it (RFC 1939 section 7).
+fn uidl(delivery: &Delivery) -> Option<&str> {
+    delivery.uidl.as_deref().filter(|uidl| is_uidl(uidl))
+}
+
+fn is_uidl(uidl: &str) -> bool {
+    (1..=70).contains(&uidl.len()) && uidl.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn judge(foreign: Option<&str>, has_list: bool, lost: usize, waiting: &[&Delivery]) -> UidsKept {
+    let asked = |each: &&&Delivery| each.uid.is_some() || each.uidl.is_some();
+    if waiting.iter().filter(asked).count() == 0 {
+        return UidsKept::Yes;
+    }
+    if let Some(reason) = foreign {
+        return UidsKept::No(reason.to_owned());
+    }
+    if !has_list {
+        return UidsKept::No("the folder was made without a UID list; the server will give UIDs".to_owned());
+    }
+    if lost > 0 {
+        let all = waiting.len();
+        return UidsKept::No(format!(
+            "{lost} of {all} messages got new UIDs, since a client may have seen higher ones"
+        ));
+    }
+    let bad = waiting.iter().filter_map(|each| each.uidl.as_deref()).filter(|uidl| !is_uidl(uidl)).count();
+    if bad > 0 {
+        return UidsKept::No(format!("{bad} POP3 UIDLs are not of the form that clients know"));
+    }
+    UidsKept::Yes
+}
+
+/// The UID that the folder's list gives this message.
+fn uid_of(list: Option<&UidList<'_>>, item: &str) -> Option<NonZeroU32> {
+    let entry = list?.entries.iter().find(|entry| crate::model::text::from_bytes(entry.base()) == item)?;
+    Some(entry.uid)
+}

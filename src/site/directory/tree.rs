@@ -1,0 +1,77 @@
+//! Reading a tree that users can write to: links are followed only where that opens nothing new, only regular files are
+//! opened, and control files are bounded.
+//!
+//! A link is followed when root made it, or when it belongs to the owner of what it leads to. Otherwise a user with a
+//! shell could link a stranger's mail into his own and have an export by root carry it off.
+
+use crate::fs::{DirEntry, FileKind, FileRead, Fs, Stat, read_whole};
+use crate::limits;
+use std::io;
+use std::path::Path;
+
+/// What lies at `path`, through links that may be followed; `None` where nothing does.
+pub fn stat(fs: &dyn Fs, path: &Path) -> io::Result<Option<Stat>> {
+    let Some(link) = found(fs.lstat(path))? else { return Ok(None) };
+    if link.kind != FileKind::Symlink {
+        return Ok(Some(link));
+    }
+    let target = fs.stat(path)?;
+    if link.uid != 0 && link.uid != target.uid {
+        let what = "a symbolic link to what belongs to somebody else, not followed";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
+    }
+    Ok(Some(target))
+}
+
+/// The entries of a directory; `None` where there is none.
+pub fn list(fs: &dyn Fs, dir: &Path) -> io::Result<Option<Vec<DirEntry>>> {
+    match stat(fs, dir)? {
+        Some(stat) if stat.kind == FileKind::Dir => found(fs.list(dir)),
+        Some(_) => Err(io::ErrorKind::NotADirectory.into()),
+        None => Ok(None),
+    }
+}
+
+/// Opens a regular file that no link stands for; `None` where there is none. Never waits, as opening a pipe would.
+pub fn open_regular(fs: &dyn Fs, path: &Path) -> io::Result<Option<(Box<dyn FileRead>, Stat)>> {
+    let Some(before) = found(fs.lstat(path))? else { return Ok(None) };
+    if before.kind != FileKind::File {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let Some(file) = found(fs.open(path))? else { return Ok(None) };
+    let stat = file.stat()?;
+    // Somebody put another file there between the two calls.
+    Ok(((stat.dev, stat.ino) == (before.dev, before.ino)).then_some((file, stat)))
+}
+
+/// A whole control file, through a link that may be followed; `None` where there is none.
+pub fn read_control(fs: &dyn Fs, path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match stat(fs, path)? {
+        Some(stat) if stat.kind == FileKind::File => found(fs.read(path, limits::CONTROL_FILE_BYTES)),
+        Some(_) => Err(io::Error::other("not a regular file")),
+        None => Ok(None),
+    }
+}
+
+/// The beginning of a control file: its first `limit` bytes at most.
+pub fn read_head(fs: &dyn Fs, path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
+    let Some((file, _)) = open_regular(fs, path)? else { return Ok(None) };
+    let mut head = vec![0; limit];
+    let n = file.read_at(&mut head, 0)?;
+    head.truncate(n);
+    Ok(Some(head))
+}
+
+/// The whole of an open file that had `size` bytes.
+pub fn read_open(file: &dyn FileRead, size: u64) -> io::Result<Vec<u8>> {
+    read_whole(file, size, limits::WHOLE_ITEM_BYTES)
+}
+
+/// `None` for what is not there, also where a folder above it is not.
+pub fn found<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

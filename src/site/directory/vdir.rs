@@ -1,0 +1,54 @@
+//! The files of a vdir collection that are no items: `displayname` and `color`.
+//!
+//! Specified at <https://vdirsyncer.pimutils.org/en/stable/vdir.html>. Pure.
+
+use crate::model::mailbox::FolderKind;
+use crate::model::text;
+
+pub const DISPLAYNAME: &str = "displayname";
+pub const COLOR: &str = "color";
+
+/// Longest title or colour that is taken, bytes; what a calendar list can show has far less.
+const METADATA_BYTES: usize = 4096;
+
+/// What a metadata file says: its text without white space around it; nothing when it is empty.
+pub fn parse_metadata(bytes: &[u8]) -> Option<String> {
+    let trimmed = bytes.get(..METADATA_BYTES).unwrap_or(bytes).trim_ascii();
+    (!trimmed.is_empty()).then(|| text::from_bytes(trimmed))
+}
+
+/// A metadata file.
+pub fn encode_metadata(value: &str) -> Vec<u8> {
+    format!("{}\n", value.trim()).into_bytes()
+}
+
+/// The directory below an account's part of `dav/` that holds the folders of `kind`; `None` for what does not lie there.
+pub fn kind_dir(kind: FolderKind) -> Option<&'static str> {
+    match kind {
+        FolderKind::Calendars | FolderKind::Contacts | FolderKind::Tasks | FolderKind::Files => Some(kind.word()),
+        FolderKind::Mail | FolderKind::Filters => None,
+    }
+}
+
+/// The ending that items of a kind have, without a dot; `None` where any file is an item.
+pub fn extension(kind: FolderKind) -> Option<&'static str> {
+    match kind {
+        FolderKind::Calendars | FolderKind::Tasks => Some("ics"),
+        FolderKind::Contacts => Some("vcf"),
+        FolderKind::Filters => Some("sieve"),
+        FolderKind::Mail | FolderKind::Files => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_trimmed_and_comes_back() {
+        assert_eq!(parse_metadata(b" Feiertage & Ferien \n\n").as_deref(), Some("Feiertage & Ferien"));
+        assert_eq!(parse_metadata(b"\n"), None);
+        assert_eq!(parse_metadata(&encode_metadata("#3a87ad")).as_deref(), Some("#3a87ad"));
+        assert_eq!(parse_metadata(&vec![b'x'; 10_000]).map(|title| title.len()), Some(METADATA_BYTES));
+    }
+}

@@ -1,0 +1,77 @@
+//! Takes secrets out of what is shown. Whether there is one stays visible; what it is does not.
+
+use crate::model::provisioning::{Attributes, Record, Secret};
+use crate::model::setting::Setting;
+
+/// What stands where a secret was.
+pub const HIDDEN: &str = "(hidden)";
+
+/// Parts of attribute names that mean a secret on the systems we know.
+const SECRET_NAMES: &[&str] = &["password", "passwd", "secret", "token", "privatekey", "preauthkey"];
+
+fn secret(secret: &mut Option<Secret>) {
+    if secret.is_some() {
+        *secret = Some(Secret::new(HIDDEN));
+    }
+}
+
+fn attributes(attributes: &mut Attributes) {
+    for (name, value) in attributes {
+        let plain = name.to_lowercase().replace(['-', '_'], "");
+        if SECRET_NAMES.iter().any(|word| plain.contains(word)) {
+            *value = HIDDEN.to_owned();
+        }
+    }
+}
+
+/// The record without its secrets.
+pub fn record(record: &Record) -> Record {
+    let mut record = record.clone();
+    match &mut record {
+        Record::Settings(settings) => attributes(&mut settings.attributes),
+        Record::Domain(domain) => attributes(&mut domain.attributes),
+        Record::Cos(cos) => attributes(&mut cos.attributes),
+        Record::Account(account) => {
+            secret(&mut account.password);
+            attributes(&mut account.attributes);
+        }
+        Record::List(list) => attributes(&mut list.attributes),
+        Record::Alias(_) => {}
+    }
+    record
+}
+
+/// The setting without its secrets.
+pub fn setting(setting: &Setting) -> Setting {
+    let mut setting = setting.clone();
+    match &mut setting {
+        Setting::ExternalSource { password, attributes: named, .. } => {
+            secret(password);
+            attributes(named);
+        }
+        Setting::Identity { attributes: named, .. } | Setting::Vacation { attributes: named, .. } => attributes(named),
+        Setting::Preference { name, value } => {
+            let mut named = Attributes::from([(name.clone(), std::mem::take(value))]);
+            attributes(&mut named);
+            *value = named.remove(name).unwrap_or_default();
+        }
+        Setting::Signature { .. } | Setting::Forwarding { .. } | Setting::Tag { .. } | Setting::Mountpoint { .. } => {}
+    }
+    setting
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::provisioning::SiteSettings;
+
+    #[test]
+    fn what_is_called_a_secret_is_hidden_wherever_it_stands() {
+        let named = [("ldap_root_password", "x"), ("zimbraPreAuthKey", "y"), ("hostname", "mail")];
+        let named = named.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let shown = record(&Record::Settings(SiteSettings { name: "server".to_owned(), attributes: named }));
+        let Record::Settings(settings) = shown else { panic!("another kind") };
+        let values: Vec<_> = settings.attributes.values().map(String::as_str).collect();
+        assert_eq!(values, ["mail", HIDDEN, HIDDEN]);
+    }
+}

@@ -1,0 +1,77 @@
+//! The whole path on real mail, where the development corpus lies beside the repository (`../shared/corpus`, or
+//! `WAGON_CORPUS`): site-small and the site of oddities are exported, imported, and compared file by file; then days of
+//! change are passed on. Without the corpus it says so and does nothing.
+
+#![allow(clippy::disallowed_methods, reason = "a test looks at files as they are")]
+
+mod sites;
+
+use sites::{Place, Uids, assert_same, look, skip};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+fn corpus() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
+    let corpus = std::env::var_os("WAGON_CORPUS").map_or(beside, PathBuf::from);
+    corpus.join("make-site.sh").is_file().then_some(corpus)
+}
+
+/// A fresh folder below `target/tmp`; the sites are large, so each test has one place and uses it again.
+fn place(name: &str) -> Place {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&root);
+    fs::create_dir_all(&root).unwrap();
+    Place::at(&root)
+}
+
+fn make_site(corpus: &Path, size: &str, site: &Path, more: &[&str]) {
+    let out = Command::new(corpus.join("make-site.sh"))
+        .arg(size)
+        .arg(site)
+        .args(more)
+        .env("CORPUS_CACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("corpus-cache"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "make-site.sh {size}: {}", String::from_utf8_lossy(&out.stderr));
+}
+
+#[test]
+fn a_real_site_arrives_exactly_and_so_do_two_days_of_change() {
+    let Some(corpus) = corpus() else {
+        return skip("a real site arrives exactly", "the development corpus is not there");
+    };
+    let place = place("corpus-small");
+    let (source, target) = (place.path("source"), place.path("target"));
+    make_site(&corpus, "small", &source, &[]);
+    place.wagon(0, "export --from {}/source --archive {}/archive");
+    place.wagon(0, "import --archive {}/archive --to {}/target");
+    assert!(look(&source).messages.len() >= 10_000, "the site is smaller than it should be");
+    assert_same(&source, &target, Uids::Kept);
+    place.wagon(0, "verify --archive {}/archive --to {}/target");
+    place.wagon(0, "check --archive {}/archive --read-data");
+
+    for day in ["1", "2"] {
+        make_site(&corpus, "small", &source, &["--day", day]);
+        place.wagon(0, "export --from {}/source --archive {}/archive");
+        place.wagon(0, "import --archive {}/archive --to {}/target --delete");
+        assert_same(&source, &target, Uids::MayDiffer);
+        place.wagon(0, "verify --archive {}/archive --to {}/target");
+    }
+    fs::remove_dir_all(&place.root).unwrap();
+}
+
+#[test]
+fn oddities_arrive_exactly_or_are_named() {
+    let Some(corpus) = corpus() else {
+        return skip("oddities arrive exactly", "the development corpus is not there");
+    };
+    let place = place("corpus-edge");
+    make_site(&corpus, "edge", &place.path("source"), &[]);
+    place.wagon(0, "export --from {}/source --archive {}/archive");
+    place.wagon(0, "import --archive {}/archive --to {}/target");
+    assert_same(&place.path("source"), &place.path("target"), Uids::Kept);
+    place.wagon(0, "verify --archive {}/archive --to {}/target");
+    fs::remove_dir_all(&place.root).unwrap();
+}

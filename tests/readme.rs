@@ -1,0 +1,43 @@
+//! What the README tells a reader to type works: its `wagon` lines are run in their order, on the example site.
+
+#![allow(clippy::disallowed_methods, reason = "a test looks at files as they are")]
+
+mod sites;
+
+use sites::Place;
+use stationwagon::fs::{Fs, RealFs};
+use stationwagon::testing::example_site;
+use std::sync::Arc;
+
+#[test]
+fn the_commands_of_the_readme_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::at(dir.path());
+    let fs: Arc<dyn Fs> = Arc::new(RealFs);
+    example_site::build(&fs, &place.path("srv/vmail")).unwrap();
+    let lines = commands(include_str!("../README.md"));
+    assert!(lines.len() >= 6, "the README shows {} commands", lines.len());
+    for line in lines {
+        place.wagon(0, &line.replace(" /", " {}/"));
+    }
+}
+
+#[test]
+fn the_commands_of_the_guide_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::at(dir.path());
+    let fs: Arc<dyn Fs> = Arc::new(RealFs);
+    example_site::build(&fs, &place.path("srv/vmail")).unwrap();
+    for line in commands(include_str!("../docs/moving-a-site.md")) {
+        let line = line.split(" --label").next().unwrap().split(" >").next().unwrap().to_owned();
+        // Only root may give files away.
+        let line = line.split(" --owner").next().unwrap().to_owned();
+        place.wagon(0, &line.replace(" /", " {}/"));
+    }
+}
+
+/// The lines that begin with `wagon` in blocks marked as `sh`.
+fn commands(markdown: &str) -> Vec<String> {
+    let blocks = markdown.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.flat_map(str::lines).filter_map(|line| line.strip_prefix("wagon ")).map(str::to_owned).collect()
+}
