@@ -26,6 +26,16 @@ pub enum Found<T> {
     Unknown,
 }
 
+impl<T> Found<T> {
+    /// What it is on the target, where one answer is known.
+    pub fn now(self) -> Option<T> {
+        match self {
+            Self::Now(now, _) => Some(now),
+            Self::Waiting(_) | Self::Removed(_) | Self::Several(_) | Self::Unknown => None,
+        }
+    }
+}
+
 /// The maps of all sources that were imported into one target.
 pub struct Maps<'a> {
     maps: Vec<Known<'a>>,
@@ -82,6 +92,16 @@ impl<'a> Maps<'a> {
     /// had before a rename.
     pub fn from_target(&self, kind: RecordKind, stale: &str, holder: &str) -> Result<Found<String>, SharesError> {
         self.decide(holder, |known| known.from_target(kind, stale))
+    }
+
+    /// The account that `source` calls, or once called, `old`; without a map of that source, whatever all maps agree on.
+    pub fn account_of(&self, source: Option<&SiteId>, old: &str) -> Result<Found<String>, SharesError> {
+        let mut answers = Vec::new();
+        let known = self.maps.iter().enumerate();
+        for (at, known) in known.filter(|(_, known)| Some(&known.map.meta().source_site) == source) {
+            answers.push((known.from_source(RecordKind::Account, old)?, at));
+        }
+        if answers.is_empty() { self.from_source(RecordKind::Account, old, "") } else { Ok(agree(answers)) }
     }
 
     /// Where the folder is that the target's account `owner` had at `old` on its source.
