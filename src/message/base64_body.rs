@@ -102,15 +102,15 @@ fn decode_lines(text: &[u8], fold: Fold) -> Option<Vec<u8>> {
     let mut decoded = 0;
     let mut digits = Vec::with_capacity(BLOCK_CHARS + width);
     for line in text.chunks(width + fold.line_end.bytes().len()) {
-        digits.extend_from_slice(line.get(..width).unwrap_or(line));
-        if digits.len() >= BLOCK_CHARS {
+        if digits.len() + width > BLOCK_CHARS {
             let whole = digits.len() / 4 * 4;
             let count = ENGINE.decode_slice(digits.get(..whole)?, bytes.get_mut(decoded..)?).ok()?;
-            // Fewer bytes: there was padding before the end.
+            // Fewer bytes: there was padding before the last line.
             (count == whole / 4 * 3).then_some(())?;
             decoded += count;
             digits.drain(..whole);
         }
+        digits.extend_from_slice(line.get(..width).unwrap_or(line));
     }
     decoded += ENGINE.decode_slice(&digits, bytes.get_mut(decoded..)?).ok()?;
     bytes.truncate(decoded);
