@@ -18,7 +18,7 @@ mod post;
 mod scripts;
 mod tree;
 
-pub use later::{a_day_passes, a_last_day, users_work_on_the_target};
+pub use later::{a_day_passes, a_last_day, a_shared_folder_is_renamed, users_work_on_the_target};
 
 use crate::fs::Fs;
 use crate::model::id::BadSiteId;
