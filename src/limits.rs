@@ -55,6 +55,18 @@ pub const MANIFEST_SLACK_LINES: u64 = 1_000;
 /// Rows of the map that are held while an account is compared; bounds memory, not what an account may hold.
 pub const MAP_PAGE_ROWS: u32 = 4096;
 
+/// Most renaming rules in one file. A million addresses are more than any site that moves at once.
+pub const RENAME_RULES: usize = 1_000_000;
+
+/// Items of one delivery: intents are committed, the items delivered, the outcomes committed. Each of the three waits for
+/// the disk, so few large batches are faster; a killed import has at most one such batch a thread to settle.
+pub const BATCH_ITEMS: usize = 256;
+
+/// Bytes of one delivery; what a thread of the import holds. An item larger than this goes alone.
+pub const BATCH_BYTES: u64 = 16 * MIB;
+
+/// Provisioning changes that are given to a target at once.
+pub const BATCH_RECORDS: usize = 4096;
 // Looking into an archive.
 
 /// Most bytes of a header that are parsed to show or search it, the rest is passed over. A million-line header is

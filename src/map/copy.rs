@@ -18,7 +18,6 @@ const TABLES: &[&str] = &[
     "grants",
     "pending",
     "conflict",
-    "share_change",
 ];
 
 impl Map {

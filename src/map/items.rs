@@ -121,6 +121,11 @@ impl Map {
         self.reading(|db| collect(db, &statement, params![record.0, after.0, limit], item))
     }
 
+    pub fn item(&self, record: RecordId, id: ItemId) -> Result<Option<ItemRow>, MapError> {
+        let statement = format!("{COLUMNS} WHERE record = ?1 AND id = ?2");
+        Ok(self.reading(|db| collect(db, &statement, params![record.0, id.0], item))?.into_iter().next())
+    }
+
     /// Calls `each` with every item of an account, in order of id, holding few of them at a time. `E` is the caller's
     /// error. The map may be written meanwhile.
     pub fn each_item<E: From<MapError>>(

@@ -6,7 +6,6 @@
 //! It decides nothing: rows in, rows out. Schema: format-spec/map.md. SQL stands here and nowhere else.
 
 mod copy;
-mod fixes;
 mod folders;
 mod items;
 mod links;
@@ -14,7 +13,6 @@ mod records;
 #[cfg(test)]
 mod tests;
 
-pub use fixes::{ChangeState, ShareChange, ShareSubject};
 pub use folders::{FolderRow, FolderState};
 pub use items::{ItemRow, ItemState};
 pub use links::{ConflictRow, GrantsRow, LinkKind, PendingRow, SettingRow};

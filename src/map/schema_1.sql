@@ -111,13 +111,3 @@ CREATE TABLE conflict (
     what     TEXT NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX conflict_once ON conflict (snapshot, place, what);
-
-CREATE TABLE share_change (
-    no      INTEGER PRIMARY KEY,
-    fix     INTEGER NOT NULL,
-    made    INTEGER NOT NULL,
-    account TEXT NOT NULL,
-    subject TEXT NOT NULL,
-    state   TEXT NOT NULL CHECK (state IN ('intent', 'done', 'undone'))
-) STRICT;
-CREATE INDEX share_change_by_fix ON share_change (fix);

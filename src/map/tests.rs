@@ -161,20 +161,6 @@ fn a_folder_is_found_under_its_former_path_and_links_keep_both_languages() {
 }
 
 #[test]
-fn the_last_fix_is_the_one_to_undo() {
-    let dir = tempfile::tempdir().unwrap();
-    let map = Map::open(&RealFs, &dir.path().join("map_a.sqlite"), &meta("a", "b")).unwrap();
-    let subject = ShareSubject::Grants { folder: FolderKey::inbox(), before: Vec::new(), after: Vec::new() };
-    assert_eq!(map.begin_fix(5, &[]).unwrap(), None);
-    let first = map.begin_fix(5, &[("a@x".to_owned(), subject.clone())]).unwrap().unwrap();
-    let second = map.begin_fix(6, &[("a@x".to_owned(), subject)]).unwrap().unwrap();
-    assert_eq!(map.last_fix().unwrap(), Some(second));
-    let numbers: Vec<_> = map.fix(second).unwrap().iter().map(|change| change.no).collect();
-    map.set_changes(&numbers, ChangeState::Undone).unwrap();
-    assert_eq!(map.last_fix().unwrap(), Some(first));
-}
-
-#[test]
 fn a_domain_and_a_list_of_the_same_name_are_two() {
     let dir = tempfile::tempdir().unwrap();
     let map = Map::open(&RealFs, &dir.path().join("map_a.sqlite"), &meta("a", "b")).unwrap();

@@ -2,6 +2,7 @@
 //! connector, prints nothing, and uses no other verb.
 
 pub mod export;
+pub mod import;
+pub mod shares;
 pub mod show;
 pub mod verify;
-pub mod shares;

@@ -1,0 +1,292 @@
+//! Items that were imported before: what changed on the source since is brought to the target by the three-way rule.
+//!
+//! The target is asked only for the items that changed on the source.
+
+use super::ImportError;
+use super::account::{Folders, Job};
+use super::deliver;
+use super::ledger::{AccountLedger, Fate, Tally};
+use super::merge::{self, Verdict, one};
+use super::pass::Pass;
+use crate::event::Place;
+use crate::format::manifest::{AccountState, ItemAt};
+use crate::limits;
+use crate::map::{ItemRow, ItemState};
+use crate::model::id::{ItemId, ObjectId};
+use crate::model::mailbox::{Flags, FolderKey};
+use crate::site::{Content, Depth, FolderListing, FolderScan, Present};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::io::Read;
+
+/// An account's items by what is to be done.
+#[derive(Default)]
+pub struct Sorted {
+    /// Not in the map, and no rule keeps them out.
+    pub fresh: Vec<ItemId>,
+    /// In the map, and different now on the source.
+    pub changed: Vec<ItemRow>,
+    /// In the map, and gone from the source; only collected where deletions follow.
+    pub gone: Vec<ItemRow>,
+}
+
+/// Compares map and snapshot, and counts in the ledger whatever is settled by that.
+pub fn sort(
+    pass: &Pass<'_>,
+    job: &Job,
+    state: &AccountState,
+    folders: &Folders,
+    ledger: &mut AccountLedger,
+) -> Result<Sorted, ImportError> {
+    let follows = pass.options.delete && !pass.options.additive;
+    let mut sorted = Sorted::default();
+    let mut items = state.items.iter().peekable();
+    // Both sides come in order of id.
+    pass.map.each_item(job.record, |row| {
+        while let Some((&id, at)) = items.next_if(|(id, _)| **id < row.id) {
+            sort_new(pass, (id, at), state, folders, (ledger, &mut sorted.fresh));
+        }
+        match items.next_if(|(id, _)| **id == row.id) {
+            Some((&id, at)) if row.state == ItemState::Rejected => {
+                sort_new(pass, (id, at), state, folders, (ledger, &mut sorted.fresh));
+            }
+            Some((_, at)) => {
+                tally(ledger, state, at).count(&Fate::AlreadyThere);
+                if may_merge(pass, &row, state, at) && differs(&row, at) {
+                    sorted.changed.push(row);
+                }
+            }
+            None if follows && is_there(&row) => sorted.gone.push(row),
+            None => {}
+        }
+        Ok::<_, ImportError>(())
+    })?;
+    for (&id, at) in items {
+        sort_new(pass, (id, at), state, folders, (ledger, &mut sorted.fresh));
+    }
+    Ok(sorted)
+}
+
+fn is_there(row: &ItemRow) -> bool {
+    matches!(row.state, ItemState::Done | ItemState::Adopted)
+}
+
+fn may_merge(pass: &Pass<'_>, row: &ItemRow, state: &AccountState, at: &ItemAt) -> bool {
+    let kind = state.folders.get(&at.folder).map(|folder| folder.key.kind()).unwrap_or_default();
+    is_there(row) && row.snapshot <= pass.snapshot && pass.skips_folder(kind).is_none()
+}
+
+fn sort_new(
+    pass: &Pass<'_>,
+    (id, at): (ItemId, &ItemAt),
+    state: &AccountState,
+    folders: &Folders,
+    (ledger, fresh): (&mut AccountLedger, &mut Vec<ItemId>),
+) {
+    let kind = state.folders.get(&at.folder).map(|folder| folder.key.kind()).unwrap_or_default();
+    let too_old = pass.options.since.is_some_and(|since| at.item.date < since);
+    let fate = match pass.skips_folder(kind) {
+        Some(rule) => Fate::Excluded(rule),
+        None if too_old => Fate::Excluded("older than --since"),
+        None => match folders.rejected.get(&at.folder) {
+            Some(reason) => Fate::Rejected(reason.clone()),
+            None => return fresh.push(id),
+        },
+    };
+    tally(ledger, state, at).count(&fate);
+}
+
+/// The line of the ledger for the folder of an item.
+pub fn tally<'l>(ledger: &'l mut AccountLedger, state: &AccountState, at: &ItemAt) -> &'l mut Tally {
+    let name = state.folders.get(&at.folder).map(|folder| folder.key.to_string()).unwrap_or_default();
+    ledger.folders.entry(name).or_default()
+}
+
+/// Counts items that were found on the target.
+pub fn count_found(rows: &[ItemRow], state: &AccountState, ledger: &mut AccountLedger) {
+    for at in rows.iter().filter_map(|row| state.items.get(&row.id)) {
+        tally(ledger, state, at).count(&Fate::AlreadyThere);
+    }
+}
+
+/// Those of `rows` that are there and that the source has in another state now.
+pub fn differing(rows: Vec<ItemRow>, state: &AccountState, pass: &Pass<'_>) -> Vec<ItemRow> {
+    let differ =
+        |row: &ItemRow| state.items.get(&row.id).is_some_and(|at| may_merge(pass, row, state, at) && differs(row, at));
+    rows.into_iter().filter(differ).collect()
+}
+
+fn differs(row: &ItemRow, at: &ItemAt) -> bool {
+    let item = &at.item;
+    row.flags != item.flags
+        || row.folder != at.folder
+        || row.object != item.object
+        || row.keywords != item.keywords
+        || row.tags != item.tags
+        || row.source_name != item.name
+}
+
+/// Brings the changes of `rows` to the target, and the new state into the map.
+pub fn apply(
+    pass: &Pass<'_>,
+    job: &Job,
+    state: &AccountState,
+    folders: &Folders,
+    rows: Vec<ItemRow>,
+) -> Result<(), ImportError> {
+    let mut contents = Contents::new(pass, &job.target);
+    let tags = rows.iter().filter(|row| state.items.get(&row.id).is_some_and(|at| at.item.tags != row.tags)).count();
+    if tags > 0 {
+        let text = format!("the tags of {tags} items changed on the source; the target keeps those they came with");
+        pass.notice(Place::account(&job.source), text);
+    }
+    for (key, rows) in by_place(rows, folders) {
+        for chunk in rows.chunks(limits::BATCH_ITEMS) {
+            pass.go_on()?;
+            let names: Vec<_> = chunk.iter().map(|row| row.target_name.clone()).collect();
+            let present = pass.target.settle(&job.target, &key, &names)?;
+            let mut settled = Vec::new();
+            for (row, present) in chunk.iter().zip(present) {
+                let Some(at) = state.items.get(&row.id) else { continue };
+                let Some(present) = present else {
+                    let gone = ItemRow { state: ItemState::DeletedOnTarget, snapshot: pass.snapshot, ..row.clone() };
+                    settled.push(gone);
+                    continue;
+                };
+                settled.push(merge_one(pass, job, folders, &mut contents, (row, at, present))?);
+            }
+            pass.map.put_items(&settled)?;
+        }
+    }
+    Ok(())
+}
+
+/// Rows by the folder of the target in which import left them.
+pub fn by_place(rows: Vec<ItemRow>, folders: &Folders) -> BTreeMap<FolderKey, Vec<ItemRow>> {
+    let mut placed: BTreeMap<FolderKey, Vec<ItemRow>> = BTreeMap::new();
+    for row in rows {
+        if let Some(folder) = folders.rows.get(&row.folder) {
+            placed.entry(folder.target_key.clone()).or_default().push(row);
+        }
+    }
+    placed
+}
+
+/// One item: move, flags, content. Returns its new row; doing it twice changes nothing.
+fn merge_one(
+    pass: &Pass<'_>,
+    job: &Job,
+    folders: &Folders,
+    contents: &mut Contents<'_>,
+    (row, at, mut present): (&ItemRow, &ItemAt, Present),
+) -> Result<ItemRow, ImportError> {
+    let item = &at.item;
+    let mut next = ItemRow {
+        source_name: item.name.clone(),
+        tags: item.tags.clone(),
+        flags: item.flags,
+        keywords: item.keywords.clone(),
+        snapshot: pass.snapshot,
+        ..row.clone()
+    };
+    let place = |name: &str| {
+        let folder = folders.rows.get(&at.folder).map(|folder| folder.source_key.to_string()).unwrap_or_default();
+        Place::item(&job.source, &folder, name)
+    };
+    let key_of = |id| folders.rows.get(&id).map(|folder| &folder.target_key);
+    if row.folder != at.folder
+        && !pass.options.additive
+        && let (Some(from), Some(to)) = (key_of(row.folder), key_of(at.folder))
+    {
+        match one(from, to, &present.key) {
+            Verdict::Apply => {
+                if !pass.target.move_item(&job.target, &present.key, &row.target_name, to)? {
+                    return Ok(ItemRow { state: ItemState::DeletedOnTarget, ..next });
+                }
+                present.key = to.clone();
+            }
+            Verdict::Conflict => {
+                pass.conflict(
+                    place(&item.name),
+                    format!("moved on the source; on the target it lies in {}", present.key),
+                );
+            }
+            Verdict::Keep => {}
+        }
+        next.folder = at.folder;
+    }
+    let flags = Flags::merge(row.flags, item.flags, present.flags);
+    let keywords = merge::keywords(&row.keywords, &item.keywords, &present.keywords);
+    if flags != present.flags || keywords != present.keywords {
+        pass.target.set_flags(&job.target, &present.key, &row.target_name, flags, &keywords)?;
+    }
+    if row.object != item.object {
+        let (content, target_object) = match deliver::content(pass, at, present.key.kind())? {
+            Ok(content) => content,
+            Err(reason) => {
+                pass.reject(place(&item.name), reason);
+                return Ok(ItemRow { object: row.object, ..next });
+            }
+        };
+        let base = row.target_object.unwrap_or(row.object);
+        let wanted = target_object.unwrap_or(item.object);
+        let has = contents.object(&present)?;
+        match one(&Some(base), &Some(wanted), &has) {
+            Verdict::Apply => {
+                let delivery = deliver::delivery(row.target_name.clone(), content, item);
+                pass.target.replace_item(&job.target, &present.key, delivery)?;
+            }
+            Verdict::Conflict => pass.conflict(place(&item.name), "edited on both sides; the target's stays"),
+            Verdict::Keep => {}
+        }
+        (next.object, next.target_object) = (item.object, target_object);
+    }
+    Ok(next)
+}
+
+/// What the target's items contain right now, folder by folder.
+pub struct Contents<'p> {
+    pass: &'p Pass<'p>,
+    account: &'p str,
+    listings: BTreeMap<FolderKey, Option<Box<FolderListing>>>,
+}
+
+impl<'p> Contents<'p> {
+    pub fn new(pass: &'p Pass<'p>, account: &'p str) -> Self {
+        Self { pass, account, listings: BTreeMap::new() }
+    }
+
+    /// The object that the item's content is; `None` when it cannot be had.
+    pub fn object(&mut self, present: &Present) -> Result<Option<ObjectId>, ImportError> {
+        if !self.listings.contains_key(&present.key) {
+            let listing = match self.pass.target.folder(self.account, &present.key, None, Depth::Deep)? {
+                FolderScan::Listed(listing) => Some(listing),
+                FolderScan::Unchanged | FolderScan::Vanished => None,
+            };
+            self.listings.insert(present.key.clone(), listing);
+        }
+        let listing = self.listings.get(&present.key).and_then(Option::as_ref);
+        let found = listing.and_then(|listing| listing.items.iter().find(|item| item.name == present.name));
+        let Some(found) = found else { return Ok(None) };
+        Ok(object_of(self.pass.target.read(self.account, &present.key, found)?))
+    }
+}
+
+/// The name of some content.
+pub fn object_of(content: Content) -> Option<ObjectId> {
+    match content {
+        Content::Bytes { bytes, .. } => Some(ObjectId::of(&bytes)),
+        Content::Large { open, .. } => {
+            let mut input = open().ok()?;
+            let mut digest = Sha256::new();
+            let mut buffer = vec![0; 64 * limits::KIB as usize];
+            loop {
+                match input.read(&mut buffer).ok()? {
+                    0 => return Some(ObjectId::from_digest(digest.finalize().into())),
+                    n => digest.update(buffer.get(..n)?),
+                }
+            }
+        }
+        Content::Vanished | Content::Rejected(_) => None,
+    }
+}

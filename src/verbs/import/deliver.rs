@@ -1,0 +1,323 @@
+//! New items, newest first, each exactly once.
+//!
+//! For every batch: names are reserved, intents committed to the map, items delivered, outcomes committed. Killed in
+//! between, the next pass asks the target for the items of that one batch, and goes on.
+
+use super::account::{Folders, Job};
+use super::changes::tally;
+use super::folders::{self, Present};
+use super::ledger::{AccountLedger, Fate};
+use super::pass::Pass;
+use super::{ImportError, sieve};
+use crate::archive::ArchiveError;
+use crate::event::{Event, Phase, Place, Reason};
+use crate::format::manifest::{AccountState, ItemAt};
+use crate::limits;
+use crate::map::{ItemRow, ItemState};
+use crate::model::id::{FolderId, ItemId, ObjectId};
+use crate::model::mailbox::{FolderKey, FolderKind, Item};
+use crate::site::{Delivered, Delivery, ItemContent, UidsKept};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+/// Settles what an earlier pass announced and did not live to confirm.
+pub fn settle_intents(pass: &Pass<'_>, job: &Job) -> Result<(), ImportError> {
+    let intents = pass.map.open_intents(job.record)?;
+    if intents.is_empty() {
+        return Ok(());
+    }
+    let folders: BTreeMap<_, _> =
+        pass.map.folders(job.record)?.into_iter().map(|row| (row.id, row.target_key)).collect();
+    let mut by_folder: BTreeMap<FolderId, Vec<ItemRow>> = BTreeMap::new();
+    intents.into_iter().for_each(|row| by_folder.entry(row.folder).or_default().push(row));
+    for (folder, rows) in by_folder {
+        let names: Vec<_> = rows.iter().map(|row| row.target_name.clone()).collect();
+        let present = match folders.get(&folder) {
+            Some(key) => pass.target.settle(&job.target, key, &names)?,
+            None => vec![None; names.len()],
+        };
+        let (there, not): (Vec<_>, Vec<_>) = rows.iter().zip(present).partition(|(_, present)| present.is_some());
+        let done: Vec<_> = there.into_iter().map(|(row, _)| (row.id, ItemState::Done, None)).collect();
+        pass.map.set_item_outcomes(job.record, &done)?;
+        pass.map.drop_item_intents(job.record, &not.into_iter().map(|(row, _)| row.id).collect::<Vec<_>>())?;
+    }
+    Ok(())
+}
+
+/// Delivers `fresh`: the inbox first, then folder by folder, each from its newest item on.
+pub fn deliver(
+    pass: &Pass<'_>,
+    job: &Job,
+    state: &AccountState,
+    folders: &mut Folders,
+    fresh: Vec<ItemId>,
+    ledger: &mut AccountLedger,
+) -> Result<(), ImportError> {
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    let mut present = Present::new(pass, &job.target);
+    let mut batch = Batch::default();
+    for id in newest_first(state, fresh) {
+        let Some(at) = state.items.get(&id) else { continue };
+        if batch.is_full_for(at) {
+            batch.run(pass, job, state, folders, &mut present, ledger)?;
+            pass.go_on()?;
+        }
+        batch.take(id, at);
+    }
+    batch.run(pass, job, state, folders, &mut present, ledger)
+}
+
+fn newest_first(state: &AccountState, fresh: Vec<ItemId>) -> Vec<ItemId> {
+    let mut by_folder: BTreeMap<FolderId, Vec<(i64, ItemId)>> = BTreeMap::new();
+    for id in fresh {
+        if let Some(at) = state.items.get(&id) {
+            by_folder.entry(at.folder).or_default().push((at.item.date, id));
+        }
+    }
+    let mut groups: Vec<_> = by_folder.into_iter().collect();
+    groups.iter_mut().for_each(|(_, items)| items.sort_by(|a, b| b.cmp(a)));
+    groups.sort_by_key(|(id, items)| {
+        let is_inbox = state.folders.get(id).is_some_and(|folder| folder.key == FolderKey::inbox());
+        (!is_inbox, std::cmp::Reverse(items.first().map(|(date, _)| *date)), *id)
+    });
+    groups.into_iter().flat_map(|(_, items)| items.into_iter().map(|(_, id)| id)).collect()
+}
+
+/// Items that are delivered together; they may lie in several folders, one after the other.
+#[derive(Default)]
+struct Batch {
+    ids: Vec<ItemId>,
+    bytes: u64,
+    names: BTreeSet<String>,
+}
+
+impl Batch {
+    fn is_full_for(&self, at: &ItemAt) -> bool {
+        let bytes = self.bytes.saturating_add(at.item.size);
+        // A name is reserved only by its delivery; so the same one twice takes two batches.
+        !self.ids.is_empty()
+            && (self.ids.len() >= limits::BATCH_ITEMS
+                || bytes > limits::BATCH_BYTES
+                || self.names.contains(&at.item.name))
+    }
+
+    fn take(&mut self, id: ItemId, at: &ItemAt) {
+        self.ids.push(id);
+        self.bytes = self.bytes.saturating_add(at.item.size);
+        self.names.insert(at.item.name.clone());
+    }
+
+    fn run(
+        &mut self,
+        pass: &Pass<'_>,
+        job: &Job,
+        state: &AccountState,
+        folders: &mut Folders,
+        present: &mut Present<'_>,
+        ledger: &mut AccountLedger,
+    ) -> Result<(), ImportError> {
+        let batch = std::mem::take(self);
+        let mut groups: Vec<(FolderId, Vec<(ItemId, &ItemAt)>)> = Vec::new();
+        for (id, at) in batch.ids.iter().filter_map(|&id| Some((id, state.items.get(&id)?))) {
+            match groups.last_mut() {
+                Some((folder, group)) if *folder == at.folder => group.push((id, at)),
+                _ => groups.push((at.folder, vec![(id, at)])),
+            }
+        }
+        let mut prepared = Vec::new();
+        let mut intents = Vec::new();
+        for (folder, group) in groups {
+            let Some(key) = place(pass, job, folder, folders, present)? else { continue };
+            let wanted: Vec<_> = group.iter().map(|(_, at)| at.item.name.clone()).collect();
+            let names = pass.target.reserve_names(&job.target, &key, &wanted)?;
+            let mut deliveries = Vec::new();
+            for ((id, at), name) in group.into_iter().zip(names) {
+                let (row, delivery) = prepare(pass, job, (id, at), name, &key)?;
+                match delivery {
+                    Some(delivery) => deliveries.push((id, at, delivery)),
+                    None => tally(ledger, state, at).count(&Fate::Rejected(Reason::Damaged(String::new()))),
+                }
+                intents.push(row);
+            }
+            prepared.push((folder, key, deliveries));
+        }
+        pass.map.put_items(&intents)?;
+        let mut outcomes = Vec::new();
+        let mut progress = (0, 0);
+        for (folder, key, deliveries) in prepared {
+            let ids: Vec<_> = deliveries.iter().map(|(id, at, _)| (*id, *at)).collect();
+            let batch: Vec<_> = deliveries.into_iter().map(|(_, _, delivery)| delivery).collect();
+            if batch.is_empty() {
+                continue;
+            }
+            let (delivered, uids) = pass.target.deliver(&job.target, &key, batch)?;
+            note_uids(pass, folder, folders, uids)?;
+            for ((id, at), delivered) in ids.into_iter().zip(delivered) {
+                let tally = tally(ledger, state, at);
+                match delivered {
+                    Delivered::Done { .. } => {
+                        tally.count(&Fate::Imported);
+                        progress = (progress.0 + 1, progress.1 + at.item.size);
+                        outcomes.push((id, ItemState::Done, None));
+                    }
+                    Delivered::Rejected(reason) => {
+                        outcomes.push((id, ItemState::Rejected, Some(reason.to_string())));
+                        tally.count(&Fate::Rejected(reason.clone()));
+                        pass.reject(place_of(job, state, at), reason);
+                    }
+                }
+            }
+        }
+        pass.map.set_item_outcomes(job.record, &outcomes)?;
+        let (items, bytes) = progress;
+        pass.add_bytes(bytes);
+        pass.sink.emit(Event::Advanced { phase: Phase::Items, items, bytes });
+        Ok(())
+    }
+}
+
+fn place_of(job: &Job, state: &AccountState, at: &ItemAt) -> Place {
+    let folder = state.folders.get(&at.folder).map(|folder| folder.key.to_string()).unwrap_or_default();
+    Place::item(&job.source, &folder, &at.item.name)
+}
+
+/// Where a folder's items go; makes it again where a user of the target removed it.
+fn place(
+    pass: &Pass<'_>,
+    job: &Job,
+    id: FolderId,
+    folders: &mut Folders,
+    present: &mut Present<'_>,
+) -> Result<Option<FolderKey>, ImportError> {
+    // A folder without a row was rejected; its items never come here.
+    let Some(row) = folders.rows.get_mut(&id) else { return Ok(None) };
+    if !present.has(&row.target_key)? {
+        match folders::make_again(pass, job, row)? {
+            Ok(key) => {
+                present.add(key.clone())?;
+                if key != row.target_key {
+                    row.target_key = key;
+                    pass.map.put_folders(std::slice::from_ref(row))?;
+                }
+            }
+            Err(reason) => pass.reject(Place::folder(&job.source, &row.source_key), reason),
+        }
+    }
+    Ok(Some(row.target_key.clone()))
+}
+
+fn note_uids(pass: &Pass<'_>, id: FolderId, folders: &mut Folders, uids: UidsKept) -> Result<(), ImportError> {
+    if let (UidsKept::No(reason), Some(row)) = (uids, folders.rows.get_mut(&id))
+        && row.uids_lost.is_none()
+    {
+        row.uids_lost = Some(reason);
+        pass.map.put_folders(std::slice::from_ref(row))?;
+    }
+    Ok(())
+}
+
+/// An item's intent and its delivery; where the archive no longer has its content, its rejection.
+fn prepare(
+    pass: &Pass<'_>,
+    job: &Job,
+    (id, at): (ItemId, &ItemAt),
+    name: String,
+    key: &FolderKey,
+) -> Result<(ItemRow, Option<Delivery>), ImportError> {
+    let item = &at.item;
+    let mut row = ItemRow {
+        record: job.record,
+        id,
+        folder: at.folder,
+        source_name: item.name.clone(),
+        target_name: name.clone(),
+        object: item.object,
+        target_object: None,
+        flags: item.flags,
+        keywords: item.keywords.clone(),
+        tags: item.tags.clone(),
+        state: ItemState::Intent,
+        reason: None,
+        snapshot: pass.snapshot,
+    };
+    let place = || Place::item(&job.source, key, &item.name);
+    match content(pass, at, key.kind())? {
+        Ok((content, target_object)) => {
+            if target_object.is_some() {
+                pass.notice(place(), "addresses in its redirects were rewritten");
+            }
+            row.target_object = target_object;
+            Ok((row, Some(delivery(name, content, item))))
+        }
+        Err(reason) => {
+            (row.state, row.reason) = (ItemState::Rejected, Some(reason.to_string()));
+            pass.reject(place(), reason);
+            Ok((row, None))
+        }
+    }
+}
+
+/// The item on its way in.
+pub fn delivery(name: String, content: ItemContent, item: &Item) -> Delivery {
+    Delivery {
+        name,
+        content,
+        date: item.date,
+        flags: item.flags,
+        keywords: item.keywords.clone(),
+        tags: item.tags.clone(),
+        uid: item.uid,
+        uidl: item.uidl.clone(),
+    }
+}
+
+/// What is to be delivered for an item, and its name where that is not the source's object.
+pub fn content(
+    pass: &Pass<'_>,
+    at: &ItemAt,
+    kind: FolderKind,
+) -> Result<Result<(ItemContent, Option<ObjectId>), Reason>, ImportError> {
+    let Item { object, size, .. } = at.item;
+    if pass.options.dry_run && kind != FolderKind::Filters {
+        return Ok(Ok((ItemContent::Bytes(Vec::new()), None)));
+    }
+    let objects = pass.objects()?;
+    if size > limits::WHOLE_ITEM_BYTES {
+        let write = move |out: &mut dyn io::Write| objects.copy(&object, out).map_err(io::Error::other);
+        return Ok(Ok((ItemContent::Stream { size, write: Box::new(write) }, None)));
+    }
+    let bytes = match objects.read(&object, limits::WHOLE_ITEM_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) => return damage(error).map(Err),
+    };
+    let rename = |address: &str| Some(pass.book.address(address)).filter(|new| new != address);
+    let rewritten = (kind == FolderKind::Filters).then(|| sieve::rewrite_redirects(&bytes, &rename)).flatten();
+    Ok(Ok(match rewritten {
+        Some(script) => {
+            let name = ObjectId::of(&script);
+            (ItemContent::Bytes(script), Some(name))
+        }
+        None => (ItemContent::Bytes(bytes), None),
+    }))
+}
+
+/// Damage that costs one item, as its reason; any other trouble with the archive ends the pass.
+pub fn damage(error: ArchiveError) -> Result<Reason, ImportError> {
+    match error {
+        ArchiveError::NoObject { .. }
+        | ArchiveError::DamagedObject { .. }
+        | ArchiveError::DamagedSegment { .. }
+        | ArchiveError::Format { .. } => {
+            let mut text = error.to_string();
+            let mut cause = std::error::Error::source(&error);
+            while let Some(inner) = cause {
+                text = format!("{text}: {inner}");
+                cause = inner.source();
+            }
+            Ok(Reason::Damaged(text))
+        }
+        other => Err(other.into()),
+    }
+}

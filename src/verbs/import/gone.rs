@@ -1,0 +1,113 @@
+//! With `--delete`: what the source removed is removed from the target, unless a user of the target has touched it.
+
+use super::ImportError;
+use super::account::{Folders, Job};
+use super::changes::{Contents, by_place};
+use super::pass::Pass;
+use crate::event::Place;
+use crate::format::manifest::AccountState;
+use crate::limits;
+use crate::map::{FolderRow, FolderState, ItemRow, ItemState};
+use crate::model::mailbox::{FolderKey, FolderKind};
+use crate::site::{Depth, FolderScan, Present};
+
+/// Removes items, then the folders that are empty without them.
+pub fn follow(
+    pass: &Pass<'_>,
+    job: &Job,
+    state: &AccountState,
+    folders: &Folders,
+    gone: Vec<ItemRow>,
+) -> Result<(), ImportError> {
+    if !pass.options.delete || pass.options.additive {
+        return Ok(());
+    }
+    let mut contents = Contents::new(pass, &job.target);
+    for (key, rows) in by_place(gone, folders) {
+        if pass.skips_folder(key.kind()).is_some() {
+            continue;
+        }
+        for chunk in rows.chunks(limits::BATCH_ITEMS) {
+            pass.go_on()?;
+            let names: Vec<_> = chunk.iter().map(|row| row.target_name.clone()).collect();
+            let present = pass.target.settle(&job.target, &key, &names)?;
+            let mut settled = Vec::new();
+            for (row, present) in chunk.iter().zip(present) {
+                let state = match present {
+                    None => ItemState::DeletedOnTarget,
+                    Some(present) if is_touched(&mut contents, row, &key, &present)? => {
+                        let place = Place::item(&job.source, &key, &row.source_name);
+                        pass.conflict(place, "removed on the source, changed on the target: it stays");
+                        continue;
+                    }
+                    Some(present) => {
+                        pass.target.remove_item(&job.target, &present.key, &row.target_name)?;
+                        ItemState::Removed
+                    }
+                };
+                settled.push(ItemRow { state, snapshot: pass.snapshot, ..row.clone() });
+            }
+            pass.map.put_items(&settled)?;
+        }
+    }
+    remove_folders(pass, job, state, folders)
+}
+
+fn is_touched(
+    contents: &mut Contents<'_>,
+    row: &ItemRow,
+    key: &FolderKey,
+    present: &Present,
+) -> Result<bool, ImportError> {
+    if present.key != *key || present.flags != row.flags || present.keywords != row.keywords {
+        return Ok(true);
+    }
+    // A message has one content for ever; anything else may have been edited in place.
+    let may_change = key.kind() != FolderKind::Mail;
+    Ok(may_change && contents.object(present)? != Some(row.target_object.unwrap_or(row.object)))
+}
+
+/// Removes what has no item left, from the innermost folder on.
+fn remove_folders(pass: &Pass<'_>, job: &Job, state: &AccountState, folders: &Folders) -> Result<(), ImportError> {
+    let gone = folders.rows.values().filter(|row| !state.folders.contains_key(&row.id));
+    let mut gone: Vec<&FolderRow> = gone.filter(|row| pass.skips_folder(row.target_key.kind()).is_none()).collect();
+    gone.sort_by_key(|row| std::cmp::Reverse(row.target_key.levels().count()));
+    for row in gone {
+        // Another folder of the source may have taken its place on the target.
+        let shared = folders.rows.values().any(|other| other.id != row.id && other.target_key == row.target_key);
+        let place = Place::folder(&job.source, &row.source_key);
+        if row.target_key == FolderKey::inbox() || shared {
+            continue;
+        }
+        if is_empty(pass, &job.target, &row.target_key)? {
+            if let Err(reason) = pass.target.remove_folder(&job.target, &row.target_key)? {
+                pass.conflict(place, format!("removed on the source, kept on the target: {reason}"));
+                continue;
+            }
+        } else {
+            pass.conflict(place, "removed on the source, but not empty on the target: it stays");
+            continue;
+        }
+        let removed = FolderRow { state: FolderState::Removed, snapshot: pass.snapshot, ..row.clone() };
+        pass.map.put_folders(&[removed])?;
+    }
+    Ok(())
+}
+
+fn is_empty(pass: &Pass<'_>, account: &str, key: &FolderKey) -> Result<bool, ImportError> {
+    Ok(match pass.target.folder(account, key, None, Depth::Marks)? {
+        FolderScan::Listed(listing) => listing.items.is_empty() && listing.rejected.is_empty(),
+        FolderScan::Vanished => true,
+        FolderScan::Unchanged => false,
+    })
+}
+
+/// Whether nothing at all lies in the account's mailbox.
+pub fn mailbox_is_empty(pass: &Pass<'_>, account: &str) -> Result<bool, ImportError> {
+    for found in pass.target.mailbox(account)?.folders {
+        if !is_empty(pass, account, &found.key)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,306 @@
+//! Phase one: domains, classes of service, accounts, lists, aliases, so that mail can flow before any data comes.
+//!
+//! Each record merges field by field by the three-way rule. What is written is announced in the map first, so that a
+//! killed pass does not take its own work for somebody else's. Server and global settings are never written.
+
+use super::ledger::Fate;
+use super::merge::{self, MergedRecord, RecordSides};
+use super::pass::Pass;
+use super::{ImportError, way_back};
+use crate::event::{Event, Phase, Place};
+use crate::format::snapshot::StoredRecord;
+use crate::limits;
+use crate::map::{RecordRow, RecordState};
+use crate::model::provisioning::{Account, Record, RecordKind, domain_of};
+use crate::site::RecordChange;
+use std::collections::BTreeMap;
+
+/// The target's records by kind and key.
+type OnTarget = BTreeMap<(RecordKind, String), Record>;
+
+/// What one record needs.
+enum Step {
+    /// The map learns the source's new state; the target stays as it is.
+    Note(RecordRow, Option<MergedRecord>),
+    /// The target is written, then the map learns it.
+    Write { change: RecordChange, row: RecordRow, merged: Option<MergedRecord> },
+}
+
+pub fn run(pass: &Pass<'_>) -> Result<(), ImportError> {
+    let mut to_do = Vec::new();
+    for stored in pass.started.provisioning.records.values() {
+        let kind = stored.record.kind();
+        pass.count_record(kind, |tally| tally.in_snapshot += 1);
+        if let Some(rule) = excluded(pass, &stored.record) {
+            pass.count_record(kind, |tally| tally.count(&Fate::Excluded(rule)));
+            continue;
+        }
+        let source = wanted(pass, stored);
+        let row = pass.rows.get(&stored.id);
+        let unchanged = row.is_some_and(|row| {
+            row.state == RecordState::Done && row.base == source && row.source_key == stored.record.key()
+        });
+        let again = pass.options.additive && kind == RecordKind::Account;
+        if unchanged && !again {
+            pass.count_record(kind, |tally| tally.count(&Fate::AlreadyThere));
+        } else {
+            to_do.push((stored, source, row));
+        }
+    }
+    if to_do.is_empty() {
+        return Ok(());
+    }
+    let scan = pass.target.provisioning()?;
+    let on_target: OnTarget = by_key(scan.records);
+    let mut steps = Vec::new();
+    for (stored, source, row) in to_do {
+        steps.push(decide(pass, stored, source, row, &on_target)?);
+    }
+    // In the order in which a target needs them; within a kind by the order of ids.
+    steps.sort_by_key(|step| match step {
+        Step::Note(row, _) | Step::Write { row, .. } => row.kind,
+    });
+    apply(pass, steps, &on_target)
+}
+
+fn by_key(records: Vec<crate::site::FoundRecord>) -> OnTarget {
+    let keyed = |record: Record| ((record.kind(), record.key().to_owned()), record);
+    records.into_iter().map(|found| keyed(found.record)).collect()
+}
+
+/// The record in the target's words.
+fn wanted(pass: &Pass<'_>, stored: &StoredRecord) -> Record {
+    let key = pass.planned.get(&stored.id).map_or_else(|| stored.record.key(), String::as_str);
+    pass.book.record(&stored.record, key)
+}
+
+/// The rule that keeps a record out. A choice of accounts takes with it the domains and classes they need, and the
+/// lists and aliases that lead to them.
+fn excluded(pass: &Pass<'_>, record: &Record) -> Option<&'static str> {
+    let chosen = |address: &String| pass.is_chosen(address);
+    let accounts = || {
+        let all = pass.started.provisioning.accounts();
+        all.map(|(_, account)| account).filter(|account| pass.is_chosen(&account.address))
+    };
+    let taken = match record {
+        Record::Settings(_) => return Some("kept for reference, never restored"),
+        _ if pass.takes_all() => true,
+        Record::Account(account) => chosen(&account.address),
+        Record::Alias(alias) => chosen(&alias.address) || alias.targets.iter().any(chosen),
+        Record::List(list) => chosen(&list.address) || list.members.iter().any(chosen),
+        Record::Cos(class) => accounts().any(|account| account.cos.as_deref() == Some(class.name.as_str())),
+        Record::Domain(domain) => {
+            let names = [Some(&domain.name), domain.alias_of.as_ref()];
+            let lies_in = |account: &Account| {
+                let of = domain_of(&account.address);
+                names.into_iter().flatten().any(|name| name.eq_ignore_ascii_case(of))
+            };
+            accounts().any(lies_in)
+        }
+    };
+    (!taken).then_some("--account")
+}
+
+fn decide(
+    pass: &Pass<'_>,
+    stored: &StoredRecord,
+    source: Record,
+    row: Option<&RecordRow>,
+    on_target: &OnTarget,
+) -> Result<Step, ImportError> {
+    let kind = stored.record.kind();
+    let new_row = RecordRow {
+        id: stored.id,
+        kind,
+        source_key: stored.record.key().to_owned(),
+        target_key: source.key().to_owned(),
+        state: RecordState::Intent,
+        base: source.clone(),
+        seen: None,
+        snapshot: pass.snapshot,
+    };
+    let known = row.filter(|row| row.state == RecordState::Done);
+    let Some(known) = known else {
+        let present = on_target.get(&(kind, source.key().to_owned()));
+        let Some(present) = present else {
+            let change = RecordChange::Put { record: source, was: None };
+            return Ok(Step::Write { change, row: new_row, merged: None });
+        };
+        if row.is_none_or(|row| row.state != RecordState::Intent) {
+            take_over(pass, present)?;
+        }
+        return Ok(merged_step(pass, &Sides { known: None, source: &source, present }, new_row));
+    };
+    let Some(present) = on_target.get(&(kind, known.target_key.clone())) else {
+        pass.conflict(place_of(&stored.record), "changed on the source, but gone from the target");
+        let row = RecordRow { state: RecordState::Done, target_key: known.target_key.clone(), ..new_row };
+        return Ok(Step::Note(row, None));
+    };
+    Ok(merged_step(pass, &Sides { known: Some(known), source: &source, present }, new_row))
+}
+
+struct Sides<'a> {
+    known: Option<&'a RecordRow>,
+    source: &'a Record,
+    present: &'a Record,
+}
+
+fn merged_step(pass: &Pass<'_>, sides: &Sides<'_>, row: RecordRow) -> Step {
+    let Sides { known, source, present } = *sides;
+    let additive = pass.options.additive;
+    let base = known.map(|row| &row.base);
+    let seen = known.and_then(|row| row.seen.as_ref());
+    // The base is in the words of its time; its key does not take part.
+    let merged = merge::record(&RecordSides { base, seen, source, target: present, additive });
+    let Some(merged) = merged else {
+        let change = RecordChange::Put { record: source.clone(), was: None };
+        return Step::Write { change, row, merged: None };
+    };
+    for field in &merged.conflicts {
+        pass.conflict(place_of(source), format!("{field} differs on source and target"));
+    }
+    let was = known.map(|row| &row.target_key).filter(|key| *key != source.key()).cloned();
+    if was.is_none() && merged.record == *present {
+        return Step::Note(RecordRow { state: RecordState::Done, ..row }, Some(merged));
+    }
+    let change = RecordChange::Put { record: merged.record.clone(), was };
+    Step::Write { change, row, merged: Some(merged) }
+}
+
+/// Something is on the target that this map does not know. If another map does, two sources claim one address.
+fn take_over(pass: &Pass<'_>, present: &Record) -> Result<(), ImportError> {
+    if matches!(present, Record::Account(_) | Record::List(_))
+        && let Some(map) = way_back::other_owner(pass, present)?
+    {
+        return Err(ImportError::OtherSourceHere { address: present.key().to_owned(), map });
+    }
+    if let Record::Account(account) = present {
+        let place = Place::account(&account.address);
+        pass.notice(place, "was on the target before the first import; it keeps what it has and gains what it lacks");
+    }
+    Ok(())
+}
+
+fn apply(pass: &Pass<'_>, steps: Vec<Step>, on_target: &OnTarget) -> Result<(), ImportError> {
+    let mut done: Vec<(RecordRow, Option<MergedRecord>)> = Vec::new();
+    let mut writes = Vec::new();
+    for step in steps {
+        match step {
+            Step::Note(row, merged) => {
+                pass.count_record(row.kind, |tally| tally.count(&Fate::AlreadyThere));
+                done.push((row, merged));
+            }
+            Step::Write { change, row, merged } => writes.push((change, row, merged)),
+        }
+    }
+    let wrote = !writes.is_empty();
+    while !writes.is_empty() {
+        pass.go_on()?;
+        let rest = writes.split_off(writes.len().min(limits::BATCH_RECORDS));
+        done.extend(write(pass, std::mem::replace(&mut writes, rest))?);
+    }
+    // What the target makes of it is what later passes compare with.
+    let now = if wrote { &by_key(pass.target.provisioning()?.records) } else { on_target };
+    let rows: Vec<_> = done
+        .into_iter()
+        .map(|(mut row, merged)| {
+            let shown = now.get(&(row.kind, row.target_key.clone()));
+            row.seen = match (shown, merged) {
+                (Some(shown), Some(merged)) => merged.seen(shown, &row.base),
+                (Some(shown), None) => Some(shown.clone()).filter(|shown| *shown != row.base),
+                (None, _) => None,
+            };
+            row
+        })
+        .collect();
+    pass.map.put_records(&rows)?;
+    Ok(())
+}
+
+/// Writes a batch, and returns what came to be.
+fn write(
+    pass: &Pass<'_>,
+    batch: Vec<(RecordChange, RecordRow, Option<MergedRecord>)>,
+) -> Result<Vec<(RecordRow, Option<MergedRecord>)>, ImportError> {
+    // Only what is new is announced: the row of a known record says already whose it is.
+    let is_new = |row: &RecordRow| pass.rows.get(&row.id).is_none_or(|known| known.state != RecordState::Done);
+    let intents: Vec<_> = batch.iter().map(|(_, row, _)| row).filter(|row| is_new(row)).cloned().collect();
+    pass.map.put_records(&intents)?;
+    let (changes, rows): (Vec<_>, Vec<_>) =
+        batch.into_iter().map(|(change, row, merged)| (change, (row, merged))).unzip();
+    let outcomes = pass.target.put_records(&changes)?;
+    let mut done = Vec::new();
+    for (outcome, (mut row, merged)) in outcomes.into_iter().zip(rows) {
+        match outcome {
+            Ok(()) => {
+                pass.count_record(row.kind, |tally| tally.count(&Fate::Imported));
+                row.state = RecordState::Done;
+                done.push((row, merged));
+            }
+            Err(reason) => {
+                pass.count_record(row.kind, |tally| tally.count(&Fate::Rejected(reason.clone())));
+                pass.reject(Place::account(&row.source_key), reason);
+                if is_new(&row) {
+                    pass.map.drop_record_intent(row.id)?;
+                }
+            }
+        }
+    }
+    // The outcome is known from here on, whatever happens to the reading back.
+    let rows: Vec<_> = done.iter().map(|(row, _)| row.clone()).collect();
+    pass.map.put_records(&rows)?;
+    pass.sink.emit(Event::Advanced { phase: Phase::Provisioning, items: rows.len() as u64, bytes: 0 });
+    Ok(done)
+}
+
+fn place_of(record: &Record) -> Place {
+    Place::account(record.key())
+}
+
+/// With `--delete`: removes from the target what the source no longer has and nobody has touched. An account goes only
+/// when its mailbox is empty, for its items went before.
+pub fn remove_what_is_gone(pass: &Pass<'_>) -> Result<(), ImportError> {
+    let present = &pass.started.provisioning.records;
+    let gone: Vec<_> = pass
+        .rows
+        .values()
+        .filter(|row| {
+            row.state == RecordState::Done && !present.contains_key(&row.id) && pass.is_chosen(&row.source_key)
+        })
+        .collect();
+    if !pass.options.delete || pass.options.additive || gone.is_empty() {
+        return Ok(());
+    }
+    let on_target: OnTarget = by_key(pass.target.provisioning()?.records);
+    // What refers to others goes before them: the reverse of the order of making.
+    for row in gone.into_iter().rev() {
+        let removed = RecordRow { state: RecordState::Removed, snapshot: pass.snapshot, ..row.clone() };
+        let Some(record) = on_target.get(&(row.kind, row.target_key.clone())) else {
+            pass.map.put_records(&[removed])?;
+            continue;
+        };
+        let touched = *record != *row.seen.as_ref().unwrap_or(&row.base);
+        let keeps = match row.kind {
+            _ if touched => Some("changed on the target"),
+            RecordKind::Account if !super::gone::mailbox_is_empty(pass, &row.target_key)? => {
+                Some("its mailbox is not empty")
+            }
+            RecordKind::Domain
+                if on_target.keys().any(|(_, key)| domain_of(key) == row.target_key && key.contains('@')) =>
+            {
+                Some("somebody has an address in it")
+            }
+            _ => None,
+        };
+        if let Some(why) = keeps {
+            pass.conflict(Place::account(&row.source_key), format!("removed on the source; kept on the target: {why}"));
+            continue;
+        }
+        let outcome = pass.target.put_records(&[RecordChange::Remove { record: record.clone() }])?;
+        match outcome.into_iter().next() {
+            Some(Err(reason)) => pass.reject(Place::account(&row.source_key), reason),
+            _ => pass.map.put_records(&[removed])?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! Before anything is written: which snapshot, which target, whose lock, which map.
+
+use super::{ImportError, ImportOptions};
+use crate::archive::Archive;
+use crate::archive::history::History;
+use crate::format::snapshot::Provisioning;
+use crate::map::{self, Map, Meta};
+use crate::model::id::{SiteId, SnapshotNo};
+use crate::site::Target;
+use std::path::{Path, PathBuf};
+
+/// What an import has in its hands when it begins.
+pub struct Started<'a> {
+    pub archive: &'a Archive,
+    pub history: History<'a>,
+    pub provisioning: Provisioning,
+    pub map: Map,
+    pub way_back: Option<Map>,
+    pub state_dir: PathBuf,
+    /// Held to the end, so that a second importer is refused.
+    _lock: Option<Box<dyn Send + Sync>>,
+}
+
+impl Started<'_> {
+    pub fn snapshot(&self) -> SnapshotNo {
+        self.history.head().no
+    }
+
+    pub fn source_site(&self) -> &SiteId {
+        &self.history.head().source
+    }
+}
+
+/// Opens everything; refuses what does not belong together.
+pub fn start<'a>(
+    archive: &'a Archive,
+    target: &dyn Target,
+    options: &ImportOptions,
+) -> Result<Started<'a>, ImportError> {
+    let history = History::open(archive, options.source.as_ref(), options.snapshot)?;
+    let (provisioning, _) = history.provisioning()?;
+    let source_site = history.head().source.clone();
+    if target.describe()?.id.as_ref() == Some(&source_site) {
+        return Err(ImportError::SameSite(source_site));
+    }
+    let target_site = target.prepare(&options.new_site_id)?;
+    let state_dir = target.state_dir();
+    let _lock = if options.dry_run { None } else { Some(lock(options, &state_dir)?) };
+    let path = state_dir.join(map::file_name(&source_site));
+    let expected = Meta {
+        source_site: source_site.clone(),
+        target_site: target_site.clone(),
+        archive: archive.id().clone(),
+        wagon: env!("CARGO_PKG_VERSION").to_owned(),
+        created: options.now,
+    };
+    let map = if options.dry_run {
+        Map::open_copy(&path, options.fs.lstat(&path).is_ok(), &expected)?
+    } else {
+        Map::open(options.fs.as_ref(), &path, &expected)?
+    };
+    let way_back =
+        options.way_back.as_deref().map(|path| open_way_back(path, &source_site, &target_site)).transpose()?;
+    let seen = map.progress()?.into_iter().map(|(_, progress)| progress.snapshot).max().unwrap_or_default();
+    let asked = history.head().no;
+    if asked < seen && !options.additive {
+        return Err(ImportError::OlderSnapshot { asked, seen });
+    }
+    Ok(Started { archive, history, provisioning, map, way_back, state_dir, _lock })
+}
+
+fn lock(options: &ImportOptions, state_dir: &Path) -> Result<Box<dyn Send + Sync>, ImportError> {
+    let io = |action, path: &Path| {
+        let path = path.to_owned();
+        move |source| ImportError::Io { action, path, source }
+    };
+    options.fs.create_dir_all(state_dir).map_err(io("make the folder", state_dir))?;
+    let path = state_dir.join("import.lock");
+    options.fs.try_lock(&path).map_err(io("lock", &path))?.ok_or(ImportError::InUse(path))
+}
+
+/// The map of the other direction: from this target to the source of the snapshot.
+fn open_way_back(path: &Path, source_site: &SiteId, target_site: &SiteId) -> Result<Map, ImportError> {
+    let map = Map::read(path)?;
+    let meta = map.meta();
+    if meta.source_site != *target_site || meta.target_site != *source_site {
+        return Err(ImportError::NotTheWayBack {
+            path: path.to_owned(),
+            found_source: meta.source_site.clone(),
+            found_target: meta.target_site.clone(),
+            target: target_site.clone(),
+            source_site: source_site.clone(),
+        });
+    }
+    Ok(map)
+}
