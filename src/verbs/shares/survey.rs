@@ -204,6 +204,13 @@ impl Survey {
         }
     }
 
+    /// As [`Self::has_grantee`] under another name, where a list or an alias will do for a user as well.
+    pub(super) fn has_name(&self, grantee: &Grantee, name: &str) -> bool {
+        let user = matches!(grantee, Grantee::User(_));
+        (user && (self.lists.contains_key(name) || self.aliases.contains_key(name)))
+            || self.has_grantee(&super::known::renamed(grantee, name.to_owned()))
+    }
+
     /// Every list with the accounts that it reaches, through lists and aliases within it, each once. A list that holds
     /// itself adds nothing.
     pub fn list_members(&self) -> BTreeMap<&str, BTreeSet<&str>> {
