@@ -14,6 +14,8 @@ pub mod list;
 mod mime_names;
 pub mod record;
 pub mod snapshots;
+#[cfg(test)]
+mod tests;
 
 use crate::archive::history::History;
 use crate::archive::{Archive, ArchiveError};

@@ -1,0 +1,97 @@
+//! `wagon export`
+
+use super::open;
+use crate::cli::{ArchiveArg, DryRunArg, Global, workers};
+use crate::exit::{CliError, Outcome};
+use crate::render::table::{bytes, count};
+use crate::render::{AGAIN, Screen};
+use clap::Args;
+use stationwagon::model::id::SiteId;
+use stationwagon::verbs::export::{ExportOptions, ExportReport, export};
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+
+/// Add a snapshot of a site to an archive
+///
+/// The first export makes the archive. Later ones read and write only what changed. Exports of chosen accounts and of the
+/// whole site may be mixed: what a pass did not look at counts as unchanged.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The site: a folder, or dir:FOLDER
+    #[arg(long, value_name = "SITE")]
+    from: String,
+    #[command(flatten)]
+    archive: ArchiveArg,
+    /// The id under which the archive keeps this site; without it the site's own or the one it had before
+    #[arg(long, value_name = "ID")]
+    source: Option<SiteId>,
+    /// Only accounts whose address matches; may be given again
+    #[arg(long, value_name = "GLOB")]
+    account: Vec<String>,
+    /// Not accounts whose address matches; may be given again
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Read and hash everything, also what looks unchanged
+    #[arg(long)]
+    deep: bool,
+    /// Write full manifests, so that no later snapshot needs earlier ones
+    #[arg(long)]
+    full: bool,
+    /// A word for people, shown by `wagon snapshots`
+    #[arg(long, value_name = "TEXT")]
+    label: Option<String>,
+    /// Threads that take messages apart; without it as many as there are cores
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    #[command(flatten)]
+    dry_run: DryRunArg,
+}
+
+pub fn run(args: &ExportArgs, global: &Global, screen: &Screen) -> Result<Outcome, CliError> {
+    let source = open::source(&args.from)?;
+    let opened = open::archive_or_new(&args.archive, args.dry_run.dry_run)?;
+    let mut catalog = open::catalog(global, source.as_ref(), &opened.archive)?;
+    let options = ExportOptions {
+        source: args.source.clone(),
+        accounts: args.account.clone(),
+        exclude: args.exclude.clone(),
+        deep: args.deep,
+        full: args.full,
+        label: args.label.clone(),
+        dry_run: args.dry_run.dry_run,
+        workers: workers(args.jobs),
+        clock: open::now,
+        holder: open::holder(),
+    };
+    let report = screen.watch(AGAIN, |sink| export(source.as_ref(), &opened.archive, &mut catalog, &options, sink))?;
+    screen.report("export", &report, |out| write(out, &report))?;
+    Ok(if report.rejected.is_empty() { Outcome::Done } else { Outcome::Rejected })
+}
+
+fn write(out: &mut dyn Write, report: &ExportReport) -> io::Result<()> {
+    let counts = &report.counts;
+    match report.snapshot {
+        Some(no) => writeln!(out, "snapshot {no} of source {}", report.source)?,
+        None => writeln!(out, "dry run: nothing was written; an export of source {} would find", report.source)?,
+    }
+    let of = |part: u64, all: u64, one: &str| format!("{part} of {}", count(all, one));
+    writeln!(
+        out,
+        "  {} changed, {} read",
+        of(counts.accounts_changed, counts.accounts_scanned, "account"),
+        of(counts.folders_read, counts.folders_scanned, "folder")
+    )?;
+    writeln!(
+        out,
+        "  items: {} added, {} changed, {} moved, {} removed",
+        counts.items_added, counts.items_changed, counts.items_moved, counts.items_removed
+    )?;
+    if report.snapshot.is_some() {
+        let grew = bytes(counts.pack_bytes);
+        writeln!(out, "  {} read, the archive grew by {grew}", bytes(counts.bytes_read))?;
+    }
+    match report.rejected.len() as u64 {
+        0 => Ok(()),
+        rejected => writeln!(out, "  {} rejected; `wagon show` lists them", count(rejected, "item")),
+    }
+}

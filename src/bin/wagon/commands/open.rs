@@ -1,0 +1,103 @@
+//! Opening what the command line names: archives, sites, views; and the facts of this machine that passes ask for.
+
+use crate::cli::{ArchiveArg, AtArgs, Global};
+use crate::exit::CliError;
+use stationwagon::archive::{Archive, ArchiveError};
+use stationwagon::catalog::Catalog;
+use stationwagon::fs::{Fs, RealFs};
+use stationwagon::model::hex;
+use stationwagon::model::id::{ObjectId, SiteId};
+use stationwagon::site::Source;
+use stationwagon::verbs::show::View;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The operating system's files.
+pub fn files() -> Arc<dyn Fs> {
+    Arc::new(RealFs)
+}
+
+/// The archive, which must be there.
+pub fn archive(arg: &ArchiveArg) -> Result<Archive, CliError> {
+    Ok(Archive::open(files(), &arg.dir)?)
+}
+
+/// The wanted source at the wanted snapshot.
+pub fn view<'a>(archive: &'a Archive, at: &AtArgs) -> Result<View<'a>, CliError> {
+    Ok(View::open(archive, at.source.as_ref(), at.snapshot)?)
+}
+
+/// Seconds since 1970.
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Who holds a lock, for whoever comes second.
+pub fn holder() -> String {
+    let host = RealFs.read(Path::new("/proc/sys/kernel/hostname"), 256).unwrap_or_default();
+    let host = String::from_utf8_lossy(&host);
+    let host = if host.trim().is_empty() { "this machine" } else { host.trim() };
+    format!("process {} on {host}", std::process::id())
+}
+
+/// An archive, with what must outlive it.
+pub struct OpenedArchive {
+    pub archive: Archive,
+    /// The empty archive of a dry run lies here until the end.
+    _stand_in: Option<tempfile::TempDir>,
+}
+
+/// The archive; a new one where there is none. A dry run makes none: it gets an empty one that vanishes.
+pub fn archive_or_new(arg: &ArchiveArg, dry_run: bool) -> Result<OpenedArchive, CliError> {
+    match Archive::open(files(), &arg.dir) {
+        Ok(archive) => return Ok(OpenedArchive { archive, _stand_in: None }),
+        Err(ArchiveError::NotAnArchive(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mut id = [0; 8];
+    getrandom::fill(&mut id)
+        .map_err(|error| CliError::Usage(format!("this machine gives no random numbers: {error}")))?;
+    let id = SiteId::from_str(&hex::encode(&id)).map_err(|error| CliError::Usage(error.to_string()))?;
+    let stand_in = match dry_run {
+        true => Some(tempfile::tempdir().map_err(io_error("make a folder in", &std::env::temp_dir()))?),
+        false => None,
+    };
+    let dir = stand_in.as_ref().map_or(arg.dir.clone(), |dir| dir.path().join("archive"));
+    Ok(OpenedArchive { archive: Archive::create(files(), &dir, id, now())?, _stand_in: stand_in })
+}
+
+/// An I/O error as the binary's, naming the path.
+pub fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CliError + use<> {
+    let path = path.display().to_string();
+    move |source| CliError::Io { action, path, source }
+}
+
+/// The catalog of this site in this archive. One that a crash or another program spoiled is made anew: it only saves time.
+pub fn catalog(global: &Global, source: &dyn Source, archive: &Archive) -> Result<Catalog, CliError> {
+    let site = source.describe()?;
+    let key = site.id.map_or_else(|| ObjectId::of(site.locator.as_bytes()).to_string(), |id| id.to_string());
+    let dir = cache_dir(global)?;
+    files().create_dir_all(&dir).map_err(io_error("make", &dir))?;
+    let path = dir.join(format!("catalog_{}_{}.sqlite", archive.id(), key.get(..16).unwrap_or(&key)));
+    Catalog::open(&path).map_err(|source| CliError::Catalog { path, source })
+}
+
+fn cache_dir(global: &Global) -> Result<PathBuf, CliError> {
+    let from = |name: &str, below: &str| {
+        let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
+        Some(PathBuf::from(value).join(below))
+    };
+    let found = global.cache_dir.clone().or_else(|| from("XDG_CACHE_HOME", "wagon"));
+    found
+        .or_else(|| from("HOME", ".cache/wagon"))
+        .ok_or_else(|| CliError::Usage("there is no home for the catalog; name one with --cache-dir".to_owned()))
+}
+
+/// The site to read that the command line names.
+pub fn source(_name: &str) -> Result<Box<dyn Source>, CliError> {
+    Err(CliError::Usage("this build opens no site".to_owned()))
+}
