@@ -328,18 +328,16 @@ fn an_account_comes_out_as_files_in_each_format() {
         let name = |line: &String| line.split(' ').next().unwrap_or_default().to_owned();
         trees[at].iter().map(name).collect::<Vec<_>>().join("\n")
     };
-    insta::assert_snapshot!(trees[0].join("\n"), @r#"
-    [
-        "calendars/own/x.ics 32 bytes, 1700000003",
-        "mail/Archive/2023/cur/2.note:2,S 23 bytes, 1700000002",
-        "mail/Archive/2023/new/",
-        "mail/Archive/2023/tmp/",
-        "mail/INBOX/cur/1.letter:2,S 3381 bytes, 1700000001",
-        "mail/INBOX/cur/3.note:2,S 23 bytes, 1700000004",
-        "mail/INBOX/new/",
-        "mail/INBOX/tmp/",
-    ]
-    "#);
+    insta::assert_snapshot!(trees[0].join("\n"), @r"
+    calendars/own/x.ics 32 bytes, 1700000003
+    mail/Archive/2023/cur/2.note:2,S 23 bytes, 1700000002
+    mail/Archive/2023/new/
+    mail/Archive/2023/tmp/
+    mail/INBOX/cur/1.letter:2,S 3381 bytes, 1700000001
+    mail/INBOX/cur/3.note:2,S 23 bytes, 1700000004
+    mail/INBOX/new/
+    mail/INBOX/tmp/
+    ");
     insta::assert_snapshot!(names(1), @r"
     calendars/own/x.ics
     mail/Archive/2023.mbox
