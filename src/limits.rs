@@ -232,3 +232,12 @@ pub const JOURNALS_A_SECOND: u32 = 1000;
 /// Most rows of a matrix in which grants are expanded to accounts. A grant to everyone on each folder of a large site has
 /// as many as folders times accounts; what comes after is listed as granted only.
 pub const MATRIX_ROWS: usize = 1_000_000;
+
+/// Most recipients of one copy that are remembered while looking for the end of its trace; keeps that linear.
+pub const TRACE_RECIPIENTS: usize = 8;
+
+/// Longest address in a trace that is understood, bytes. RFC 5321, section 4.5.3.1: 64 + 1 + 255, and brackets.
+pub const TRACE_ADDRESS_BYTES: usize = 322;
+
+/// How far into a Received field the peer's address is looked for, bytes. It stands in the first line or two.
+pub const TRACE_PEER_BYTES: usize = 2 * KIB as usize;

@@ -74,7 +74,9 @@ fn lines_of(text: &[u8]) -> Option<(Fold, usize)> {
     let next = full * (width + line_end_bytes.len());
     let end_of_full = next.checked_sub(line_end_bytes.len())?;
     let padded = text.get(..end_of_full)?.ends_with(b"=");
-    let short = if padded { 0 } else { short_line(text.get(next..)?, width) };
+    let rest = text.get(next..)?;
+    // Behind padding comes nothing but padding: what looks like a line is a footer's word.
+    let short = if padded && !rest.starts_with(b"=") { 0 } else { short_line(rest, width) };
     let end = if short == 0 { end_of_full } else { next + short };
     let fold = if end <= width { ONE_LINE } else { Fold { width: width as u64, line_end } };
     Some((fold, end))
@@ -100,15 +102,15 @@ fn decode_lines(text: &[u8], fold: Fold) -> Option<Vec<u8>> {
     let mut decoded = 0;
     let mut digits = Vec::with_capacity(BLOCK_CHARS + width);
     for line in text.chunks(width + fold.line_end.bytes().len()) {
-        digits.extend_from_slice(line.get(..width).unwrap_or(line));
-        if digits.len() >= BLOCK_CHARS {
+        if digits.len() + width > BLOCK_CHARS {
             let whole = digits.len() / 4 * 4;
             let count = ENGINE.decode_slice(digits.get(..whole)?, bytes.get_mut(decoded..)?).ok()?;
-            // Fewer bytes: there was padding before the end.
+            // Fewer bytes: there was padding before the last line.
             (count == whole / 4 * 3).then_some(())?;
             decoded += count;
             digits.drain(..whole);
         }
+        digits.extend_from_slice(line.get(..width).unwrap_or(line));
     }
     decoded += ENGINE.decode_slice(&digits, bytes.get_mut(decoded..)?).ok()?;
     bytes.truncate(decoded);

@@ -22,14 +22,12 @@ pub enum JoinError<E> {
     Part(#[source] E),
 }
 
+/// Gives an object by name; more than so many bytes are refused.
+pub type Fetch<'f, E> = dyn FnMut(&ObjectId, u64) -> Result<Vec<u8>, E> + 'f;
+
 /// Joins a message from its recipe, writing it to `out`; `fetch` gives skeleton and parts by name, of at most so many
 /// bytes. Returns the bytes written, `limit` at most. One part at a time is held.
-pub fn join<E>(
-    recipe: &[u8],
-    limit: u64,
-    fetch: &mut dyn FnMut(&ObjectId, u64) -> Result<Vec<u8>, E>,
-    out: &mut dyn Write,
-) -> Result<u64, JoinError<E>> {
+pub fn join<E>(recipe: &[u8], limit: u64, fetch: &mut Fetch<'_, E>, out: &mut dyn Write) -> Result<u64, JoinError<E>> {
     let (id, trace) = parse_recipe(recipe)?;
     let below = limit.checked_sub(trace.len() as u64).ok_or_else(|| over(trace.len() as u64, limit))?;
     let skeleton = fetch(&id, below.saturating_add(limits::SKELETON_HEAD_BYTES)).map_err(JoinError::Part)?;
@@ -39,7 +37,7 @@ pub fn join<E>(
     }
     let mut out = BufWriter::with_capacity(limits::JOIN_BUFFER_BYTES, out);
     out.write_all(trace).map_err(JoinError::Write)?;
-    write_pieces(&skeleton, &mut |id, len| fetch(id, len).map(Cow::Owned), &mut out)?;
+    write_pieces(&skeleton, |id, len| fetch(id, len).map(Cow::Owned), &mut out)?;
     out.flush().map_err(JoinError::Write)?;
     Ok(skeleton.len + trace.len() as u64)
 }
@@ -49,11 +47,11 @@ fn over(found: u64, bound: u64) -> FormatError {
 }
 
 /// Writes what a skeleton describes. `fetch` gives the parts in the order in which they stand.
-pub(super) fn write_pieces<'p, E, W: Write>(
-    skeleton: &Skeleton<'_>,
-    fetch: &mut dyn FnMut(&ObjectId, u64) -> Result<Cow<'p, [u8]>, E>,
-    out: &mut W,
-) -> Result<(), JoinError<E>> {
+pub(super) fn write_pieces<'p, E, F, W>(skeleton: &Skeleton<'_>, mut fetch: F, out: &mut W) -> Result<(), JoinError<E>>
+where
+    F: FnMut(&ObjectId, u64) -> Result<Cow<'p, [u8]>, E>,
+    W: Write,
+{
     let mut part = |id: &ObjectId, len: u64| {
         let part = fetch(id, len).map_err(JoinError::Part)?;
         if part.len() as u64 != len {

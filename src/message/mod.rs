@@ -15,6 +15,6 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
-pub use join::{JoinError, join};
+pub use join::{Fetch, JoinError, join};
 pub use skeleton::encode_recipe;
 pub use split::{Part, Split, split};

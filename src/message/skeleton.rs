@@ -1,7 +1,7 @@
 //! The skeleton of a message and its recipe as bytes. Format: format-spec/message.md.
 //!
-//! Promises that what is parsed stays within the bounds and that one skeleton has one spelling, so that one message
-//! never gets two. Called by `split` and `join`.
+//! Promises that what is parsed stays within the bounds, and that only what `encode` writes is parsed: numbers, names
+//! and lines have one spelling. Called by `split` and `join`.
 
 use super::base64_body::{Fold, LineEnd, encoded_len};
 use crate::format::FormatError;

@@ -1,4 +1,7 @@
-//! Takes a message apart, and joins it again before saying so.
+//! Takes a message apart: cuts where `trace` and `scan` say, names the parts, encodes the skeleton.
+//!
+//! Promises that joining gives the message back: the encoded skeleton is parsed and joined by the code that readers use,
+//! into a comparison. Whatever goes wrong, in the cutting or in a library, ends in a message that is stored whole.
 
 use super::base64_body;
 use super::join::write_pieces;
@@ -90,11 +93,11 @@ fn joins_to(split: &Split<'_>, raw: &[u8]) -> bool {
     let Ok(skeleton) = Skeleton::parse(&split.skeleton) else { return false };
     let mut out = Compare { rest: raw };
     let mut parts = split.parts.iter();
-    let mut fetch = |id: &ObjectId, _| match parts.next() {
+    let fetch = |id: &ObjectId, _| match parts.next() {
         Some(part) if part.id == *id => Ok(Cow::Borrowed(&*part.bytes)),
         _ => Err(()),
     };
-    out.write_all(split.trace).is_ok() && write_pieces(&skeleton, &mut fetch, &mut out).is_ok() && out.rest.is_empty()
+    out.write_all(split.trace).is_ok() && write_pieces(&skeleton, fetch, &mut out).is_ok() && out.rest.is_empty()
 }
 
 /// Compares what is written with what is expected.

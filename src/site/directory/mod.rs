@@ -22,6 +22,8 @@ pub mod site_db;
 mod site_db_write;
 mod source;
 pub mod target;
+#[cfg(test)]
+mod tests;
 pub mod text_file;
 mod tree;
 pub mod vdir;

@@ -16,7 +16,7 @@ use crate::model::provisioning::{
 };
 use crate::model::text;
 use crate::site::{FoundRecord, ProvisioningScan, SiteError};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -51,7 +51,8 @@ impl DirectorySite {
         records.extend(lists(&rows, maps.lists).into_values().map(Record::List));
         records.extend(maps.aliases.into_iter().map(Record::Alias));
         records.sort_by(|a, b| (a.kind(), a.key()).cmp(&(b.kind(), b.key())));
-        let records = records.into_iter().map(|record| self.with_idents(&rows, record)).collect();
+        let mut records: Vec<_> = records.into_iter().map(|record| self.with_idents(&rows, record)).collect();
+        keep_telling_idents(&mut records);
         Ok(ProvisioningScan { records, rejected })
     }
 
@@ -71,6 +72,17 @@ impl DirectorySite {
             idents.extend(tree::stat(fs, &maildir).ok().flatten().map(|stat| mailbox::ident(&stat)));
         }
         FoundRecord { record, idents }
+    }
+}
+
+/// Removes hints that two records share: a mailbox that was copied has the GUID of the first, and is not the first.
+fn keep_telling_idents(records: &mut [FoundRecord]) {
+    let mut counts: HashMap<String, u32> = HashMap::new();
+    for ident in records.iter().flat_map(|found| &found.idents) {
+        *counts.entry(ident.clone()).or_default() += 1;
+    }
+    for found in records {
+        found.idents.retain(|ident| counts.get(ident) == Some(&1));
     }
 }
 

@@ -58,8 +58,11 @@ impl DirectorySite {
         let mut fingerprint = Fingerprint::new((self.clock)());
         for file in [SUBSCRIPTIONS, COURIER_SUBSCRIPTIONS] {
             let path = maildir.join(file);
-            let stat = tree::found(self.fs.lstat(&path)).map_err(io_error("look at", &path))?;
+            let stat = tree::stat(self.fs.as_ref(), &path).map_err(io_error("look at", &path))?;
             fingerprint.stat(stat.as_ref());
+            if stat.is_some() {
+                break; // the second is looked at only where there is no first
+            }
         }
         if let Some(open) = &inner.open {
             fingerprint.value(&open.file);
