@@ -97,11 +97,19 @@ impl Hand {
 
     /// Writes a file so that it is either complete under its name or not there.
     pub fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), SiteError> {
+        self.replace_dated(path, bytes, mode, None)
+    }
+
+    /// [`Hand::replace`] with a modification time of its own, seconds since 1970.
+    pub fn replace_dated(&self, path: &Path, bytes: &[u8], mode: u32, mtime: Option<i64>) -> Result<(), SiteError> {
         let dir = path.parent().unwrap_or(Path::new("."));
         let mut file = self.fs.create_temp(dir, TEMPORARY).map_err(io_error("write in", dir))?;
         let fill = |file: &mut Box<dyn FileWrite>| {
             file.write_all(bytes)?;
             file.set_mode(mode)?;
+            if let Some(seconds) = mtime {
+                file.set_mtime(seconds)?;
+            }
             file.sync()
         };
         fill(&mut file).map_err(io_error("write", path))?;

@@ -68,10 +68,17 @@ impl<'a> UidFile<'a> {
         self.hand.replace(&path, &list.encode(), mode)
     }
 
-    /// Writes the keywords if they have changed.
+    /// Writes the keywords if they have changed. Dovecot reads the file again only when its time differs by a second or
+    /// more from what it knows, so two changes within one second must not give it the same time.
     pub fn save_keywords(&mut self) -> Result<(), SiteError> {
         if self.keywords != self.keywords_before {
-            self.hand.update(&self.dir.join(KEYWORDS), &self.keywords.encode(), PRIVATE)?;
+            let path = self.dir.join(KEYWORDS);
+            let before = self.hand.stat(&path)?;
+            let mode = before.map_or(PRIVATE, |stat| stat.mode & 0o777);
+            let last = before.and_then(|stat| i64::try_from(stat.mtime_nanos / 1_000_000_000).ok());
+            let now = jiff::Timestamp::now().as_second();
+            let time = last.map_or(now, |last| now.max(last.saturating_add(1)));
+            self.hand.replace_dated(&path, &self.keywords.encode(), mode, Some(time))?;
             self.keywords_before = self.keywords.clone();
         }
         Ok(())
