@@ -243,7 +243,7 @@ fn two_levels(dir: &Path) -> Vec<PathBuf> {
     subdirs(dir).iter().flat_map(|sub| subdirs(sub)).collect()
 }
 
-fn digest(bytes: &[u8]) -> [u8; 32] {
+pub fn digest(bytes: &[u8]) -> [u8; 32] {
     use sha2::Digest;
     sha2::Sha256::digest(bytes).into()
 }
@@ -257,8 +257,13 @@ pub fn differences(source: &Seen, target: &Seen, uids: Uids) -> Vec<String> {
         *names.entry((&message.account, &message.name)).or_default() += 1;
     }
     let twice: BTreeSet<_> = names.into_iter().filter(|(_, count)| *count > 1).map(|(key, _)| key).collect();
+    let known: BTreeSet<_> = source.messages.iter().map(|one| (&one.account, &one.folder, one.uid)).collect();
     let strip = |message: &Message| {
         let mut message = message.clone();
+        // A message that no server has listed on the source may get a UID on the target.
+        if !known.contains(&(&message.account, &message.folder, message.uid)) {
+            message.uid = None;
+        }
         if twice.contains(&(&message.account, &message.name)) {
             message.name.clear();
         }

@@ -65,6 +65,12 @@ pub fn a_last_day(fs: &Arc<dyn Fs>, root: &Path) -> Result<(), SiteError> {
     set_password(&tree, CLARA, BERT_SECOND_HASH, time)
 }
 
+/// On the target, Ann renames the folder that Gerda has in her mailbox.
+pub fn a_shared_folder_is_renamed(fs: &Arc<dyn Fs>, root: &Path) -> Result<(), SiteError> {
+    let tree = Tree { fs, root };
+    rename_folder(&tree, &folder_of(ANN), ".Handover", ".Handed over", START + 63 * DAY)
+}
+
 fn set_password(tree: &Tree<'_>, address: &str, hash: &str, time: i64) -> Result<(), SiteError> {
     tree.edit("etc/passwd", time, |text| {
         let known = PEOPLE.iter().find(|person| person.address == address);

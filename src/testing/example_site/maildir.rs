@@ -190,9 +190,15 @@ pub fn open_folder(tree: &Tree<'_>, account: &str, folder: &str, letters: &str) 
     Ok(())
 }
 
-/// Moves a message between two folders; its name goes with it, a UID it gets when its folder is opened next.
+/// Moves a message between two folders; its name goes with it, a UID it gets when its folder is opened next. The letters
+/// of its keywords must mean the same there, so the table comes along where there is none.
 pub fn move_mail(tree: &Tree<'_>, account: &str, from: &str, nth: usize, to: &str) -> Result<(), SiteError> {
     let (from, to) = (folder_dir(account, from), folder_dir(account, to));
+    let present = |dir: &str| Ok(tree.names(dir)?.iter().any(|name| name == "dovecot-keywords"));
+    if present(&from)? && !present(&to)? {
+        let table = tree.read(&format!("{from}/dovecot-keywords"))?;
+        tree.file(&format!("{to}/dovecot-keywords"), table, super::START)?;
+    }
     match nth_name(tree, &format!("{from}/cur"), nth)? {
         Some(name) => tree.rename(&format!("{from}/cur/{name}"), &format!("{to}/cur/{name}")),
         None => Ok(()),

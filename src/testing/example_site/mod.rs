@@ -18,11 +18,13 @@ mod post;
 mod scripts;
 mod tree;
 
-pub use furniture::put as put_furniture;
-pub use later::{a_day_passes, a_last_day, users_work_on_the_target};
+pub use later::{a_day_passes, a_last_day, a_shared_folder_is_renamed, users_work_on_the_target};
 
 use crate::fs::Fs;
-use crate::site::SiteError;
+use crate::model::id::BadSiteId;
+use crate::site::directory::DirectorySite;
+use crate::site::directory::target::DirectoryTarget;
+use crate::site::{SiteError, Target};
 use maildir::{Mail, Names, Place};
 use people::{ANN, BERT, FRIDA, OHARA, PEOPLE, POSTMASTER, folder_of};
 use std::path::Path;
@@ -34,7 +36,11 @@ pub const START: i64 = 1_709_539_200;
 
 /// Makes the site in `root`, which must be empty or missing.
 pub fn build(fs: &Arc<dyn Fs>, root: &Path) -> Result<(), SiteError> {
-    build_tree(fs, root)
+    build_tree(fs, root)?;
+    let site = DirectoryTarget::new(DirectorySite::create(Arc::clone(fs), root, None)?);
+    let id = "example".parse().map_err(|bad: BadSiteId| SiteError::Unsupported(bad.to_string()))?;
+    site.prepare(&id)?;
+    furniture::put(&site)
 }
 
 /// Writes the tree: `mail/`, `dav/`, `etc/`. `root` must be empty or missing.
@@ -96,6 +102,8 @@ fn write_access_lists(tree: &Tree<'_>) -> Result<(), SiteError> {
 mod tests {
     use super::*;
     use crate::fs::RealFs;
+    use crate::model::provisioning::Record;
+    use crate::site::{Depth, FolderScan, Source};
     use std::collections::BTreeMap;
     use std::path::PathBuf;
     use std::time::UNIX_EPOCH;
@@ -119,7 +127,7 @@ mod tests {
         files
     }
 
-    fn build() -> tempfile::TempDir {
+    fn tree() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         let fs: Arc<dyn Fs> = Arc::new(RealFs);
         build_tree(&fs, dir.path()).unwrap();
@@ -128,12 +136,12 @@ mod tests {
 
     #[test]
     fn the_same_tree_arises_each_time() {
-        assert!(files_of(build().path()) == files_of(build().path()));
+        assert!(files_of(tree().path()) == files_of(tree().path()));
     }
 
     #[test]
     fn it_has_about_120_messages_and_small_ones_only() {
-        let site = build();
+        let site = tree();
         let files = files_of(site.path());
         let messages: Vec<_> = files
             .iter()
@@ -147,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_day_changes_some_files_and_leaves_the_rest() {
-        let site = build();
+        let site = tree();
         let before = files_of(site.path());
         let fs: Arc<dyn Fs> = Arc::new(RealFs);
         a_day_passes(&fs, site.path()).unwrap();
@@ -159,5 +167,39 @@ mod tests {
         assert!(passwd.contains(people::BERT_SECOND_HASH));
         users_work_on_the_target(&fs, site.path()).unwrap();
         a_last_day(&fs, site.path()).unwrap();
+    }
+
+    #[test]
+    fn the_directory_connector_reads_all_of_it_without_a_complaint() {
+        let dir = tempfile::tempdir().unwrap();
+        let fs: Arc<dyn Fs> = Arc::new(RealFs);
+        build(&fs, dir.path()).unwrap();
+        let site = DirectorySite::open(fs, dir.path()).unwrap();
+        let scan = site.provisioning().unwrap();
+        assert_eq!(scan.rejected, []);
+        let mut kinds = BTreeMap::<_, usize>::new();
+        let (mut settings, mut grantees) = (BTreeMap::<_, usize>::new(), BTreeMap::<_, usize>::new());
+        for found in scan.records {
+            *kinds.entry(found.record.kind().word()).or_default() += 1;
+            let Record::Account(account) = found.record else { continue };
+            let mailbox = site.mailbox(&account.address).unwrap();
+            assert_eq!(mailbox.rejected, [], "{}", account.address);
+            for setting in mailbox.settings {
+                *settings.entry(setting.key().0).or_default() += 1;
+            }
+            for folder in mailbox.folders {
+                let scan = site.folder(&account.address, &folder.key, None, Depth::Marks).unwrap();
+                let FolderScan::Listed(listing) = scan else { panic!("{} {}: {scan:?}", account.address, folder.key) };
+                assert_eq!(listing.rejected, [], "{} {}", account.address, folder.key);
+                for grant in listing.folder.grants {
+                    let kind = grant.grantee.to_string().split(' ').next().unwrap().to_owned();
+                    *grantees.entry(kind).or_default() += 1;
+                }
+            }
+        }
+        let kinds: Vec<_> = kinds.into_iter().collect();
+        assert_eq!(kinds, [("account", 9), ("alias", 3), ("cos", 2), ("domain", 3), ("list", 3), ("settings", 1)]);
+        assert_eq!(settings.len(), 8, "every kind of setting: {settings:?}");
+        assert_eq!(grantees.len(), 9, "every kind of grantee: {grantees:?}");
     }
 }

@@ -1,0 +1,124 @@
+//! Archives of every released format are read by this version: checked, imported, compared with what was written down
+//! when they were made. They are in `fixtures/archives/`, one folder a format, and never edited.
+//!
+//! A new format gets its folder by `cargo test --test golden -- --ignored write_the_archive_of_this_format`, once, when it
+//! is released.
+
+#![allow(clippy::disallowed_methods, reason = "a test looks at files as they are")]
+
+mod sites;
+
+use sites::{Place, look};
+use stationwagon::fs::{Fs, RealFs};
+use stationwagon::model::hex;
+use stationwagon::testing::example_site;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+/// The formats, oldest first. The last is that of this version.
+const FORMATS: [&str; 1] = ["v1"];
+
+fn archives() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/archives")
+}
+
+#[test]
+fn each_folder_of_archives_is_tested() {
+    let mut found: Vec<_> = fs::read_dir(archives())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    found.sort();
+    assert_eq!(found, FORMATS);
+}
+
+#[test]
+fn an_archive_of_each_format_is_sound_and_gives_its_site_back() {
+    for format in FORMATS {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::at(dir.path());
+        let archive = archives().join(format);
+        let shown = archive.display();
+        place.wagon(0, &format!("check --archive {shown} --read-data"));
+        place.wagon(0, &format!("import --archive {shown} --to {{}}/target"));
+        place.wagon(0, &format!("verify --archive {shown} --to {{}}/target"));
+        let wanted = fs::read_to_string(archives().join(format!("{format}.listing"))).unwrap();
+        let found = listing(&place.path("target"));
+        let missing: Vec<_> = wanted.lines().filter(|line| !found.contains(line)).collect();
+        assert!(found == wanted, "{format}: the imported site differs; missing:\n{}", missing.join("\n"));
+    }
+}
+
+#[test]
+fn the_reader_in_python_restores_an_account_of_each_format() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("format-spec/reader/wagon_read.py");
+    for format in FORMATS {
+        let dir = tempfile::tempdir().unwrap();
+        let out = Command::new("python3")
+            .arg(&script)
+            .arg(archives().join(format))
+            .args(["latest", "ann@station.example"])
+            .arg(dir.path().join("ann"))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{format}: {}", String::from_utf8_lossy(&out.stderr));
+        // The restored account as a site of its own, to be looked at as one.
+        fs::create_dir_all(dir.path().join("site/mail/station.example")).unwrap();
+        fs::rename(dir.path().join("ann"), dir.path().join("site/mail/station.example/ann")).unwrap();
+        let content = |message: &sites::Message| format!("{} station.example/ann ", hex::encode(&message.content));
+        let mut restored: Vec<_> = look(&dir.path().join("site")).messages.iter().map(content).collect();
+        let listing = fs::read_to_string(archives().join(format!("{format}.listing"))).unwrap();
+        let mut wanted: Vec<_> = listing
+            .lines()
+            .filter_map(|line| line.split_once(" station.example/ann ").map(|(hash, _)| hash))
+            .filter(|hash| hash.len() == 64)
+            .map(|hash| format!("{hash} station.example/ann "))
+            .collect();
+        restored.sort();
+        wanted.sort();
+        assert_eq!(restored, wanted, "{format}");
+    }
+}
+
+/// Everything of a site in lines: a hash for each message and file, and the facts.
+fn listing(site: &Path) -> String {
+    let seen = look(site);
+    let mut text = String::new();
+    for message in &seen.messages {
+        let sites::Message { account, folder, name, content, date, flags, uid } = message;
+        let (content, uid) = (hex::encode(content), uid.map_or("-".to_owned(), |uid| uid.to_string()));
+        writeln!(text, "{content} {account} {folder} {name} {date} {uid} {}", flags.join(",")).unwrap();
+    }
+    for (name, (content, date)) in &seen.files {
+        writeln!(text, "{} {name} {date}", hex::encode(&sites::digest(content))).unwrap();
+    }
+    for fact in &seen.facts {
+        writeln!(text, "{fact}").unwrap();
+    }
+    text
+}
+
+#[test]
+#[ignore = "writes a fixture that is never changed afterwards"]
+fn write_the_archive_of_this_format() {
+    let format = FORMATS[FORMATS.len() - 1];
+    let archive = archives().join(format);
+    assert!(!archive.exists(), "{} is there and is never written again", archive.display());
+    fs::create_dir_all(archives()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::at(dir.path());
+    let real: Arc<dyn Fs> = Arc::new(RealFs);
+    example_site::build(&real, &place.path("source")).unwrap();
+    let shown = archive.display();
+    place.wagon(0, &format!("export --from {{}}/source --archive {shown} --jobs 1 --label first"));
+    example_site::a_day_passes(&real, &place.path("source")).unwrap();
+    place.wagon(0, &format!("export --from {{}}/source --archive {shown} --jobs 1 --label second"));
+    place.wagon(0, &format!("import --archive {shown} --to {{}}/target"));
+    fs::write(archives().join(format!("{format}.listing")), listing(&place.path("target"))).unwrap();
+}
