@@ -3,11 +3,12 @@
 use super::open;
 use crate::cli::{ArchiveArg, AtArgs, DryRunArg, Owner, date, owner, workers};
 use crate::exit::{CliError, Outcome};
-use crate::render::table::{bytes, count};
+use crate::render::table::{Align, Table, bytes, count};
 use crate::render::{AGAIN, Screen};
 use clap::{Args, ValueEnum};
 use stationwagon::limits::MIB;
 use stationwagon::model::text::printable;
+use stationwagon::verbs::import::ledger::{Ledger, Tally};
 use stationwagon::verbs::import::rename::RenameRules;
 use stationwagon::verbs::import::{self as verb, ImportOptions, ImportReport, Note, import};
 use std::io::{self, Write};
@@ -114,7 +115,7 @@ impl From<Adopt> for verb::Adopt {
     }
 }
 
-/// Accounts up to which the whole ledger is printed; a larger one is read in its file.
+/// Accounts up to which each has its line; of more only those with trouble, the file has them all.
 const ACCOUNTS_SHOWN: usize = 20;
 
 /// Lines of each list of remarks that are printed without `--verbose`.
@@ -165,12 +166,10 @@ fn write(out: &mut dyn Write, report: &ImportReport, verbose: bool) -> io::Resul
     if report.dry_run {
         writeln!(out, "dry run: nothing was written; an import would come to this\n")?;
     }
-    if verbose || ledger.accounts.len() <= ACCOUNTS_SHOWN {
+    if verbose {
         write!(out, "{}", ledger.render())?;
     } else {
-        writeln!(out, "snapshot {} of source {}: {}", ledger.snapshot, ledger.source_site, ledger.items)?;
-        let verdict = if ledger.balanced { "the ledger balances" } else { "THE LEDGER DOES NOT BALANCE" };
-        writeln!(out, "{}, {verdict}", count(ledger.accounts.len() as u64, "account"))?;
+        write_ledger(out, ledger)?;
     }
     let note = |one: &Note| format!("{}: {}", one.place, printable(&one.text));
     list(out, verbose, "clients will load these folders again", report.uids_lost.iter().map(note))?;
@@ -187,9 +186,64 @@ fn write(out: &mut dyn Write, report: &ImportReport, verbose: bool) -> io::Resul
     }
     writeln!(out, "\n{} delivered", bytes(report.bytes))?;
     for path in &report.ledger_files {
-        writeln!(out, "ledger: {}", printable(&path.display().to_string()))?;
+        writeln!(out, "ledger, folder by folder: {}", printable(&path.display().to_string()))?;
     }
     writeln!(out, "map: {}", printable(&report.map.display().to_string()))
+}
+
+/// The ledger by account: all where they are few, else those with something to look at. The file has every folder.
+fn write_ledger(out: &mut dyn Write, ledger: &Ledger) -> io::Result<()> {
+    use Align::{Left, Right};
+    writeln!(
+        out,
+        "snapshot {} of source {} into target {}\n",
+        ledger.snapshot, ledger.source_site, ledger.target_site
+    )?;
+    let mut table = Table::new(&[
+        ("", Left),
+        ("IN SNAPSHOT", Right),
+        ("IMPORTED", Right),
+        ("ALREADY THERE", Right),
+        ("REJECTED", Right),
+        ("EXCLUDED", Right),
+        ("PENDING", Right),
+        ("", Left),
+    ]);
+    let few = ledger.accounts.len() <= ACCOUNTS_SHOWN;
+    let mut passed_over = 0_u64;
+    for account in &ledger.accounts {
+        let items = account.items();
+        if few || items.rejected_sum() > 0 || !items.balanced() {
+            let target = account.target.as_ref().filter(|target| **target != account.source);
+            table
+                .row(cells(target.map_or(account.source.clone(), |now| format!("{} → {now}", account.source)), &items));
+        } else {
+            passed_over += 1;
+        }
+    }
+    if passed_over > 0 {
+        table.row([format!("and {} without any trouble", count(passed_over, "account"))]);
+    }
+    let mut records = Tally::default();
+    ledger.records.values().for_each(|one| records.add(one));
+    table.row(cells("all items".to_owned(), &ledger.items));
+    table.row(cells("records".to_owned(), &records));
+    table.row(cells("settings".to_owned(), &ledger.settings));
+    table.row(cells("grants".to_owned(), &ledger.grants));
+    table.write(out)?;
+    writeln!(out, "\n{}", if ledger.balanced { "the ledger balances" } else { "THE LEDGER DOES NOT BALANCE" })
+}
+
+fn cells(name: String, tally: &Tally) -> Vec<String> {
+    let (rejected, excluded) = (tally.rejected_sum(), tally.excluded_sum());
+    let numbers = [tally.in_snapshot, tally.imported, tally.already_there, rejected, excluded, tally.pending];
+    let reasons = tally.rejected.iter().chain(&tally.excluded).map(|(why, number)| format!("{number} {why}"));
+    let mut notes: Vec<_> = reasons.collect();
+    if !tally.balanced() {
+        notes.push("DOES NOT BALANCE".to_owned());
+    }
+    let numbers = numbers.iter().map(ToString::to_string);
+    std::iter::once(name).chain(numbers).chain([notes.join(", ")]).collect()
 }
 
 /// A list of remarks: as many as a person reads, and how many more there are.

@@ -140,11 +140,11 @@ fn write_check(out: &mut dyn Write, report: &CheckReport) -> io::Result<()> {
     if report.findings.is_empty() {
         return writeln!(out, "every share holds together");
     }
-    write_findings(out, &report.findings)
+    write_findings(out, &report.site, &report.findings)
 }
 
 /// Findings by what is to be done about them, each with its mending.
-fn write_findings(out: &mut dyn Write, findings: &[Finding]) -> io::Result<()> {
+fn write_findings(out: &mut dyn Write, site: &str, findings: &[Finding]) -> io::Result<()> {
     let groups = [
         (Standing::Mendable, "`wagon shares fix` mends"),
         (Standing::Waiting, "a later import makes whole"),
@@ -159,7 +159,7 @@ fn write_findings(out: &mut dyn Write, findings: &[Finding]) -> io::Result<()> {
         for finding in group {
             writeln!(out, "  {finding}")?;
             if standing != Standing::Kept {
-                writeln!(out, "    {}", finding.mend)?;
+                writeln!(out, "    {}", finding.mend.command(site))?;
             }
         }
     }
@@ -174,18 +174,16 @@ fn run_fix(args: &FixArgs, screen: &Screen) -> Result<Outcome, CliError> {
     if args.dry_run.dry_run {
         screen.report("shares fix", &plan, |out| {
             write_steps(out, "would change", &plan.steps)?;
-            write_findings(out, &plan.left)
+            write_findings(out, &plan.site, &plan.left)
         })?;
         return Ok(done_but(&plan.rejected));
     }
-    take(target.as_ref())?;
     let files = open::files();
     let report = screen.watch(AGAIN, |sink| apply(target.as_ref(), files.as_ref(), &plan, open::now(), sink))?;
-    target.finish()?;
     screen.report("shares fix", &report, |out| {
         write_steps(out, "changed", &report.done)?;
         write_skipped(out, &report.skipped)?;
-        write_findings(out, &report.left)?;
+        write_findings(out, &plan.site, &report.left)?;
         match &report.journal {
             None => Ok(()),
             Some(path) => {
@@ -200,12 +198,6 @@ fn run_fix(args: &FixArgs, screen: &Screen) -> Result<Outcome, CliError> {
 fn ready(site: &SiteArg, owner: Option<Owner>) -> Result<Box<dyn Target>, CliError> {
     drop(open::source(&site.name)?);
     open::target(&site.name, owner)
-}
-
-/// Takes the site for writing, for this program alone.
-fn take(target: &dyn Target) -> Result<(), CliError> {
-    target.prepare(&open::new_id()?)?;
-    Ok(())
 }
 
 fn write_steps(out: &mut dyn Write, what: &str, steps: &[impl Display]) -> io::Result<()> {
@@ -231,9 +223,7 @@ fn run_undo(args: &UndoArgs, screen: &Screen) -> Result<Outcome, CliError> {
         })?;
         return Ok(if plan.conflicts.is_empty() { Outcome::Done } else { Outcome::Rejected });
     }
-    take(target.as_ref())?;
     let report = screen.watch(AGAIN, |sink| undo(target.as_ref(), files.as_ref(), &plan, open::now(), sink))?;
-    target.finish()?;
     screen.report("shares undo", &report, |out| {
         write_steps(out, "changed", &report.done)?;
         write_skipped(out, &report.skipped)

@@ -120,13 +120,6 @@ impl Screen {
     pub fn last_line(&self, line: &impl Serialize) {
         let _ = json_line(&mut io::stdout(), line);
     }
-
-    /// A line for a person, beside what was asked for.
-    pub fn tell(&self, text: &str) {
-        if self.verbosity > Verbosity::Quiet {
-            let _ = writeln!(io::stderr(), "{text}");
-        }
-    }
 }
 
 /// The last JSON line of a verb.
