@@ -18,6 +18,8 @@ mod place;
 mod records;
 mod shared_dict;
 mod site_lock;
+#[cfg(test)]
+mod tests;
 mod text_edit;
 mod uid_file;
 mod uids;
