@@ -21,8 +21,33 @@ fn everything_arrives_once_and_the_ledger_balances() {
         }));
     });
     let report = world.export().import();
-    assert_snapshot!(world.target_tree("ann@example.org"), @r"");
-    assert_snapshot!(report.ledger.render(), @r"");
+    assert_snapshot!(world.target_tree("ann@example.org"), @r"
+    Archive/2023
+      old
+    INBOX
+      one
+      two
+    ");
+    assert_snapshot!(report.ledger.render(), @r"
+    Ledger: snapshot 1 of source old-site into target new-site
+
+                      in snapshot   imported   already there   rejected   excluded
+    provisioning                3          3               0          0          0
+      account                   2          2               0          0          0
+      domain                    1          1               0          0          0
+    ann@example.org             3          3               0          0          0
+      Archive/2023              1          1               0          0          0
+      INBOX                     2          2               0          0          0
+    bob@example.org             1          1               0          0          0
+      INBOX                     1          1               0          0          0
+    in sum
+      items                     4          4               0          0          0
+      settings                  0          0               0          0          0
+      grants                    0          0               0          0          0
+
+    Items: 4 in snapshot = 4 imported + 0 already there + 0 rejected + 0 excluded
+    The ledger balances.
+    ");
     let (source, target) = (world.source.edit(|site| site.clone()), world.target.edit(|site| site.clone()));
     for (address, mailbox) in &source.mailboxes {
         for (key, folder) in &mailbox.folders {
@@ -59,7 +84,11 @@ fn provisioning_only_makes_accounts_that_take_mail_and_the_old_mail_comes_beneat
         site.put_item("ann@example.org", &FolderKey::inbox(), "new", b"new mail", 5_000);
     });
     let second = world.import();
-    assert_snapshot!(world.target_tree("ann@example.org"), @r"");
+    assert_snapshot!(world.target_tree("ann@example.org"), @r"
+    INBOX
+      new
+      old
+    ");
     assert_eq!(second.uids_lost.len(), 1, "the new message has the first UID");
 }
 
@@ -132,7 +161,25 @@ fn what_rules_keep_out_is_counted_and_comes_when_the_rules_are_gone() {
         skip: [Skip::Calendars].into(),
         ..world.options()
     });
-    assert_snapshot!(partly.ledger.render(), @r"");
+    assert_snapshot!(partly.ledger.render(), @r"
+    Ledger: snapshot 1 of source old-site into target new-site
+
+                           in snapshot   imported   already there   rejected   excluded
+    provisioning                     2          1               0          0          1
+      account                        2          1               0          0          1   1 --account
+    ann@example.org                  3          1               0          0          2
+      INBOX                          2          1               0          0          1   1 older than --since
+      calendars/personal             1          0               0          0          1   1 --skip calendars
+    bob@example.org                  1          0               0          0          1
+      (not looked at)                1          0               0          0          1   1 --account
+    in sum
+      items                          4          1               0          0          3   1 --account, 1 --skip calendars, 1 older than --since
+      settings                       0          0               0          0          0
+      grants                         0          0               0          0          0
+
+    Items: 4 in snapshot = 1 imported + 0 already there + 0 rejected + 3 excluded
+    The ledger balances.
+    ");
     let whole = world.import();
     assert_eq!(
         whole.ledger.items.to_string(),
@@ -197,7 +244,12 @@ fn what_was_copied_by_other_means_is_adopted() {
         report.ledger.items.to_string(),
         "2 in snapshot = 0 imported + 2 already there + 0 rejected + 0 excluded"
     );
-    assert_snapshot!(world.target_tree("ann@example.org"), @r"");
+    assert_snapshot!(world.target_tree("ann@example.org"), @r"
+    Elsewhere
+      copied-2
+    INBOX
+      copied-1
+    ");
 }
 
 #[test]
