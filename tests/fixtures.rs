@@ -1,4 +1,4 @@
-//! Every message in `fixtures/messages/` comes back byte for byte, is described, and lies in the example site.
+//! Every message in `fixtures/oddities/` comes back byte for byte, is described, and lies in the example site.
 
 #![allow(clippy::disallowed_methods, reason = "a test looks at files as they are")]
 
@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 fn messages() -> BTreeMap<String, Vec<u8>> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/messages");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/oddities");
     let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     files.map(|file| (file.file_stem().unwrap().to_string_lossy().into_owned(), fs::read(&file).unwrap())).collect()
 }

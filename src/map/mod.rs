@@ -10,6 +10,7 @@ mod folders;
 mod items;
 mod links;
 mod records;
+mod shares_queries;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ pub use folders::{FolderRow, FolderState};
 pub use items::{ItemRow, ItemState};
 pub use links::{ConflictRow, GrantsRow, LinkKind, PendingRow, SettingRow};
 pub use records::{Progress, RecordRow, RecordState};
+pub use shares_queries::KNOWN_TO_NOBODY;
 
 use crate::db::{self, DbError, Durability, Kind};
 use crate::fs::Fs;

@@ -131,6 +131,8 @@ fn boundary(value: &[u8]) -> Option<Cow<'_, [u8]>> {
             return None;
         }
         let text = rest.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
+        // The longest that can be one, every byte of it quoted; looking further would not be linear.
+        let text = text.get(..2 * limits::MIME_BOUNDARY_BYTES + 3).unwrap_or(text);
         let boundary = match text.strip_prefix(b"\"") {
             Some(quoted) => unquote(quoted),
             None => {

@@ -17,7 +17,7 @@ pub(super) fn end(raw: &[u8]) -> usize {
     let mut site = Site { inside: true, entered: false, recipients: Vec::new() };
     while at < raw.len() && empty_line(raw, at) == 0 {
         let next = field_end(raw, at);
-        let Some(field) = raw.get(at..next).and_then(parse) else { break };
+        let Some(field) = raw.get(at..next).filter(|field| field.ends_with(b"\n")).and_then(parse) else { break };
         site.pass(&field);
         at = next;
         if site.inside {

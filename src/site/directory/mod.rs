@@ -9,6 +9,7 @@
 
 pub mod acl;
 mod collection;
+pub mod dovecot_conf;
 pub mod layout;
 mod mail_folder;
 mod mailbox;

@@ -228,6 +228,22 @@ pub fn put_folder(site: &SiteDbWrite, account: &str, key: &FolderKey, columns: &
     })
 }
 
+/// Paths of mail folders with the special use that accounts give them, the most frequent first.
+pub fn special_uses(path: &Path) -> Result<Vec<(String, SpecialUse)>, DbError> {
+    const GET: &str = "SELECT path, special_use FROM folder WHERE kind = 'mail' AND special_use <> '' \
+        GROUP BY path, special_use ORDER BY count(*) DESC, path, special_use LIMIT 1000";
+    let db = db::open_hostile(path, &KIND)?;
+    let mut statement = db.prepare(GET)?;
+    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+    let mut found = Vec::new();
+    for row in rows {
+        let (path, word) = row?;
+        // A word that is no special use says nothing.
+        found.extend(serde_json::from_value(word.into()).ok().map(|special_use| (path, special_use)));
+    }
+    Ok(found)
+}
+
 /// Makes the rows that others hang on.
 fn need_account(db: &Connection, account: &str) -> Result<(), DbError> {
     const MAKE: &str = "INSERT OR IGNORE INTO account (address, class, status, groups, attributes) \

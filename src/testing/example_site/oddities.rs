@@ -1,9 +1,9 @@
-//! Messages that are not as they should be, as real mailboxes have them: the files of `fixtures/messages/`, whose
+//! Messages that are not as they should be, as real mailboxes have them: the files of `fixtures/oddities/`, whose
 //! README says what is odd about each. Each is kept byte for byte, whatever it is.
 
 macro_rules! fixtures {
     ($($name:literal)*) => {
-        [$(($name, include_bytes!(concat!("../../../fixtures/messages/", $name, ".eml")).as_slice())),*]
+        [$(($name, include_bytes!(concat!("../../../fixtures/oddities/", $name, ".eml")).as_slice())),*]
     };
 }
 

@@ -14,6 +14,7 @@ use crate::map::{FolderRow, FolderState, GrantsRow};
 use crate::model::id::FolderId;
 use crate::model::mailbox::{Folder, FolderKey, FolderKind};
 use crate::site::{Depth, FolderScan};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The target's folders of an account, listed when first asked for.
@@ -74,10 +75,9 @@ pub fn bring(pass: &Pass<'_>, job: &Job, state: &AccountState) -> Result<Folders
         pass.map.grants_of(job.record)?.into_iter().map(|row| (row.folder, row)).collect();
     let mut new_grants = Vec::new();
     for (id, folder) in order {
-        if !folders.rows.contains_key(&id) {
-            let place = make(pass, job, (id, folder), origins.as_ref(), &mut present)?;
-            match place {
-                Ok(row) => drop(folders.rows.insert(id, row)),
+        if let Entry::Vacant(vacant) = folders.rows.entry(id) {
+            match make(pass, job, (id, folder), origins.as_ref(), &mut present)? {
+                Ok(row) => drop(vacant.insert(row)),
                 Err(reason) => {
                     pass.reject(Place::folder(&job.source, &folder.key), reason.clone());
                     folders.rejected.insert(id, reason);

@@ -325,7 +325,24 @@ mod tests {
             (Fate::AlreadyThere, 100),
             (Fate::Rejected(Reason::Damaged("segment".to_owned())), 1),
         ];
-        insta::assert_snapshot!(ledger(tally(111, &fates)).render(), @r"");
+        insta::assert_snapshot!(ledger(tally(111, &fates)).render(), @r"
+        Ledger: snapshot 3 of source old into target new
+
+                                             in snapshot   imported   already there   rejected   excluded   pending
+        provisioning                                   1          0               1          0          0         0
+          account                                      1          0               1          0          0         0
+        ann@old.example → anna@new.example           114         10             100          1          3         0
+          INBOX                                      111         10             100          1          0         0   1 damaged in the archive
+          Sent                                         3          0               0          0          3         0   3 older than --since
+          (grants)                                     1          0               0          0          0         1
+        in sum
+          items                                      114         10             100          1          3         0   1 damaged in the archive, 3 older than --since
+          settings                                     0          0               0          0          0         0
+          grants                                       1          0               0          0          0         1
+
+        Items: 114 in snapshot = 10 imported + 100 already there + 1 rejected + 3 excluded
+        The ledger balances.
+        ");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::ledger::{AccountLedger, Fate};
 use super::pass::Pass;
 use super::{ImportError, Skip, folders, merge};
 use crate::event::{Place, Reason};
-use crate::map::{FolderRow, FolderState, GrantsRow, LinkKind, PendingRow, RecordRow, SettingRow};
+use crate::map::{FolderRow, FolderState, GrantsRow, KNOWN_TO_NOBODY, LinkKind, PendingRow, RecordRow, SettingRow};
 use crate::model::id::RecordId;
 use crate::model::mailbox::FolderKey;
 use crate::model::provisioning::RecordKind;
@@ -102,7 +102,7 @@ impl Links<'_> {
         if self.target_has(kinds, &key)? {
             return Ok(Arrival::Here { key, record: None });
         }
-        Ok(Arrival::Awaited { cause: format!("{name} is known neither to the source nor to the target") })
+        Ok(Arrival::Awaited { cause: format!("{name} {KNOWN_TO_NOBODY}") })
     }
 
     fn target_has(&mut self, kinds: &[RecordKind], key: &str) -> Result<bool, ImportError> {

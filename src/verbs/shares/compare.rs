@@ -5,11 +5,11 @@
 //! arrived wait; they are listed, and are no difference.
 
 use super::SharesError;
-use super::known::{Found, Maps, reference, renamed};
+use super::known::{Maps, reference, renamed};
 use super::matrix::Matrix;
 use super::survey::Survey;
+use crate::model::id::SiteId;
 use crate::model::mailbox::FolderKey;
-use crate::model::provisioning::RecordKind;
 use crate::model::share::{Grantee, Rights};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,7 +64,7 @@ pub fn compare(
     target: (&Survey, &Matrix),
     maps: &Maps<'_>,
 ) -> Result<Comparison, SharesError> {
-    let names = Names { maps, target: target.0, any_map: maps.iter().next().is_some() };
+    let names = Names { maps, source: source.0.site.as_ref(), target: target.0, any_map: maps.iter().next().is_some() };
     let mut owners = BTreeSet::new();
     let mut accounts = BTreeSet::new();
     let mut folders = BTreeSet::new();
@@ -137,24 +137,18 @@ fn same(who: &Who, source: Option<&Rights>, target: Option<&Rights>) -> bool {
 /// The source's names in the target's words.
 struct Names<'a> {
     maps: &'a Maps<'a>,
+    source: Option<&'a SiteId>,
     target: &'a Survey,
     any_map: bool,
 }
 
 impl Names<'_> {
-    fn name(&self, kind: RecordKind, old: &str, holder: &str) -> Result<Option<String>, SharesError> {
-        if !self.any_map {
-            return Ok(Some(old.to_owned()));
-        }
-        Ok(match self.maps.from_source(kind, old, holder)? {
-            Found::Now(now, _) => Some(now),
-            _ => None,
-        })
-    }
-
-    /// The account's address on the target, where it has arrived. An address that several maps know is nobody's.
+    /// The account's address on the target, where it has arrived.
     fn account(&self, old: &str) -> Result<Option<String>, SharesError> {
-        let now = self.name(RecordKind::Account, old, "")?;
+        let now = match self.any_map {
+            false => Some(old.to_owned()),
+            true => self.maps.account_of(self.source, old)?.now(),
+        };
         Ok(now.filter(|now| self.target.accounts.contains_key(now)))
     }
 
@@ -162,10 +156,7 @@ impl Names<'_> {
         if !self.any_map {
             return Ok(Some(old.clone()));
         }
-        Ok(match self.maps.folder(owner, old)? {
-            Found::Now(now, _) => Some(now),
-            _ => None,
-        })
+        Ok(self.maps.folder(owner, old)?.now())
     }
 
     fn place(&self, owner: &str, folder: &FolderKey) -> Result<Option<(String, FolderKey)>, SharesError> {
@@ -177,6 +168,10 @@ impl Names<'_> {
     fn grantee(&self, old: &Grantee, owner: &str) -> Result<Option<Grantee>, SharesError> {
         let Some((kind, name)) = reference(old) else { return Ok(Some(old.clone())) };
         let Some(holder) = self.account(owner)? else { return Ok(None) };
-        Ok(self.name(kind, name, &holder)?.map(|now| renamed(old, now)))
+        let now = match self.any_map {
+            false => Some(name.to_owned()),
+            true => self.maps.from_source(kind, name, &holder)?.now(),
+        };
+        Ok(now.map(|now| renamed(old, now)))
     }
 }

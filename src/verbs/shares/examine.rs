@@ -64,8 +64,8 @@ impl Examiner<'_> {
 
     /// The fix by the map with this number.
     pub(super) fn fix_by(&self, map: usize) -> Mend {
-        let name = self.maps.iter().find(|(at, _)| *at == map).and_then(|(_, map)| map.path().file_name());
-        Mend::Fix { map: name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default() }
+        let path = self.maps.iter().find(|(at, _)| *at == map).map(|(_, map)| map.path());
+        Mend::Fix { map: path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default() }
     }
 
     /// Why `old` leads nowhere, for everything that a map may say but where it is.
@@ -87,14 +87,16 @@ impl Examiner<'_> {
         }
     }
 
-    /// An account that differs from `address` in case only, or to which an alias of that name leads.
+    /// What else bears that name: an account that differs in case only, one behind an alias, a list.
     fn resembling(&self, address: &str) -> Option<Cause> {
         let same = self.survey.accounts.keys().find(|account| account.eq_ignore_ascii_case(address));
         let behind = match self.survey.aliases.get(address).map(Vec::as_slice) {
             Some([one]) => self.survey.accounts.get_key_value(one).map(|(account, _)| account),
             _ => None,
         };
-        same.or(behind).filter(|name| *name != address).map(|name| Cause::Resembles { name: name.clone() })
+        let alike = same.or(behind).filter(|name| *name != address).map(|name| Cause::Resembles { name: name.clone() });
+        let other = self.survey.lists.contains_key(address) || self.survey.aliases.contains_key(address);
+        alike.or(other.then_some(Cause::NoAccount))
     }
 
     /// How `old` came to be called `now`, as the map with this number tells it.

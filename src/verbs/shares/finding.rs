@@ -53,6 +53,8 @@ pub enum Cause {
     Resembles { name: String },
     /// Several maps know it, each as another.
     Ambiguous { names: Vec<String> },
+    /// It is a list or an alias, and a grant to a user opens nothing to those.
+    NoAccount,
     /// Nobody ever granted it.
     NotGranted,
     /// The source had it so too.
@@ -67,7 +69,7 @@ pub enum Cause {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mend {
-    /// `wagon shares fix` with this map file.
+    /// `wagon shares fix` with the map at this path.
     Fix { map: String },
     /// An import of this account from this source.
     Import { source: SiteId, account: String },
@@ -166,6 +168,7 @@ impl fmt::Display for Cause {
                     names.iter().map(|name| printable(name)).collect::<Vec<_>>().join(" and as ")
                 )
             }
+            Self::NoAccount => f.write_str("it is a list or an alias, not an account"),
             Self::NotGranted => f.write_str("nobody granted it"),
             Self::SameOnSource => f.write_str("it was so on the source too"),
             Self::NotApplied => f.write_str("the import has not applied it"),
@@ -174,16 +177,24 @@ impl fmt::Display for Cause {
     }
 }
 
-/// As a command line, where there is one.
-impl fmt::Display for Mend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Mend {
+    /// The command that mends it on `site`, ready for a shell; what to do, where no command does.
+    pub fn command(&self, site: &str) -> String {
         match self {
-            Self::Fix { map } => write!(f, "wagon shares fix {}", printable(map)),
+            Self::Fix { map } => format!("wagon shares fix --site {} {}", quoted(site), quoted(map)),
             Self::Import { source, account } => {
-                write!(f, "wagon import --account {} (from the archive of source {source})", printable(account))
+                let (site, account) = (quoted(site), quoted(account));
+                format!("wagon import --to {site} --account {account} --archive DIR  (the archive of source {source})")
             }
-            Self::ByHand { advice } => f.write_str(advice),
-            Self::Nothing => f.write_str("nothing: the target's change stays"),
+            Self::ByHand { advice } => advice.clone(),
+            Self::Nothing => "nothing: the target's change stays".to_owned(),
         }
     }
+}
+
+/// A word for a shell, and for a terminal.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
+    let word = printable(word);
+    if !word.is_empty() && word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }

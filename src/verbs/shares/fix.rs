@@ -52,7 +52,7 @@ pub struct Step {
 pub struct Plan {
     /// Where the target is.
     pub site: String,
-    /// The id that it keeps, if it does.
+    /// The id that it keeps, or has in the maps.
     pub target: Option<SiteId>,
     pub steps: Vec<Step>,
     /// Findings that no step mends: they wait for an import, or for a person.
@@ -146,7 +146,7 @@ impl Step {
 
 /// Applies a plan. `made` is the time, in seconds since 1970, and part of the journal's name.
 ///
-/// Stops between two steps when it is interrupted; planning and applying again goes on from there.
+/// Takes the target for itself first, as an import does. Stops between two steps when it is interrupted; planning and applying again goes on from there.
 pub fn apply(
     target: &dyn Target,
     fs: &dyn Fs,
@@ -157,6 +157,9 @@ pub fn apply(
     let mut report = FixReport { journal: None, done: Vec::new(), skipped: Vec::new(), left: plan.left.clone() };
     if plan.steps.is_empty() {
         return Ok(report);
+    }
+    if let Some(id) = &plan.target {
+        target.prepare(id)?;
     }
     let journal = Journal::new(plan.target.clone(), plan.site.clone(), made, plan.steps.clone());
     report.journal = Some(write_journal(fs, &target.state_dir(), &journal)?);

@@ -14,6 +14,7 @@ use super::known::{Found, Maps, reference, renamed};
 use crate::map::{FolderState, GrantsRow, RecordState};
 use crate::model::id::FolderId;
 use crate::model::mailbox::FolderKey;
+use crate::model::provisioning::RecordKind;
 use crate::model::share::{Grant, Grantee, Rights};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,7 +77,7 @@ struct List<'e, 'a> {
 /// Where a grantee leads on the target.
 enum Leads {
     There(Grantee),
-    /// There under another name, as a map says.
+    /// The name leads nowhere, but a map says whose it was.
     Renamed(Grantee, Cause, usize),
     Nowhere(Broken),
 }
@@ -151,7 +152,11 @@ impl<'e, 'a> List<'e, 'a> {
                 }
             }
         }
-        let keys: BTreeSet<Key> = wanted.keys().chain(written.keys()).cloned().collect();
+        let mut keys: BTreeSet<Key> = wanted.keys().cloned().collect();
+        // What import wrote and the source does not say any more goes; but it may be what an unresolved entry became.
+        if unresolved.is_empty() {
+            keys.extend(written.keys().cloned());
+        }
         for key in keys.difference(&unresolved) {
             self.settle(map, key, wanted.get(key), written.get(key));
         }
@@ -189,34 +194,34 @@ impl<'e, 'a> List<'e, 'a> {
             return Ok(Leads::Nowhere(examiner.broken(&Found::<String>::Unknown, &grantee.to_string(), BY_HAND)));
         };
         let found = examiner.maps.from_target(kind, name, self.owner)?;
-        self.leads(grantee, name, found, |now, map| examiner.rename(kind, name, now, map))
-    }
-
-    /// A grantee as the source writes it.
-    fn leads_from_source(&self, grantee: &Grantee) -> Result<Leads, SharesError> {
-        let Some((kind, name)) = reference(grantee) else { return Ok(Leads::There(grantee.clone())) };
-        let found = self.examiner.maps.from_source(kind, name, self.owner)?;
-        self.leads(grantee, name, found, |now, _| Ok(Cause::Renamed { to: now.to_owned() }))
-    }
-
-    fn leads(
-        &self,
-        grantee: &Grantee,
-        name: &str,
-        found: Found<String>,
-        cause: impl Fn(&str, usize) -> Result<Cause, SharesError>,
-    ) -> Result<Leads, SharesError> {
         if let Found::Now(now, map) = &found {
             let there = renamed(grantee, now.clone());
-            if self.examiner.survey.has_grantee(&there) {
-                return Ok(if there == *grantee {
-                    Leads::There(there)
-                } else {
-                    Leads::Renamed(there, cause(now, *map)?, *map)
-                });
+            if there != *grantee && examiner.survey.has_grantee(&there) {
+                return Ok(Leads::Renamed(there, examiner.rename(kind, name, now, *map)?, *map));
             }
         }
-        Ok(Leads::Nowhere(self.examiner.broken(&found, name, BY_HAND)))
+        Ok(Leads::Nowhere(examiner.broken(&found, name, BY_HAND)))
+    }
+
+    /// A grantee as the source writes it, in the target's words.
+    fn leads_from_source(&self, grantee: &Grantee) -> Result<Leads, SharesError> {
+        let examiner = &self.examiner;
+        let Some((kind, name)) = reference(grantee) else { return Ok(Leads::There(grantee.clone())) };
+        let mut found = examiner.maps.from_source(kind, name, self.owner)?;
+        for other in [RecordKind::List, RecordKind::Alias] {
+            // A grant to a user may name a list or an alias; it opens nothing, and is carried over all the same.
+            if kind == RecordKind::Account && found == Found::Unknown {
+                found = examiner.maps.from_source(other, name, self.owner)?;
+            }
+        }
+        match &found {
+            Found::Now(now, _) if examiner.survey.has_name(grantee, now) => {
+                Ok(Leads::There(renamed(grantee, now.clone())))
+            }
+            // Somebody of another source, or of the target itself: import takes the target's word for that, too.
+            Found::Unknown if examiner.survey.has_name(grantee, name) => Ok(Leads::There(grantee.clone())),
+            _ => Ok(Leads::Nowhere(examiner.broken(&found, name, BY_HAND))),
+        }
     }
 
     fn find(&mut self, grantee: &Grantee, problem: Problem, broken: Broken) -> String {

@@ -26,6 +26,16 @@ pub enum Found<T> {
     Unknown,
 }
 
+impl<T> Found<T> {
+    /// What it is on the target, where one answer is known.
+    pub fn now(self) -> Option<T> {
+        match self {
+            Self::Now(now, _) => Some(now),
+            Self::Waiting(_) | Self::Removed(_) | Self::Several(_) | Self::Unknown => None,
+        }
+    }
+}
+
 /// The maps of all sources that were imported into one target.
 pub struct Maps<'a> {
     maps: Vec<Known<'a>>,
@@ -36,6 +46,8 @@ struct Known<'a> {
     map: &'a Map,
     /// Addresses that links of this source wait for.
     awaited: BTreeSet<String>,
+    /// What became of the domains of its accounts; more than one where accounts went different ways.
+    domains: BTreeMap<String, BTreeSet<String>>,
     /// Accounts whose data has been imported completely at least once.
     imported: BTreeSet<RecordId>,
 }
@@ -51,7 +63,8 @@ impl<'a> Maps<'a> {
             }
             Ok(Known {
                 map,
-                awaited: map.pending()?.into_iter().map(|row| row.refers).collect(),
+                awaited: map.pending()?.into_iter().filter(|row| row.is_expected()).map(|row| row.refers).collect(),
+                domains: domains(map)?,
                 imported: map.progress()?.into_iter().map(|(record, _)| record).collect(),
             })
         };
@@ -82,6 +95,16 @@ impl<'a> Maps<'a> {
     /// had before a rename.
     pub fn from_target(&self, kind: RecordKind, stale: &str, holder: &str) -> Result<Found<String>, SharesError> {
         self.decide(holder, |known| known.from_target(kind, stale))
+    }
+
+    /// The account that `source` calls, or once called, `old`; without a map of that source, whatever all maps agree on.
+    pub fn account_of(&self, source: Option<&SiteId>, old: &str) -> Result<Found<String>, SharesError> {
+        let mut answers = Vec::new();
+        let known = self.maps.iter().enumerate();
+        for (at, known) in known.filter(|(_, known)| Some(&known.map.meta().source_site) == source) {
+            answers.push((known.from_source(RecordKind::Account, old)?, at));
+        }
+        if answers.is_empty() { self.from_source(RecordKind::Account, old, "") } else { Ok(agree(answers)) }
     }
 
     /// Where the folder is that the target's account `owner` had at `old` on its source.
@@ -164,15 +187,30 @@ impl Known<'_> {
     }
 
     fn from_source(&self, kind: RecordKind, old: &str) -> Result<Answer<String>, SharesError> {
-        Ok(match self.map.record_once_called(kind, old)? {
+        let mut row = self.map.record_once_called(kind, old)?;
+        if row.is_none() && kind != RecordKind::Cos {
+            // Servers compare addresses without regard to case, and keep them in lower case.
+            row = self.map.record_once_called(kind, &old.to_ascii_lowercase())?;
+        }
+        Ok(match row {
             Some(row) => match row.state {
                 RecordState::Done => Answer::Now(row.target_key),
                 RecordState::Intent => Answer::Waiting,
                 RecordState::Removed => Answer::Removed,
             },
             None if self.awaited.contains(old) => Answer::Waiting,
+            None if kind == RecordKind::Domain => self.domain_of_accounts(old),
             None => Answer::Unknown,
         })
+    }
+
+    /// A site without a list of its domains has them in its addresses alone.
+    fn domain_of_accounts(&self, old: &str) -> Answer<String> {
+        let mut now = self.domains.get(old).into_iter().flatten();
+        match (now.next(), now.next()) {
+            (Some(now), None) => Answer::Now(now.clone()),
+            _ => Answer::Unknown,
+        }
     }
 
     fn from_target(&self, kind: RecordKind, stale: &str) -> Result<Answer<String>, SharesError> {
@@ -201,6 +239,18 @@ impl Known<'_> {
             None => Answer::Unknown,
         })
     }
+}
+
+/// Where the accounts of each of the source's domains went.
+fn domains(map: &Map) -> Result<BTreeMap<String, BTreeSet<String>>, SharesError> {
+    let mut domains: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for row in map.records()? {
+        if row.kind == RecordKind::Account && row.state == RecordState::Done {
+            let (from, to) = (domain_of(&row.source_key), domain_of(&row.target_key));
+            domains.entry(from.to_owned()).or_default().insert(to.to_owned());
+        }
+    }
+    Ok(domains)
 }
 
 /// Which kind of record a grantee refers to, and its name; `None` where it refers to none.

@@ -6,6 +6,7 @@
 use super::SharesError;
 use crate::archive::history::History;
 use crate::event::{Event, Phase, Place, Rejection, Sink};
+use crate::model::id::SiteId;
 use crate::model::mailbox::FolderKey;
 use crate::model::provisioning::{Record, domain_of};
 use crate::model::setting::{Setting, SettingKind};
@@ -55,6 +56,8 @@ pub struct AccountView {
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
     pub locator: String,
+    /// The site's id in archives and maps, where it is known.
+    pub site: Option<SiteId>,
     pub accounts: BTreeMap<String, AccountView>,
     /// Members as the site lists them.
     pub lists: BTreeMap<String, Vec<String>>,
@@ -70,8 +73,13 @@ pub struct Survey {
 /// Trouble with one folder or account is a rejection; an interrupt ends it with [`SharesError::Interrupted`].
 pub fn survey(site: &dyn Source, sink: &dyn Sink) -> Result<Survey, SharesError> {
     let found = site.provisioning()?;
-    let mut survey =
-        Survey { locator: site.describe()?.locator, rejected: found.rejected.clone(), ..Survey::default() };
+    let description = site.describe()?;
+    let mut survey = Survey {
+        locator: description.locator,
+        site: description.id,
+        rejected: found.rejected.clone(),
+        ..Survey::default()
+    };
     found.records.iter().for_each(|found| survey.add_record(&found.record));
     let accounts: Vec<String> = survey.accounts.keys().cloned().collect();
     sink.emit(Event::PhaseStarted { phase: Phase::Check, total: Some(accounts.len() as u64) });
@@ -92,7 +100,8 @@ pub fn survey(site: &dyn Source, sink: &dyn Sink) -> Result<Survey, SharesError>
 /// The shares of a source as a snapshot has them. Reads the manifests of every account.
 pub fn survey_archive(history: &History<'_>, sink: &dyn Sink) -> Result<Survey, SharesError> {
     let (provisioning, _) = history.provisioning()?;
-    let mut survey = Survey { locator: history.head().locator.clone(), ..Survey::default() };
+    let head = history.head();
+    let mut survey = Survey { locator: head.locator.clone(), site: Some(head.source.clone()), ..Survey::default() };
     provisioning.records.values().for_each(|stored| survey.add_record(&stored.record));
     for (id, account) in provisioning.accounts() {
         if sink.interrupted() {
@@ -193,6 +202,13 @@ impl Survey {
             Grantee::Group(who) => self.groups.is_empty() || self.groups.contains(who),
             Grantee::Everyone | Grantee::Public | Grantee::Guest(_) | Grantee::Owner => true,
         }
+    }
+
+    /// As [`Self::has_grantee`] under another name, where a list or an alias will do for a user as well.
+    pub(super) fn has_name(&self, grantee: &Grantee, name: &str) -> bool {
+        let user = matches!(grantee, Grantee::User(_));
+        (user && (self.lists.contains_key(name) || self.aliases.contains_key(name)))
+            || self.has_grantee(&super::known::renamed(grantee, name.to_owned()))
     }
 
     /// Every list with the accounts that it reaches, through lists and aliases within it, each once. A list that holds

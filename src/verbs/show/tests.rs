@@ -324,10 +324,31 @@ fn an_account_comes_out_as_files_in_each_format() {
             .map(|line| line.split_once(" s").map_or(line, |(line, _)| line).to_owned())
             .collect::<Vec<_>>()
     });
-    insta::assert_debug_snapshot!(trees[0], @"");
-    let names = |at: usize| trees[at].iter().filter_map(|line| line.split(' ').next()).collect::<Vec<_>>().join("\n");
-    insta::assert_snapshot!(names(1), @"");
-    insta::assert_snapshot!(names(2), @"");
+    let names = |at: usize| {
+        let name = |line: &String| line.split(' ').next().unwrap_or_default().to_owned();
+        trees[at].iter().map(name).collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(trees[0].join("\n"), @r"
+    calendars/own/x.ics 32 bytes, 1700000003
+    mail/Archive/2023/cur/2.note:2,S 23 bytes, 1700000002
+    mail/Archive/2023/new/
+    mail/Archive/2023/tmp/
+    mail/INBOX/cur/1.letter:2,S 3381 bytes, 1700000001
+    mail/INBOX/cur/3.note:2,S 23 bytes, 1700000004
+    mail/INBOX/new/
+    mail/INBOX/tmp/
+    ");
+    insta::assert_snapshot!(names(1), @r"
+    calendars/own/x.ics
+    mail/Archive/2023.mbox
+    mail/INBOX.mbox
+    ");
+    insta::assert_snapshot!(names(2), @r"
+    calendars/own/x.ics
+    mail/Archive/2023/2.note.eml
+    mail/INBOX/1.letter.eml
+    mail/INBOX/3.note.eml
+    ");
     let mbox = RealFs.read(&dir.path().join("Mbox/mail/INBOX.mbox"), 1 << 20).unwrap();
     let mbox = String::from_utf8(mbox).unwrap();
     assert_eq!(mbox.matches("\nFrom MAILER-DAEMON ").count() + 1, 2);

@@ -64,6 +64,11 @@ impl Screen {
         self.json
     }
 
+    /// Whether a person wants to read everything.
+    pub fn verbose(&self) -> bool {
+        self.verbosity == Verbosity::Verbose
+    }
+
     /// What an error message begins with.
     pub fn error_word(&self) -> &'static str {
         if self.colours { "\u{1b}[1;31merror:\u{1b}[0m" } else { "error:" }

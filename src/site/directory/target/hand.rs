@@ -18,6 +18,17 @@ pub const PRIVATE: u32 = 0o600;
 /// Mode of what the MTA reads as well.
 pub const PUBLIC: u32 = 0o644;
 
+/// What a write waits for. A wait is a commit of the file system's journal, milliseconds each, so an import counts them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sync {
+    /// Content and name.
+    Everything,
+    /// The content, so that the name never leads to half of it; the caller syncs the folder.
+    Content,
+    /// Nothing: for new files without which nothing is lost.
+    Nothing,
+}
+
 /// Writes files of a site. Cloning shares the file system.
 #[derive(Clone)]
 pub struct Hand {
@@ -95,28 +106,32 @@ impl Hand {
         absent(self.fs.read(path, CONTROL_FILE_BYTES)).map_err(io_error("read", path))
     }
 
-    /// Writes a file so that it is either complete under its name or not there.
+    /// Writes a file so that it is either complete under its name or not there, and durable.
     pub fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), SiteError> {
+        self.put(path, bytes, mode, Sync::Everything, None)
+    }
+
+    /// [`Hand::replace`] with a choice of what is durable when it returns, and a modification time in seconds since
+    /// 1970.
+    pub fn put(&self, path: &Path, bytes: &[u8], mode: u32, sync: Sync, mtime: Option<i64>) -> Result<(), SiteError> {
         let dir = path.parent().unwrap_or(Path::new("."));
         let mut file = self.fs.create_temp(dir, TEMPORARY).map_err(io_error("write in", dir))?;
         let fill = |file: &mut Box<dyn FileWrite>| {
             file.write_all(bytes)?;
             file.set_mode(mode)?;
-            file.sync()
+            if let Some(seconds) = mtime {
+                file.set_mtime(seconds)?;
+            }
+            if sync == Sync::Nothing { Ok(()) } else { file.sync() }
         };
         fill(&mut file).map_err(io_error("write", path))?;
-        self.put_in_place(file, path)
-    }
-
-    /// Gives a written and synced temporary file its name, replacing what was there.
-    pub fn put_in_place(&self, file: Box<dyn FileWrite>, path: &Path) -> Result<(), SiteError> {
         self.hand_over(file.path())?;
         let temporary = file.keep();
         self.fs
             .rename(&temporary, path)
             .inspect_err(|_| drop(self.fs.remove_file(&temporary)))
             .map_err(io_error("replace", path))?;
-        self.sync_dir(path.parent().unwrap_or(Path::new(".")))
+        if sync == Sync::Everything { self.sync_dir(dir) } else { Ok(()) }
     }
 
     /// Replaces the file unless it has this content already; keeps the mode of one that is there. Whether it wrote.

@@ -9,7 +9,7 @@
 
 use super::super::maildir::name::{self, KeywordLetters};
 use super::super::maildir::uidlist::{Entry, UidList};
-use super::hand::{Hand, io_error, is_fatal};
+use super::hand::{Hand, Sync, io_error, is_fatal};
 use super::listing::{MessageFile, Messages};
 use super::names::may_be_a_file;
 use super::uid_file::{UidFile, read_list, was_opened};
@@ -76,7 +76,10 @@ pub fn deliver(
     }
     let waiting: Vec<&Delivery> = staged.iter().filter_map(|file| batch.get(file.at)).collect();
     let (uids, surplus) = publish(hand, dir, foreign, &waiting, &mut staged, &mut delivered)?;
-    hand.sync_dir(&dir.join("cur"))?;
+    if delivered.iter().any(|outcome| matches!(outcome, Delivered::Done { .. })) {
+        hand.sync_dir(dir)?;
+        hand.sync_dir(&dir.join("cur"))?;
+    }
     Ok(Outcome { delivered, uids, surplus })
 }
 
@@ -185,7 +188,7 @@ fn publish(
         entries.extend(uid.map(|uid| Entry::new(uid, uidl(delivery), delivery.name.as_bytes())));
     }
     file.add(entries, plan.next);
-    file.save()?;
+    file.save(Sync::Content)?;
     for ((staged, to), uid) in staged.iter_mut().zip(&files).zip(&uids) {
         let to = to.path(dir);
         match hand.fs.rename_new(&staged.path, &to) {

@@ -6,7 +6,7 @@
 use super::super::maildir::uidlist::UidList;
 use super::super::maildir::{SUBSCRIPTIONS, folder_dir, subscriptions};
 use super::dotlock::Dotlock;
-use super::hand::{Hand, PRIVATE, absent, io_error};
+use super::hand::{Hand, PRIVATE, Sync, absent, io_error};
 use super::listing;
 use super::place::AccountPlace;
 use super::records::{is_maildir, make_folder_mark, make_maildir};
@@ -56,7 +56,7 @@ fn frame_uids(hand: &Hand, dir: &Path, validity: NonZeroU32, folder: &Folder) ->
         Some(list) if list.uid_validity == Some(validity) => {
             if list.entries.is_empty() && !opened && list.next_uid < next_uid {
                 list.next_uid = next_uid;
-                file.save()?;
+                file.save(Sync::Everything)?;
             }
             Ok(None)
         }
@@ -76,7 +76,8 @@ fn frame_uids(hand: &Hand, dir: &Path, validity: NonZeroU32, folder: &Folder) ->
                 guid: folder.guid.as_ref().filter(is_guid).cloned().map(Cow::Owned),
                 ..UidList::default()
             });
-            file.save()?;
+            // A power loss may take it: then UIDs are not kept, and the first delivery says so. It is synced with that.
+            file.save(Sync::Nothing)?;
             Ok(None)
         }
     }
@@ -94,7 +95,8 @@ pub fn subscribe(
     let before = paths.clone();
     change(&mut paths);
     if paths != before {
-        hand.update(&path, &subscriptions::encode(&paths), PRIVATE)?;
+        let mode = hand.stat(&path)?.map_or(PRIVATE, |stat| stat.mode & 0o777);
+        hand.put(&path, &subscriptions::encode(&paths), mode, Sync::Content, None)?;
     }
     Ok(())
 }

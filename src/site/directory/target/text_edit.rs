@@ -154,7 +154,7 @@ mod tests {
             prop_assert_eq!(TextFile::of_passwd(&bytes).encode(), bytes.clone());
             let mut edited = TextFile::of_map(&bytes);
             edited.set("new@x", "new@x\ty");
-            prop_assert_eq!(map_value(&edited, "new@x").as_deref(), Some("y"));
+            prop_assert_eq!(map_value(&edited, "new@x"), Some("y".to_owned()));
             edited.remove("new@x");
             prop_assert_eq!(edited.encode(), bytes);
         }

@@ -7,7 +7,7 @@ use super::super::maildir::keywords::Keywords;
 use super::super::maildir::uidlist::{self, Entry, UidList};
 use super::super::maildir::{KEYWORDS, UIDLIST};
 use super::dotlock::Dotlock;
-use super::hand::{Hand, PRIVATE};
+use super::hand::{Hand, PRIVATE, Sync};
 use crate::site::SiteError;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -59,19 +59,26 @@ impl<'a> UidFile<'a> {
         list.entries.sort_by_key(|entry| entry.uid);
     }
 
-    /// Writes the keywords if they have changed, and the list.
-    pub fn save(&mut self) -> Result<(), SiteError> {
+    /// Writes the keywords if they have changed, and the list. The caller syncs the folder.
+    pub fn save(&mut self, sync: Sync) -> Result<(), SiteError> {
         self.save_keywords()?;
         let Some(list) = &self.list else { return Ok(()) };
         let path = self.dir.join(UIDLIST);
         let mode = self.hand.stat(&path)?.map_or(PRIVATE, |stat| stat.mode & 0o777);
-        self.hand.replace(&path, &list.encode(), mode)
+        self.hand.put(&path, &list.encode(), mode, sync, None)
     }
 
-    /// Writes the keywords if they have changed.
+    /// Writes the keywords if they have changed. Dovecot reads the file again only when its time differs by a second or
+    /// more from what it knows, so two changes within one second must not give it the same time.
     pub fn save_keywords(&mut self) -> Result<(), SiteError> {
         if self.keywords != self.keywords_before {
-            self.hand.update(&self.dir.join(KEYWORDS), &self.keywords.encode(), PRIVATE)?;
+            let path = self.dir.join(KEYWORDS);
+            let before = self.hand.stat(&path)?;
+            let mode = before.map_or(PRIVATE, |stat| stat.mode & 0o777);
+            let last = before.and_then(|stat| i64::try_from(stat.mtime_nanos / 1_000_000_000).ok());
+            let now = jiff::Timestamp::now().as_second();
+            let time = last.map_or(now, |last| now.max(last.saturating_add(1)));
+            self.hand.put(&path, &self.keywords.encode(), mode, Sync::Content, Some(time))?;
             self.keywords_before = self.keywords.clone();
         }
         Ok(())
