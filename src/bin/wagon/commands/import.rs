@@ -114,7 +114,7 @@ impl From<Adopt> for verb::Adopt {
     }
 }
 
-/// Accounts up to which the whole ledger is printed; a larger one is read in its file.
+/// Accounts up to which the ledger's accounts are printed; folders, and those of a larger site, are read in its file.
 const ACCOUNTS_SHOWN: usize = 20;
 
 /// Lines of each list of remarks that are printed without `--verbose`.
@@ -165,8 +165,10 @@ fn write(out: &mut dyn Write, report: &ImportReport, verbose: bool) -> io::Resul
     if report.dry_run {
         writeln!(out, "dry run: nothing was written; an import would come to this\n")?;
     }
-    if verbose || ledger.accounts.len() <= ACCOUNTS_SHOWN {
+    if verbose {
         write!(out, "{}", ledger.render())?;
+    } else if ledger.accounts.len() <= ACCOUNTS_SHOWN {
+        write!(out, "{}", ledger.render_accounts())?;
     } else {
         writeln!(out, "snapshot {} of source {}: {}", ledger.snapshot, ledger.source_site, ledger.items)?;
         let verdict = if ledger.balanced { "the ledger balances" } else { "THE LEDGER DOES NOT BALANCE" };
