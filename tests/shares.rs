@@ -6,11 +6,11 @@
 use stationwagon::archive::Archive;
 use stationwagon::archive::history::History;
 use stationwagon::catalog::Catalog;
-use stationwagon::event::Silent;
+use stationwagon::event::{Event, Silent, Sink};
 use stationwagon::fs::{Fs, RealFs};
 use stationwagon::map::Map;
 use stationwagon::model::mailbox::{Folder, FolderKey, FolderKind};
-use stationwagon::model::provisioning::{Account, DistributionList, Domain, Record};
+use stationwagon::model::provisioning::{Account, Alias, DistributionList, Domain, Record};
 use stationwagon::model::setting::Setting;
 use stationwagon::model::share::{Grant, Grantee, Rights};
 use stationwagon::site::{
@@ -20,12 +20,13 @@ use stationwagon::verbs::export::{ExportOptions, export};
 use stationwagon::verbs::import::rename::RenameRules;
 use stationwagon::verbs::import::{ImportOptions, ImportReport, import};
 use stationwagon::verbs::shares::{
-    Cause, CheckReport, Comparison, FixReport, Maps, Plan, Problem, SharesError, Standing, apply, check, compare,
-    matrix, plan_fix, plan_undo, survey, survey_archive, undo,
+    CheckReport, Comparison, FixReport, Maps, Plan, Problem, SharesError, Standing, apply, check, compare, matrix,
+    plan_fix, plan_undo, survey, survey_archive, undo,
 };
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const ANN: &str = "ann@example.org";
 const BOB: &str = "bob@example.org";
@@ -537,6 +538,57 @@ fn an_undo_leaves_what_was_changed_after_the_fix() {
     let new = world.site("new");
     assert_eq!(new.grants("ann@new.example", "Projects"), ["user bob@new.example l"]);
     assert!(new.mounts("bob@new.example").contains(&"Old -> ann@example.org:Projects".to_owned()));
+}
+
+#[test]
+fn a_rename_that_left_an_alias_behind_is_mended_and_the_next_import_does_not_undo_that() {
+    let world = World::new();
+    ann_shares_with_bob(&world);
+    world.pass("old");
+    let alias = Alias { address: BOB.to_owned(), targets: vec!["robert@example.org".to_owned()] };
+    world.site("old").rename(BOB, "robert@example.org").put(Record::Alias(alias));
+    world.pass("old");
+    world.fix(&["old"]);
+    assert_eq!(world.site("new").grants(ANN, "Projects"), ["user robert@example.org lrws"]);
+    let again = world.pass("old");
+    assert_eq!(again.conflicts, []);
+    assert_eq!(world.site("new").grants(ANN, "Projects"), ["user robert@example.org lrws"]);
+    assert_eq!(lines(&world.check(&["old"])), [""; 0]);
+}
+
+/// Asks to stop after so many answers.
+struct StopAfter(AtomicUsize);
+
+impl Sink for StopAfter {
+    fn emit(&self, _: Event) {}
+
+    fn interrupted(&self) -> bool {
+        self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err()
+    }
+}
+
+#[test]
+fn a_fix_that_was_stopped_half_way_can_be_undone_and_can_be_gone_on_with() {
+    let world = World::new();
+    ann_shares_with_bob(&world);
+    world.pass_with("old", Otherwise { rename: "example.org new.example\n", ..Otherwise::default() });
+    let new = world.site("new");
+    new.grant("ann@new.example", "Projects", &[user(BOB, "lrws")]).mount("bob@new.example", "Old", ANN, "Projects");
+    drop(new);
+    let plan = world.plan(&["old"]);
+    assert_eq!(plan.steps.len(), 2);
+    let stopped = || {
+        let target = open_target(fs(), world.path("new").to_str().unwrap(), None).unwrap();
+        apply(target.as_ref(), &RealFs, &plan, 1_700_000_200, &StopAfter(AtomicUsize::new(1)))
+    };
+    assert!(matches!(stopped(), Err(SharesError::Interrupted)));
+    assert_eq!(world.plan(&["old"]).steps.len(), 1, "the first step was made, the second not");
+    assert_eq!(world.undo().unwrap(), (1, 0));
+    assert_eq!(world.site("new").grants("ann@new.example", "Projects"), ["user bob@example.org lrws"]);
+
+    assert!(matches!(stopped(), Err(SharesError::Interrupted)));
+    assert_eq!(world.fix(&["old"]).done.len(), 1);
+    assert_eq!(lines(&world.check(&["old"])), [""; 0]);
 }
 
 #[test]

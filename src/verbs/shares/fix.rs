@@ -7,12 +7,11 @@ use super::SharesError;
 use super::finding::Finding;
 use super::grants::same;
 use super::journal::{Journal, write_journal};
-use super::survey::mountpoint_key;
+use super::survey::{Mountpoint, mountpoint_key};
 use crate::event::{Event, Phase, Place, Rejection, Sink};
 use crate::fs::Fs;
 use crate::model::id::SiteId;
 use crate::model::mailbox::FolderKey;
-use crate::model::setting::Setting;
 use crate::model::share::Grant;
 use crate::model::text::printable;
 use crate::site::{Depth, FolderScan, Source, Target};
@@ -30,9 +29,9 @@ pub enum Change {
     Mountpoint {
         at: FolderKey,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        before: Option<Setting>,
+        before: Option<Mountpoint>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        after: Option<Setting>,
+        after: Option<Mountpoint>,
     },
 }
 
@@ -124,7 +123,8 @@ impl Step {
             }
             Change::Mountpoint { at, before, after } => {
                 let key = mountpoint_key(at);
-                let present = site.mailbox(&self.account)?.settings.into_iter().find(|setting| setting.key() == key);
+                let settings = site.mailbox(&self.account)?.settings;
+                let present = settings.iter().find(|setting| setting.key() == key).and_then(Mountpoint::of);
                 shows(present == *before, present == *after)
             }
         })
@@ -134,7 +134,7 @@ impl Step {
     pub(super) fn apply(&self, target: &dyn Target) -> Result<Result<(), String>, SharesError> {
         let outcome = match &self.change {
             Change::Grants { folder, after, .. } => target.put_grants(&self.account, folder, after)?,
-            Change::Mountpoint { after: Some(setting), .. } => target.put_setting(&self.account, setting)?,
+            Change::Mountpoint { after: Some(after), .. } => target.put_setting(&self.account, &after.setting())?,
             Change::Mountpoint { at, after: None, .. } => {
                 target.remove_setting(&self.account, &mountpoint_key(at))?;
                 Ok(())
@@ -228,9 +228,7 @@ fn list(grants: &[Grant]) -> String {
     format!("[{}]", grants.iter().map(entry).collect::<Vec<_>>().join(", "))
 }
 
-fn end(setting: Option<&Setting>) -> String {
-    match setting {
-        Some(Setting::Mountpoint { owner, folder, .. }) => printable(&format!("{owner}:{folder}")),
-        _ => "(none)".to_owned(),
-    }
+fn end(mountpoint: Option<&Mountpoint>) -> String {
+    let address = |mountpoint: &Mountpoint| printable(&format!("{}:{}", mountpoint.owner, mountpoint.folder));
+    mountpoint.map_or_else(|| "(none)".to_owned(), address)
 }

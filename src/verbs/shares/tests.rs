@@ -221,10 +221,16 @@ fn a_journal_that_is_none_is_newer_or_sets_something_else_is_refused() {
         "account": "ann@a.org", "change": "mountpoint", "at": {"path": "P"},
         "before": {"kind": "forwarding", "targets": ["eve@evil.org"], "keep_copy": true}
     }]);
+    let mut elsewhere = good.clone();
+    elsewhere["steps"] = serde_json::json!([{
+        "account": "ann@a.org", "change": "mountpoint", "at": {"path": "P"},
+        "after": {"at": {"path": "Q"}, "owner": "eve@evil.org", "folder": {"path": "P"}}
+    }]);
     for (bytes, says) in [
         (b"{".to_vec(), "EOF"),
         (newer.to_string().into_bytes(), "newer than 1"),
-        (sets.to_string().into_bytes(), "sets something else"),
+        (sets.to_string().into_bytes(), "missing field `at`"),
+        (elsewhere.to_string().into_bytes(), "another mountpoint"),
     ] {
         RealFs.replace(&path, &bytes, 0o600).unwrap();
         let refused = read_journal(&RealFs, &path).unwrap_err().to_string();
