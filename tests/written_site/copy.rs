@@ -18,6 +18,7 @@ pub struct Counts {
     pub items: usize,
     pub rejected: Vec<String>,
     pub uids_lost: BTreeMap<String, String>,
+    pub differences: Vec<String>,
     pub times: BTreeMap<&'static str, Duration>,
 }
 
@@ -47,7 +48,52 @@ pub fn site(from: &Path, to: &Path) -> Counts {
         }
     }
     counts.timed("finish", || target.finish()).unwrap();
+    let (before, after) = (everything(source.as_ref()), everything(target.as_ref()));
+    for (what, value) in &before {
+        if after.get(what) != Some(value) {
+            counts.differences.push(format!("{what}: {value} became {:?}", after.get(what)));
+        }
+    }
     counts
+        .differences
+        .extend(after.keys().filter(|what| !before.contains_key(*what)).map(|what| format!("{what} is new")));
+    counts
+}
+
+/// All that a site says, by place; contents by their size and a hash.
+fn everything(site: &dyn Source) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for found in site.provisioning().unwrap().records {
+        let record = found.record;
+        let text = match &record {
+            Record::Account(account) => format!("{record:?} {:?}", account.password.as_ref().map(|it| it.reveal())),
+            _ => format!("{record:?}"),
+        };
+        all.insert(format!("{:?} {}", record.kind(), record.key()), text);
+        let Record::Account(account) = &record else { continue };
+        let scan = site.mailbox(&account.address).unwrap();
+        for setting in scan.settings {
+            all.insert(format!("{} {:?}", account.address, setting.key()), format!("{setting:?}"));
+        }
+        for found in scan.folders {
+            let listed = site.folder(&account.address, &found.key, None, Depth::Deep).unwrap();
+            let FolderScan::Listed(listing) = listed else { panic!("{}", found.key) };
+            let place = format!("{}:{}", account.address, found.key);
+            for item in &listing.items {
+                let Content::Bytes { bytes, date } = site.read(&account.address, &found.key, item).unwrap() else {
+                    continue;
+                };
+                let id = stationwagon::model::id::ObjectId::of(&bytes);
+                let text = format!(
+                    "{id} {date} {} {:?} {:?} {:?} {:?}",
+                    item.flags, item.keywords, item.tags, item.uid, item.uidl
+                );
+                all.insert(format!("{place}/{}", item.name), text);
+            }
+            all.insert(place, format!("{:?}", listing.folder));
+        }
+    }
+    all
 }
 
 fn mailbox(source: &dyn Source, target: &dyn Target, account: &str, counts: &mut Counts) {

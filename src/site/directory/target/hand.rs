@@ -35,6 +35,8 @@ pub struct Hand {
     pub fs: Arc<dyn Fs>,
     /// Who gets what is written; `None`: whoever runs wagon.
     owner: Option<(u32, u32)>,
+    /// Nanoseconds since 1970.
+    began: i128,
 }
 
 /// `cannot ACTION PATH`, for `map_err`.
@@ -58,7 +60,21 @@ impl Hand {
         let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let inherited = || fs.stat(&root.join("mail")).ok().map(|stat| (stat.uid, stat.gid)).filter(|_| uid == 0);
         let owner = owner.or_else(inherited).filter(|&wanted| wanted != (uid, gid));
-        Self { fs, owner }
+        let began = i128::from(jiff::Timestamp::now().as_second()) * 1_000_000_000;
+        Self { fs, owner, began }
+    }
+
+    /// Removes what a pass that was killed has left in this folder. Temporary files of this pass are younger than it.
+    pub fn sweep(&self, dir: &Path) -> Result<(), SiteError> {
+        for entry in self.list(dir)? {
+            let path = dir.join(&entry.name);
+            let is_ours =
+                entry.kind != FileKind::Dir && entry.name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes());
+            if is_ours && self.fs.lstat(&path).is_ok_and(|stat| stat.ctime_nanos < self.began) {
+                self.remove_file(&path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Gives a new file or folder to the owner.
@@ -108,12 +124,25 @@ impl Hand {
 
     /// Writes a file so that it is either complete under its name or not there, and durable.
     pub fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), SiteError> {
-        self.put(path, bytes, mode, Sync::Everything, None)
+        self.put(path, bytes, mode, Sync::Everything)
     }
 
-    /// [`Hand::replace`] with a choice of what is durable when it returns, and a modification time in seconds since
-    /// 1970.
-    pub fn put(&self, path: &Path, bytes: &[u8], mode: u32, sync: Sync, mtime: Option<i64>) -> Result<(), SiteError> {
+    /// [`Hand::replace`] with a choice of what is durable when it returns.
+    pub fn put(&self, path: &Path, bytes: &[u8], mode: u32, sync: Sync) -> Result<(), SiteError> {
+        self.draft(path.to_owned(), bytes, mode, sync, None)?.put_in_place()?;
+        if sync == Sync::Everything { self.sync_dir(path.parent().unwrap_or(Path::new("."))) } else { Ok(()) }
+    }
+
+    /// Writes a file under a temporary name beside `path`, with a modification time of its own (seconds since 1970) if
+    /// asked for.
+    pub fn draft(
+        &self,
+        path: PathBuf,
+        bytes: &[u8],
+        mode: u32,
+        sync: Sync,
+        mtime: Option<i64>,
+    ) -> Result<Temporary<'_>, SiteError> {
         let dir = path.parent().unwrap_or(Path::new("."));
         let mut file = self.fs.create_temp(dir, TEMPORARY).map_err(io_error("write in", dir))?;
         let fill = |file: &mut Box<dyn FileWrite>| {
@@ -124,14 +153,9 @@ impl Hand {
             }
             if sync == Sync::Nothing { Ok(()) } else { file.sync() }
         };
-        fill(&mut file).map_err(io_error("write", path))?;
+        fill(&mut file).map_err(io_error("write", &path))?;
         self.hand_over(file.path())?;
-        let temporary = file.keep();
-        self.fs
-            .rename(&temporary, path)
-            .inspect_err(|_| drop(self.fs.remove_file(&temporary)))
-            .map_err(io_error("replace", path))?;
-        if sync == Sync::Everything { self.sync_dir(dir) } else { Ok(()) }
+        Ok(Temporary::new(self, file, path))
     }
 
     /// Replaces the file unless it has this content already; keeps the mode of one that is there. Whether it wrote.
@@ -173,6 +197,49 @@ impl Hand {
             .inspect_err(|_| drop(self.fs.remove_file(&temporary)))
             .map_err(io_error("link", link))?;
         self.sync_dir(link.parent().unwrap_or(Path::new(".")))
+    }
+}
+
+/// A file that is written and has not got its name yet; dropping removes it.
+pub struct Temporary<'a> {
+    hand: &'a Hand,
+    temporary: Option<PathBuf>,
+    path: PathBuf,
+}
+
+impl<'a> Temporary<'a> {
+    /// A file that was written, to be called `path`.
+    pub fn new(hand: &'a Hand, file: Box<dyn FileWrite>, path: PathBuf) -> Self {
+        Self { hand, temporary: Some(file.keep()), path }
+    }
+
+    /// Gives it its name, unless something has it: then that stays.
+    pub fn put_in_place_if_new(mut self) -> Result<(), SiteError> {
+        if let Some(temporary) = &self.temporary {
+            match self.hand.fs.rename_new(temporary, &self.path) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
+                outcome => outcome.map_err(io_error("make", &self.path))?,
+            }
+        }
+        self.temporary = None;
+        Ok(())
+    }
+
+    /// Gives it its name, replacing what was there.
+    pub fn put_in_place(mut self) -> Result<(), SiteError> {
+        if let Some(temporary) = &self.temporary {
+            self.hand.fs.rename(temporary, &self.path).map_err(io_error("replace", &self.path))?;
+        }
+        self.temporary = None;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            drop(self.hand.fs.remove_file(temporary));
+        }
     }
 }
 

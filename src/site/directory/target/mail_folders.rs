@@ -10,7 +10,7 @@ use super::hand::{Hand, PRIVATE, Sync, absent, io_error};
 use super::listing;
 use super::place::AccountPlace;
 use super::records::{is_maildir, make_folder_mark, make_maildir};
-use super::uid_file::{UidFile, was_opened};
+use super::uid_file::UidFile;
 use crate::event::Reason;
 use crate::fs::FileKind;
 use crate::model::mailbox::{Folder, FolderKey};
@@ -51,7 +51,7 @@ pub fn make(hand: &Hand, place: &AccountPlace, key: &FolderKey, folder: &Folder)
 fn frame_uids(hand: &Hand, dir: &Path, validity: NonZeroU32, folder: &Folder) -> Result<Option<String>, SiteError> {
     let mut file = UidFile::lock(hand, dir)?;
     let next_uid = folder.uid_next.or(NonZeroU32::new(1));
-    let opened = was_opened(hand, dir)?;
+    let opened = file.was_opened();
     match &mut file.list {
         Some(list) if list.uid_validity == Some(validity) => {
             if list.entries.is_empty() && !opened && list.next_uid < next_uid {
@@ -96,7 +96,9 @@ pub fn subscribe(
     change(&mut paths);
     if paths != before {
         let mode = hand.stat(&path)?.map_or(PRIVATE, |stat| stat.mode & 0o777);
-        hand.put(&path, &subscriptions::encode(&paths), mode, Sync::Content, None)?;
+        // Nothing is lost with the file of a mailbox that nobody has used; wagon would find it changed and say so.
+        let used = hand.stat(&place.maildir().join("dovecot.list.index.log"))?.is_some();
+        hand.put(&path, &subscriptions::encode(&paths), mode, if used { Sync::Content } else { Sync::Nothing })?;
     }
     Ok(())
 }

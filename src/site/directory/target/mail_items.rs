@@ -30,7 +30,7 @@ pub fn letters_for(
         for keyword in keywords {
             file.keywords.assign(keyword);
         }
-        file.save_keywords()?;
+        file.save(Sync::Everything)?;
         known = file.keywords.clone();
     }
     let (mut letters, mut surplus) = (KeywordLetters::default(), Vec::new());

@@ -18,6 +18,8 @@ mod place;
 mod records;
 mod shared_dict;
 mod site_lock;
+#[cfg(test)]
+mod tests;
 mod text_edit;
 mod uid_file;
 mod uids;
@@ -37,7 +39,6 @@ use crate::site::{
     Capabilities, Content, Delivered, Delivery, Depth, FolderPut, FolderScan, FoundItem, MailboxScan, Present,
     ProvisioningScan, RecordChange, SiteDescription, SiteError, Source, Target, UidsKept,
 };
-use file_items::Existing;
 use hand::Hand;
 use known_names::KnownNames;
 use listing::Listings;
@@ -465,9 +466,8 @@ impl Target for DirectoryTarget {
         if !file_items::exists(&self.hand, &dir, key.kind(), &delivery.name)? {
             return Ok(false);
         }
-        match file_items::write(&self.hand, &dir, key.kind(), &delivery, Existing::Replace)? {
-            Ok(()) => self.hand.sync_dir(&dir)?,
-            Err(reason) => return Err(SiteError::Unsupported(format!("{account}:{key}/{}: {reason}", delivery.name))),
+        if let Err(reason) = file_items::replace(&self.hand, &dir, key.kind(), &delivery)? {
+            return Err(SiteError::Unsupported(format!("{account}:{key}/{}: {reason}", delivery.name)));
         }
         self.label(account, key, &[delivery], &[Delivered::Done { uid: None }], &[])?;
         Ok(true)

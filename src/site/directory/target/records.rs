@@ -269,7 +269,7 @@ pub fn make_maildir(hand: &Hand, dir: &Path) -> Result<(), SiteError> {
 pub fn make_folder_mark(hand: &Hand, dir: &Path) -> Result<(), SiteError> {
     let mark = dir.join("maildirfolder");
     if hand.stat(&mark)?.is_none() {
-        hand.put(&mark, b"", 0o600, Sync::Nothing, None)?;
+        hand.put(&mark, b"", 0o600, Sync::Nothing)?;
     }
     Ok(())
 }
