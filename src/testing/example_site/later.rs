@@ -49,7 +49,7 @@ pub fn users_work_on_the_target(fs: &Arc<dyn Fs>, root: &Path) -> Result<(), Sit
     deliver(&tree, &bert, "", later_letter(EMIL, BERT, "Does mail arrive?", time + 60), time + 60)?;
     move_mail(&tree, &ann, "", 0, ".Archive.2024")?;
     flag(&tree, &bert, "", 1, "FS")?;
-    expunge(&tree, &emil, ".Junk", 0)?;
+    move_mail(&tree, &emil, ".Junk", 0, ".Trash")?;
     set_password(&tree, CLARA, CLARA_THIRD_HASH, time)
 }
 
