@@ -3,12 +3,12 @@
 //! Needs root and Dovecot 2.3 (`./test` installs it); without either, the tests say so and pass over.
 
 #![allow(
-    clippy::disallowed_methods,
+    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::disallowed_methods,
     clippy::print_stderr,
-    clippy::unwrap_used,
-    reason = "a test makes and looks at files, fails by panicking, and says why it was passed over"
+    reason = "a test fails by panicking, looks at files as they are, and says what it skips"
 )]
 
 mod copy;
