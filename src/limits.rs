@@ -191,9 +191,9 @@ pub const ITEM_NAME_BYTES: usize = 200;
 /// Longest local part or domain that becomes a folder's name, bytes (a file name's bound; RFC 5321 has 64 and 255).
 pub const ADDRESS_PART_BYTES: usize = 255;
 
-/// Batches of at most so many messages are made durable one by one; larger ones with one `syncfs`, which costs about as
-/// much as a few dozen `fsync`s. Chosen.
-pub const SYNC_ONE_BY_ONE: usize = 8;
+/// Batches of at most so many messages are made durable one by one; larger ones with one `syncfs`, which costs one
+/// commit of the journal as each `fsync` does, but also writes what others have not synced. Chosen.
+pub const SYNC_ONE_BY_ONE: usize = 2;
 
 /// Accounts whose item names are remembered at once; the one unused for longest is read again when it is needed.
 /// An account of 50,000 messages takes about 1 MB.

@@ -1,8 +1,16 @@
 //! Takes apart and joins every message of fixtures/messages, what damage makes of them, hostile messages that are too
 //! large to keep as files, and the mail of `../shared/corpus` where there is any: each byte for byte.
 
-// Fixtures are read as they are, outside the library's file system trait.
-#![allow(clippy::disallowed_methods)]
+// A test reads fixtures as they are, outside the library's file system trait; what fails in a helper fails the test; and
+// what is skipped is said.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, looks at files as they are, and says what it skips"
+)]
 
 use stationwagon::limits;
 use stationwagon::message::{encode_recipe, join, split};

@@ -290,3 +290,38 @@ fn seek_magic(cursor: &mut Cursor<'_>) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A pack of one segment that lists these names.
+    fn index(names: &[u16]) -> PackIndex {
+        let rows = vec![SegmentRow { offset: 0, compressed: 1 << 20, uncompressed: 1 << 25 }];
+        let entry = |&name: &u16| IndexEntry { prefix: spread(name), segment: 0, block: name };
+        PackIndex::new([0; 32], 1 << 20, rows, names.iter().map(entry).collect())
+    }
+
+    /// Names that are no hashes: all bytes but two are the same.
+    fn spread(name: u16) -> Prefix {
+        let mut prefix = [7; 20];
+        prefix[18..].copy_from_slice(&name.to_be_bytes());
+        prefix
+    }
+
+    proptest! {
+        #[test]
+        fn the_table_finds_what_a_list_would(packs in prop::collection::vec(prop::collection::vec(0..3000u16, 0..900), 0..5)) {
+            let mut table = ObjectTable::default();
+            for (number, names) in packs.iter().enumerate() {
+                table.push(PackName([number as u8; 32]), index(names)).unwrap();
+            }
+            for name in 0..3000 {
+                let found: Vec<_> = table.find(spread(name)).map(|at| (at.pack, at.block)).collect();
+                let listed = packs.iter().enumerate().filter(|(_, names)| names.contains(&name));
+                prop_assert_eq!(found, listed.map(|(pack, _)| (pack, name)).collect::<Vec<_>>());
+            }
+        }
+    }
+}

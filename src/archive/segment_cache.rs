@@ -55,3 +55,24 @@ impl SegmentCache {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_unused_goes_first_and_the_bound_holds() {
+        let mut cache = SegmentCache::default();
+        let one = Arc::new(vec![0; limits::SEGMENT_CACHE_BYTES / 16]);
+        for number in 0..16 {
+            cache.keep_segment((0, number), &one);
+        }
+        assert!(cache.segment((0, 0)).is_some(), "all sixteen fit, and this one is the latest now");
+        cache.keep_segment((0, 16), &one);
+        assert!(cache.segment((0, 1)).is_none());
+        assert!(cache.segment((0, 0)).is_some());
+        cache.keep_segment((1, 0), &Arc::new(vec![0; limits::SEGMENT_CACHE_BYTES / 2]));
+        assert!(cache.segment((1, 0)).is_none(), "what would push out everything else is not kept");
+        assert_eq!(cache.bytes, limits::SEGMENT_CACHE_BYTES);
+    }
+}

@@ -9,8 +9,8 @@ use super::tar_entry::{self, BLOCK, EntryName};
 use crate::limits;
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 
-/// How hard to compress text. At 6 the corpus took 3 per cent less than at 4; more gained under 1 per cent at half the
-/// speed.
+/// How hard to compress. Of 54 MB of small objects of a corpus site, 6 left 1.6 per cent less than 4 and took a quarter
+/// longer (434 ms); 9 would have left another 0.7 per cent less and taken half as long again; 12 2.4 per cent, and 13 s.
 pub const TEXT_LEVEL: i32 = 6;
 
 /// Blocks that are stored as they are, for what does not compress.

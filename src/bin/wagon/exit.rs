@@ -1,15 +1,19 @@
-//! How a verb ended: the one place where outcomes and errors become an exit status, a message with its causes, and one
-//! hint where a next step is known. Statuses are documented in docs/exit-status.md.
+//! How a verb ended: the one place where outcomes and errors become an exit status and a message with its causes. Which
+//! status and which hint an error gets is in `trouble`. Statuses are documented in docs/exit-status.md.
 
 use crate::render::Screen;
+use crate::trouble;
 use serde::Serialize;
 use stationwagon::archive::ArchiveError;
 use stationwagon::db::DbError;
-use stationwagon::format::FormatError;
+use stationwagon::map::MapError;
 use stationwagon::model::text::printable;
 use stationwagon::site::SiteError;
 use stationwagon::verbs::export::ExportError;
+use stationwagon::verbs::import::ImportError;
+use stationwagon::verbs::shares::SharesError;
 use stationwagon::verbs::show::ShowError;
+use stationwagon::verbs::verify::VerifyError;
 use std::error::Error;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -46,6 +50,9 @@ pub enum CliError {
     Output(#[source] io::Error),
     #[error("cannot {action} {path}")]
     Io { action: &'static str, path: String, source: io::Error },
+    /// The machine lacks something that every machine has.
+    #[error("{0}")]
+    Machine(String),
     #[error("interrupted")]
     Interrupted { go_on: &'static str },
     #[error("the catalog {path} cannot be used")]
@@ -58,106 +65,14 @@ pub enum CliError {
     Show(#[from] ShowError),
     #[error(transparent)]
     Export(#[from] ExportError),
-}
-
-impl CliError {
-    fn status(&self) -> u8 {
-        match self {
-            Self::Usage(_) => 2,
-            Self::Interrupted { .. } => 130,
-            Self::Output(_) | Self::Io { .. } | Self::Catalog { .. } => 1,
-            Self::Export(error) => export_status(error),
-            Self::Archive(error) => archive_status(error),
-            Self::Site(error) => site_status(error),
-            Self::Show(ShowError::Archive(error)) => archive_status(error),
-            Self::Show(error) if error.is_usage() => 2,
-            Self::Show(_) => 1,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Archive(error) | Self::Show(ShowError::Archive(error)) => archive_hint(error),
-            Self::Site(error) => site_hint(error),
-            Self::Show(error) => error.hint(),
-            Self::Interrupted { go_on } => Some((*go_on).to_owned()).filter(|text| !text.is_empty()),
-            Self::Catalog { .. } => {
-                Some("it can be deleted; the next export makes a new one and lists every folder".to_owned())
-            }
-            Self::Export(error) => export_hint(error),
-            Self::Usage(_) | Self::Output(_) | Self::Io { .. } => None,
-        }
-    }
-}
-
-fn archive_status(error: &ArchiveError) -> u8 {
-    match error {
-        ArchiveError::InUse { .. } => 6,
-        ArchiveError::SeveralSources(_) => 2,
-        _ => 1,
-    }
-}
-
-fn site_status(error: &SiteError) -> u8 {
-    match error {
-        SiteError::Locked { .. } => 6,
-        _ => 1,
-    }
-}
-
-fn export_status(error: &ExportError) -> u8 {
-    match error {
-        ExportError::Site(error) => site_status(error),
-        ExportError::Archive(error) => archive_status(error),
-        ExportError::BadGlob(..) => 2,
-        _ => 1,
-    }
-}
-
-fn export_hint(error: &ExportError) -> Option<String> {
-    match error {
-        ExportError::Site(error) => site_hint(error),
-        ExportError::Archive(error) => archive_hint(error),
-        _ => None,
-    }
-}
-
-fn archive_hint(error: &ArchiveError) -> Option<String> {
-    let text = match error {
-        ArchiveError::NotAnArchive(_) => "`wagon export --from SITE --archive DIR` makes an archive",
-        ArchiveError::NoSnapshot(_) | ArchiveError::Empty(_) => "`wagon snapshots` lists what the archive holds",
-        ArchiveError::InUse { .. } => "wait until it ends; a lock whose holder died is taken over by itself",
-        ArchiveError::Format { source: FormatError::TooNew { .. }, .. } => "a newer wagon reads it",
-        ArchiveError::Format { .. }
-        | ArchiveError::NoObject { .. }
-        | ArchiveError::DamagedObject { .. }
-        | ArchiveError::DamagedSegment { .. } => "`wagon check --read-data` names everything that is damaged",
-        ArchiveError::FaultyCompressor { .. } => "suspect the memory of this machine",
-        ArchiveError::Io { source, .. } => return io_hint(source),
-        _ => return None,
-    };
-    Some(text.to_owned())
-}
-
-fn site_hint(error: &SiteError) -> Option<String> {
-    match error {
-        SiteError::NotASite(_) => Some("a site is the folder above mail/, dav/ and etc/".to_owned()),
-        SiteError::NoAccount(_) => Some("`wagon ls` lists the accounts of an archive".to_owned()),
-        SiteError::Io { source, .. } => io_hint(source),
-        _ => None,
-    }
-}
-
-fn io_hint(error: &io::Error) -> Option<String> {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Some("make room and run the same command again; what is complete is kept".to_owned())
-        }
-        io::ErrorKind::PermissionDenied => {
-            Some("mail usually belongs to a user of its own; run as that user or as root".to_owned())
-        }
-        _ => None,
-    }
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    #[error(transparent)]
+    Shares(#[from] SharesError),
+    #[error(transparent)]
+    Map(#[from] MapError),
 }
 
 /// Prints what there is to say and gives the exit status. A closed pipe (`wagon ls | head`) is not an error.
@@ -172,21 +87,22 @@ pub fn end(outcome: Result<Outcome, CliError>, screen: &Screen) -> ExitCode {
     for cause in &causes {
         text.push_str(&format!("  because {}\n", printable(cause)));
     }
-    if let Some(hint) = error.hint() {
-        text.push_str(&format!("hint: {}\n", printable(&hint)));
+    let hint = trouble::hint(&error);
+    if let Some(hint) = &hint {
+        text.push_str(&format!("hint: {}\n", printable(hint)));
     }
     // Nobody is left to tell when standard error is gone.
     let _ = io::stderr().write_all(text.as_bytes());
     if screen.json() {
         screen.last_line(&ErrorLine {
             event: "error",
-            status: error.status(),
+            status: trouble::status(&error),
             message: error.to_string(),
             causes,
-            hint: error.hint(),
+            hint,
         });
     }
-    ExitCode::from(error.status())
+    ExitCode::from(trouble::status(&error))
 }
 
 /// The last JSON line of a verb that did not come to its end.
@@ -228,12 +144,5 @@ mod tests {
         for outcome in [Outcome::Done, Outcome::Rejected, Outcome::Unbalanced, Outcome::Differences] {
             assert!(STATUSES.iter().any(|(status, _)| *status == outcome.status()));
         }
-    }
-
-    #[test]
-    fn a_lock_is_told_from_any_other_failure() {
-        let held = ArchiveError::InUse { holder: "somebody".to_owned(), since: "now".to_owned() };
-        assert_eq!(CliError::from(held).status(), 6);
-        assert_eq!(CliError::from(ArchiveError::NotAnArchive("x".into())).status(), 1);
     }
 }

@@ -6,6 +6,7 @@ mod commands;
 mod exit;
 mod interrupt;
 mod render;
+mod trouble;
 
 use clap::FromArgMatches;
 use std::process::ExitCode;

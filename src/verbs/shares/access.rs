@@ -25,6 +25,13 @@ enum Level {
     User,
 }
 
+/// All that an access list says to one grantee; absent is not the same as empty, which leaves no right.
+#[derive(Default)]
+struct Entry {
+    gives: Option<Rights>,
+    takes: Option<Rights>,
+}
+
 fn level(grantee: &Grantee) -> Level {
     match grantee {
         Grantee::Public => Level::Anyone,
@@ -95,20 +102,20 @@ impl<'a> Access<'a> {
     pub(super) fn rights(&self, account: &str, owner: &str, grants: &[Grant]) -> Rights {
         let own = account == owner;
         // One entry a grantee, with what it gives and what it takes; in the order in which Dovecot sorts them.
-        let mut entries: BTreeMap<(Level, &Grantee), (Option<Rights>, Option<Rights>)> = BTreeMap::new();
+        let mut entries: BTreeMap<(Level, &Grantee), Entry> = BTreeMap::new();
         for grant in grants {
             let level = level(&grant.grantee);
             if (own && level < Level::Owner) || !self.stands_for(&grant.grantee, account, owner) {
                 continue;
             }
-            let (given, taken) = entries.entry((level, &grant.grantee)).or_default();
-            let side = if grant.negative { taken } else { given };
+            let entry = entries.entry((level, &grant.grantee)).or_default();
+            let side = if grant.negative { &mut entry.takes } else { &mut entry.gives };
             *side = Some(side.as_ref().map_or_else(|| grant.rights.clone(), |rights| union(rights, &grant.rights)));
         }
         let mut given = Rights::from_letters(if own { ALL } else { "" });
         let mut taken = Rights::default();
         let mut before = None;
-        for ((level, _), (gives, takes)) in &entries {
+        for ((level, _), Entry { gives, takes }) in &entries {
             let adds = before == Some(*level);
             for (sum, change) in [(&mut given, gives), (&mut taken, takes)] {
                 match change {

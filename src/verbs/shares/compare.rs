@@ -170,7 +170,7 @@ impl Names<'_> {
         let Some(holder) = self.account(owner)? else { return Ok(None) };
         let now = match self.any_map {
             false => Some(name.to_owned()),
-            true => self.maps.from_source(kind, name, &holder)?.now(),
+            true => self.maps.by_source_name(kind, name, &holder)?.now(),
         };
         Ok(now.map(|now| renamed(old, now)))
     }

@@ -7,12 +7,11 @@ use super::SharesError;
 use super::finding::Finding;
 use super::grants::same;
 use super::journal::{Journal, write_journal};
-use super::survey::mountpoint_key;
+use super::survey::{Mountpoint, mountpoint_key};
 use crate::event::{Event, Phase, Place, Rejection, Sink};
 use crate::fs::Fs;
 use crate::model::id::SiteId;
 use crate::model::mailbox::FolderKey;
-use crate::model::setting::Setting;
 use crate::model::share::Grant;
 use crate::model::text::printable;
 use crate::site::{Depth, FolderScan, Source, Target};
@@ -30,9 +29,9 @@ pub enum Change {
     Mountpoint {
         at: FolderKey,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        before: Option<Setting>,
+        before: Option<Mountpoint>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        after: Option<Setting>,
+        after: Option<Mountpoint>,
     },
 }
 
@@ -52,7 +51,7 @@ pub struct Step {
 pub struct Plan {
     /// Where the target is.
     pub site: String,
-    /// The id that it keeps, if it does.
+    /// The id that it keeps, or has in the maps.
     pub target: Option<SiteId>,
     pub steps: Vec<Step>,
     /// Findings that no step mends: they wait for an import, or for a person.
@@ -124,7 +123,8 @@ impl Step {
             }
             Change::Mountpoint { at, before, after } => {
                 let key = mountpoint_key(at);
-                let present = site.mailbox(&self.account)?.settings.into_iter().find(|setting| setting.key() == key);
+                let settings = site.mailbox(&self.account)?.settings;
+                let present = settings.iter().find(|setting| setting.key() == key).and_then(Mountpoint::of);
                 shows(present == *before, present == *after)
             }
         })
@@ -134,7 +134,7 @@ impl Step {
     pub(super) fn apply(&self, target: &dyn Target) -> Result<Result<(), String>, SharesError> {
         let outcome = match &self.change {
             Change::Grants { folder, after, .. } => target.put_grants(&self.account, folder, after)?,
-            Change::Mountpoint { after: Some(setting), .. } => target.put_setting(&self.account, setting)?,
+            Change::Mountpoint { after: Some(after), .. } => target.put_setting(&self.account, &after.setting())?,
             Change::Mountpoint { at, after: None, .. } => {
                 target.remove_setting(&self.account, &mountpoint_key(at))?;
                 Ok(())
@@ -146,7 +146,7 @@ impl Step {
 
 /// Applies a plan. `made` is the time, in seconds since 1970, and part of the journal's name.
 ///
-/// Stops between two steps when it is interrupted; planning and applying again goes on from there.
+/// Takes the target for itself first, as an import does. Stops between two steps when it is interrupted; planning and applying again goes on from there.
 pub fn apply(
     target: &dyn Target,
     fs: &dyn Fs,
@@ -157,6 +157,9 @@ pub fn apply(
     let mut report = FixReport { journal: None, done: Vec::new(), skipped: Vec::new(), left: plan.left.clone() };
     if plan.steps.is_empty() {
         return Ok(report);
+    }
+    if let Some(id) = &plan.target {
+        target.prepare(id)?;
     }
     let journal = Journal::new(plan.target.clone(), plan.site.clone(), made, plan.steps.clone());
     report.journal = Some(write_journal(fs, &target.state_dir(), &journal)?);
@@ -225,9 +228,7 @@ fn list(grants: &[Grant]) -> String {
     format!("[{}]", grants.iter().map(entry).collect::<Vec<_>>().join(", "))
 }
 
-fn end(setting: Option<&Setting>) -> String {
-    match setting {
-        Some(Setting::Mountpoint { owner, folder, .. }) => printable(&format!("{owner}:{folder}")),
-        _ => "(none)".to_owned(),
-    }
+fn end(mountpoint: Option<&Mountpoint>) -> String {
+    let address = |mountpoint: &Mountpoint| printable(&format!("{}:{}", mountpoint.owner, mountpoint.folder));
+    mountpoint.map_or_else(|| "(none)".to_owned(), address)
 }

@@ -16,6 +16,7 @@ use crate::model::id::FolderId;
 use crate::model::mailbox::FolderKey;
 use crate::model::provisioning::RecordKind;
 use crate::model::share::{Grant, Grantee, Rights};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 const BY_HAND: &str = "remove the grant, or make the account and grant again";
@@ -50,11 +51,14 @@ fn rows_at_target(maps: &Maps<'_>) -> Result<Rows, SharesError> {
             let Some(owner) = records.get(&row.record).filter(|owner| owner.state == RecordState::Done) else {
                 continue;
             };
-            if !folders.contains_key(&row.record) {
-                let done = map.folders(row.record)?.into_iter().filter(|folder| folder.state == FolderState::Done);
-                folders.insert(row.record, done.map(|folder| (folder.id, folder.target_key)).collect());
-            }
-            if let Some(folder) = folders.get(&row.record).and_then(|folders| folders.get(&row.folder)) {
+            let folders = match folders.entry(row.record) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => {
+                    let done = map.folders(row.record)?.into_iter().filter(|folder| folder.state == FolderState::Done);
+                    place.insert(done.map(|folder| (folder.id, folder.target_key)).collect())
+                }
+            };
+            if let Some(folder) = folders.get(&row.folder) {
                 rows.entry((owner.target_key.clone(), folder.clone())).or_default().push((at, row));
             }
         }
@@ -193,7 +197,7 @@ impl<'e, 'a> List<'e, 'a> {
         let Some((kind, name)) = reference(grantee) else {
             return Ok(Leads::Nowhere(examiner.broken(&Found::<String>::Unknown, &grantee.to_string(), BY_HAND)));
         };
-        let found = examiner.maps.from_target(kind, name, self.owner)?;
+        let found = examiner.maps.by_target_name(kind, name, self.owner)?;
         if let Found::Now(now, map) = &found {
             let there = renamed(grantee, now.clone());
             if there != *grantee && examiner.survey.has_grantee(&there) {
@@ -207,11 +211,11 @@ impl<'e, 'a> List<'e, 'a> {
     fn leads_from_source(&self, grantee: &Grantee) -> Result<Leads, SharesError> {
         let examiner = &self.examiner;
         let Some((kind, name)) = reference(grantee) else { return Ok(Leads::There(grantee.clone())) };
-        let mut found = examiner.maps.from_source(kind, name, self.owner)?;
+        let mut found = examiner.maps.by_source_name(kind, name, self.owner)?;
         for other in [RecordKind::List, RecordKind::Alias] {
             // A grant to a user may name a list or an alias; it opens nothing, and is carried over all the same.
             if kind == RecordKind::Account && found == Found::Unknown {
-                found = examiner.maps.from_source(other, name, self.owner)?;
+                found = examiner.maps.by_source_name(other, name, self.owner)?;
             }
         }
         match &found {

@@ -8,7 +8,6 @@ use super::fix::{Change, Step};
 use crate::fs::Fs;
 use crate::limits;
 use crate::model::id::SiteId;
-use crate::model::setting::Setting;
 use serde::{Deserialize, Serialize};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -82,8 +81,8 @@ fn publish_new(fs: &dyn Fs, dir: &Path, path: &Path, bytes: &[u8]) -> io::Result
     fs.sync_dir(dir)
 }
 
-/// Reads a journal. It comes from a disk that others may write: bounded, of a known version, and with nothing in it but
-/// grants and mountpoints.
+/// Reads a journal. It comes from a disk that others may write: bounded, of a known version, and nothing in it can set
+/// more than grants and mountpoints.
 pub fn read_journal(fs: &dyn Fs, path: &Path) -> Result<Journal, SharesError> {
     let bytes = fs.read(path, limits::JOURNAL_BYTES).map_err(|source| SharesError::Io {
         action: "read",
@@ -97,8 +96,8 @@ pub fn read_journal(fs: &dyn Fs, path: &Path) -> Result<Journal, SharesError> {
         return Err(bad(format!("its format {format} is newer than {FORMAT}, the newest this wagon reads")));
     }
     let journal: Journal = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
-    if let Some(step) = journal.steps.iter().find(|step| !only_shares(step)) {
-        return Err(bad(format!("a step for {} sets something else than the mountpoint that it names", step.account)));
+    if let Some(step) = journal.steps.iter().find(|step| !at_its_place(step)) {
+        return Err(bad(format!("a step for {} sets another mountpoint than it names", step.account)));
     }
     Ok(journal)
 }
@@ -108,14 +107,11 @@ struct Version {
     format: u32,
 }
 
-/// A step restores what its journal says, so it must not say more than a fix can.
-fn only_shares(step: &Step) -> bool {
+/// A step sets a mountpoint at the place that it names, and at no other.
+fn at_its_place(step: &Step) -> bool {
     match &step.change {
         Change::Grants { .. } => true,
-        Change::Mountpoint { at, before, after } => [before, after]
-            .into_iter()
-            .flatten()
-            .all(|setting| matches!(setting, Setting::Mountpoint { at: place, .. } if place == at)),
+        Change::Mountpoint { at, before, after } => [before, after].into_iter().flatten().all(|end| end.at == *at),
     }
 }
 

@@ -87,14 +87,14 @@ impl<'a> Maps<'a> {
     }
 
     /// The record of `kind` that a source calls, or once called, `old`, for a reference held by the target's `holder`.
-    pub fn from_source(&self, kind: RecordKind, old: &str, holder: &str) -> Result<Found<String>, SharesError> {
-        self.decide(holder, |known| known.from_source(kind, old))
+    pub fn by_source_name(&self, kind: RecordKind, old: &str, holder: &str) -> Result<Found<String>, SharesError> {
+        self.decide(holder, |known| known.by_source_name(kind, old))
     }
 
     /// The same for a name that was found on the target and leads nowhere there: one of a source, or one that the target
     /// had before a rename.
-    pub fn from_target(&self, kind: RecordKind, stale: &str, holder: &str) -> Result<Found<String>, SharesError> {
-        self.decide(holder, |known| known.from_target(kind, stale))
+    pub fn by_target_name(&self, kind: RecordKind, stale: &str, holder: &str) -> Result<Found<String>, SharesError> {
+        self.decide(holder, |known| known.by_target_name(kind, stale))
     }
 
     /// The account that `source` calls, or once called, `old`; without a map of that source, whatever all maps agree on.
@@ -102,9 +102,9 @@ impl<'a> Maps<'a> {
         let mut answers = Vec::new();
         let known = self.maps.iter().enumerate();
         for (at, known) in known.filter(|(_, known)| Some(&known.map.meta().source_site) == source) {
-            answers.push((known.from_source(RecordKind::Account, old)?, at));
+            answers.push((known.by_source_name(RecordKind::Account, old)?, at));
         }
-        if answers.is_empty() { self.from_source(RecordKind::Account, old, "") } else { Ok(agree(answers)) }
+        if answers.is_empty() { self.by_source_name(RecordKind::Account, old, "") } else { Ok(agree(answers)) }
     }
 
     /// Where the folder is that the target's account `owner` had at `old` on its source.
@@ -186,7 +186,7 @@ impl Known<'_> {
         Ok(row.filter(|row| row.state == RecordState::Done))
     }
 
-    fn from_source(&self, kind: RecordKind, old: &str) -> Result<Answer<String>, SharesError> {
+    fn by_source_name(&self, kind: RecordKind, old: &str) -> Result<Answer<String>, SharesError> {
         let mut row = self.map.record_once_called(kind, old)?;
         if row.is_none() && kind != RecordKind::Cos {
             // Servers compare addresses without regard to case, and keep them in lower case.
@@ -213,8 +213,8 @@ impl Known<'_> {
         }
     }
 
-    fn from_target(&self, kind: RecordKind, stale: &str) -> Result<Answer<String>, SharesError> {
-        let answer = self.from_source(kind, stale)?;
+    fn by_target_name(&self, kind: RecordKind, stale: &str) -> Result<Answer<String>, SharesError> {
+        let answer = self.by_source_name(kind, stale)?;
         if answer != Answer::Unknown || matches!(kind, RecordKind::Domain | RecordKind::Cos) {
             return Ok(answer);
         }
@@ -222,7 +222,7 @@ impl Known<'_> {
         let domain = domain_of(stale);
         let Some(row) = self.map.record_at_target(RecordKind::Domain, domain)? else { return Ok(answer) };
         match stale.strip_suffix(domain) {
-            Some(local) if row.source_key != domain => self.from_source(kind, &format!("{local}{}", row.source_key)),
+            Some(local) if row.source_key != domain => self.by_source_name(kind, &format!("{local}{}", row.source_key)),
             _ => Ok(answer),
         }
     }

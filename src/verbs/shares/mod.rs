@@ -110,5 +110,6 @@ pub fn plan_fix(target: &dyn Source, maps: &[&Map], sink: &dyn Sink) -> Result<P
     let survey = survey(target, sink)?;
     let Examination { findings, steps } = examine::examine(&survey, &maps)?;
     let left = findings.into_iter().filter(|finding| finding.standing() != Standing::Mendable).collect();
-    Ok(Plan { site: description.locator, target: description.id, steps, left, rejected: survey.rejected })
+    let id = description.id.or_else(|| maps.iter().next().map(|(_, map)| map.meta().target_site.clone()));
+    Ok(Plan { site: description.locator, target: id, steps, left, rejected: survey.rejected })
 }

@@ -143,8 +143,8 @@ fn resolve(
     let mut owner = named.owner.clone();
     if words == Words::Source || !survey.accounts.contains_key(&owner) {
         let found = match words {
-            Words::Source => examiner.maps.from_source(RecordKind::Account, &named.owner, holder)?,
-            Words::Target => examiner.maps.from_target(RecordKind::Account, &named.owner, holder)?,
+            Words::Source => examiner.maps.by_source_name(RecordKind::Account, &named.owner, holder)?,
+            Words::Target => examiner.maps.by_target_name(RecordKind::Account, &named.owner, holder)?,
         };
         match found {
             Found::Now(now, map) if survey.accounts.contains_key(&now) => {
@@ -227,11 +227,7 @@ fn why_no_right(examiner: &Examiner<'_>, holder: &str, mountpoint: &Mountpoint) 
 }
 
 fn step(holder: &str, before: Option<&Mountpoint>, after: &Mountpoint, reason: String) -> Step {
-    let change = Change::Mountpoint {
-        at: after.at.clone(),
-        before: before.map(Mountpoint::setting),
-        after: Some(after.setting()),
-    };
+    let change = Change::Mountpoint { at: after.at.clone(), before: before.cloned(), after: Some(after.clone()) };
     Step { account: holder.to_owned(), change, reasons: vec![reason] }
 }
 

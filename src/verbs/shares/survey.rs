@@ -12,10 +12,11 @@ use crate::model::provisioning::{Record, domain_of};
 use crate::model::setting::{Setting, SettingKind};
 use crate::model::share::{Grant, Grantee};
 use crate::site::{Depth, FolderScan, Source};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The grantee's end of a share.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Mountpoint {
     /// Where it appears in the mailbox of its holder.
     pub at: FolderKey,

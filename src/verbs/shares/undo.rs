@@ -71,6 +71,9 @@ pub fn undo(
     now: i64,
     sink: &dyn Sink,
 ) -> Result<UndoReport, SharesError> {
+    if let Some(id) = &plan.journal.target {
+        target.prepare(id)?;
+    }
     let (done, refused) = apply_steps(target, &plan.steps, sink)?;
     let journal = Journal { undone: Some(now), ..plan.journal.clone() };
     rewrite_journal(fs, &plan.path, &journal)?;

@@ -17,7 +17,8 @@ fn secret(secret: &mut Option<Secret>) {
 
 fn attributes(attributes: &mut Attributes) {
     for (name, value) in attributes {
-        let plain = name.to_lowercase().replace(['-', '_'], "");
+        // What stands before a dot says where an attribute comes from (`passwd.home`), not what it is.
+        let plain = name.rsplit('.').next().unwrap_or(name).to_lowercase().replace(['-', '_'], "");
         if SECRET_NAMES.iter().any(|word| plain.contains(word)) {
             *value = HIDDEN.to_owned();
         }
@@ -67,11 +68,12 @@ mod tests {
 
     #[test]
     fn what_is_called_a_secret_is_hidden_wherever_it_stands() {
-        let named = [("ldap_root_password", "x"), ("zimbraPreAuthKey", "y"), ("hostname", "mail")];
+        let named =
+            [("ldap_root_password", "x"), ("zimbraPreAuthKey", "y"), ("hostname", "mail"), ("passwd.home", "/home")];
         let named = named.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let shown = record(&Record::Settings(SiteSettings { name: "server".to_owned(), attributes: named }));
         let Record::Settings(settings) = shown else { panic!("another kind") };
         let values: Vec<_> = settings.attributes.values().map(String::as_str).collect();
-        assert_eq!(values, ["mail", HIDDEN, HIDDEN]);
+        assert_eq!(values, ["mail", HIDDEN, "/home", HIDDEN]);
     }
 }

@@ -11,6 +11,7 @@ pub mod find;
 mod header;
 mod hidden;
 pub mod list;
+pub mod map;
 mod mime_names;
 pub mod record;
 pub mod snapshots;

@@ -1,11 +1,19 @@
 //! `wagon import`
 
-use crate::cli::{ArchiveArg, AtArgs, DryRunArg, Owner, date, owner};
+use super::open;
+use crate::cli::{ArchiveArg, AtArgs, DryRunArg, Owner, date, owner, workers};
 use crate::exit::{CliError, Outcome};
-use crate::render::Screen;
+use crate::render::table::{Align, Table, bytes, count};
+use crate::render::{AGAIN, Screen};
 use clap::{Args, ValueEnum};
+use stationwagon::limits::MIB;
+use stationwagon::model::text::printable;
+use stationwagon::verbs::import::ledger::{Ledger, Tally};
+use stationwagon::verbs::import::rename::RenameRules;
+use stationwagon::verbs::import::{self as verb, ImportOptions, ImportReport, Note, import};
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Replay a snapshot on a site
 ///
@@ -85,6 +93,175 @@ pub enum Adopt {
     WithoutTrace,
 }
 
-pub fn run(_args: &ImportArgs, _screen: &Screen) -> Result<Outcome, CliError> {
-    Err(CliError::Usage("this build cannot import".to_owned()))
+impl From<Skip> for verb::Skip {
+    fn from(skip: Skip) -> Self {
+        match skip {
+            Skip::Mail => Self::Mail,
+            Skip::Calendars => Self::Calendars,
+            Skip::Contacts => Self::Contacts,
+            Skip::Filters => Self::Filters,
+            Skip::Shares => Self::Shares,
+            Skip::Preferences => Self::Preferences,
+        }
+    }
+}
+
+impl From<Adopt> for verb::Adopt {
+    fn from(adopt: Adopt) -> Self {
+        match adopt {
+            Adopt::Exact => Self::Exact,
+            Adopt::WithoutTrace => Self::WithoutTrace,
+        }
+    }
+}
+
+/// Accounts up to which each has its line; of more only those with trouble, the file has them all.
+const ACCOUNTS_SHOWN: usize = 20;
+
+/// Lines of each list of remarks that are printed without `--verbose`.
+const LINES_SHOWN: usize = 20;
+
+/// Largest file of rename rules, bytes: about a million addresses.
+const RENAME_FILE_BYTES: u64 = 64 * MIB;
+
+pub fn run(args: &ImportArgs, screen: &Screen) -> Result<Outcome, CliError> {
+    let archive = open::archive(&args.archive)?;
+    let target = open::target(&args.to, args.owner)?;
+    let options = ImportOptions {
+        fs: open::files(),
+        source: args.at.source.clone(),
+        snapshot: args.at.snapshot,
+        provisioning_only: args.provisioning_only,
+        additive: args.additive,
+        delete: args.delete,
+        accounts: args.account.clone(),
+        rename: rules(args.rename.as_deref())?,
+        since: args.since,
+        skip: args.skip.iter().map(|skip| (*skip).into()).collect(),
+        dry_run: args.dry_run.dry_run,
+        jobs: workers(args.jobs),
+        adopt: args.adopt.map(Into::into),
+        way_back: args.way_back.clone(),
+        new_site_id: open::new_id()?,
+        now: open::now(),
+    };
+    let report = screen.watch(AGAIN, |sink| import(&archive, target.as_ref(), &options, sink))?;
+    screen.report("import", &report, |out| write(out, &report, screen.verbose()))?;
+    Ok(match (report.ledger.balanced, report.rejected.is_empty() && report.ledger.rejected() == 0) {
+        (false, _) => Outcome::Unbalanced,
+        (true, false) => Outcome::Rejected,
+        (true, true) => Outcome::Done,
+    })
+}
+
+fn rules(path: Option<&Path>) -> Result<RenameRules, CliError> {
+    let Some(path) = path else { return Ok(RenameRules::default()) };
+    let bytes = open::files().read(path, RENAME_FILE_BYTES).map_err(open::io_error("read", path))?;
+    let text = String::from_utf8(bytes).map_err(|_| CliError::Usage(format!("{} is not UTF-8", path.display())))?;
+    RenameRules::parse(&text).map_err(|error| CliError::Usage(format!("{}: {error}", path.display())))
+}
+
+fn write(out: &mut dyn Write, report: &ImportReport, verbose: bool) -> io::Result<()> {
+    let ledger = &report.ledger;
+    if report.dry_run {
+        writeln!(out, "dry run: nothing was written; an import would come to this\n")?;
+    }
+    if verbose {
+        write!(out, "{}", ledger.render())?;
+    } else {
+        write_ledger(out, ledger)?;
+    }
+    let note = |one: &Note| format!("{}: {}", one.place, printable(&one.text));
+    list(out, verbose, "clients will load these folders again", report.uids_lost.iter().map(note))?;
+    list(out, verbose, "changed on both sides; the target stays", report.conflicts.iter().map(note))?;
+    let waiting = report.pending.iter().map(|one| {
+        let place = format!("{}:{} to {}", one.account, one.place, one.refers);
+        format!("{}: {}", printable(&place), printable(&one.cause))
+    });
+    list(out, verbose, "shares that wait for somebody", waiting)?;
+    let rejected = report.rejected.iter().map(|one| format!("{}: {}", one.place, one.reason));
+    list(out, verbose, "rejected", rejected)?;
+    if report.dry_run {
+        return Ok(());
+    }
+    writeln!(out, "\n{} delivered", bytes(report.bytes))?;
+    for path in &report.ledger_files {
+        writeln!(out, "ledger, folder by folder: {}", printable(&path.display().to_string()))?;
+    }
+    writeln!(out, "map: {}", printable(&report.map.display().to_string()))
+}
+
+/// The ledger by account: all where they are few, else those with something to look at. The file has every folder.
+fn write_ledger(out: &mut dyn Write, ledger: &Ledger) -> io::Result<()> {
+    use Align::{Left, Right};
+    writeln!(
+        out,
+        "snapshot {} of source {} into target {}\n",
+        ledger.snapshot, ledger.source_site, ledger.target_site
+    )?;
+    let mut table = Table::new(&[
+        ("", Left),
+        ("IN SNAPSHOT", Right),
+        ("IMPORTED", Right),
+        ("ALREADY THERE", Right),
+        ("REJECTED", Right),
+        ("EXCLUDED", Right),
+        ("PENDING", Right),
+        ("", Left),
+    ]);
+    let few = ledger.accounts.len() <= ACCOUNTS_SHOWN;
+    let mut passed_over = 0_u64;
+    for account in &ledger.accounts {
+        let items = account.items();
+        if few || items.rejected_sum() > 0 || !items.balanced() {
+            let target = account.target.as_ref().filter(|target| **target != account.source);
+            table
+                .row(cells(target.map_or(account.source.clone(), |now| format!("{} → {now}", account.source)), &items));
+        } else {
+            passed_over += 1;
+        }
+    }
+    if passed_over > 0 {
+        table.row([format!("and {} without any trouble", count(passed_over, "account"))]);
+    }
+    let mut records = Tally::default();
+    ledger.records.values().for_each(|one| records.add(one));
+    table.row(cells("all items".to_owned(), &ledger.items));
+    table.row(cells("records".to_owned(), &records));
+    table.row(cells("settings".to_owned(), &ledger.settings));
+    table.row(cells("grants".to_owned(), &ledger.grants));
+    table.write(out)?;
+    writeln!(out, "\n{}", if ledger.balanced { "the ledger balances" } else { "THE LEDGER DOES NOT BALANCE" })
+}
+
+fn cells(name: String, tally: &Tally) -> Vec<String> {
+    let (rejected, excluded) = (tally.rejected_sum(), tally.excluded_sum());
+    let numbers = [tally.in_snapshot, tally.imported, tally.already_there, rejected, excluded, tally.pending];
+    let reasons = tally.rejected.iter().chain(&tally.excluded).map(|(why, number)| format!("{number} {why}"));
+    let mut notes: Vec<_> = reasons.collect();
+    if !tally.balanced() {
+        notes.push("DOES NOT BALANCE".to_owned());
+    }
+    let numbers = numbers.iter().map(ToString::to_string);
+    std::iter::once(name).chain(numbers).chain([notes.join(", ")]).collect()
+}
+
+/// A list of remarks: as many as a person reads, and how many more there are.
+fn list(
+    out: &mut dyn Write,
+    verbose: bool,
+    what: &str,
+    lines: impl ExactSizeIterator<Item = String>,
+) -> io::Result<()> {
+    let all = lines.len();
+    if all == 0 {
+        return Ok(());
+    }
+    writeln!(out, "\n{what}:")?;
+    let most = if verbose { all } else { LINES_SHOWN };
+    lines.take(most).try_for_each(|line| writeln!(out, "  {line}"))?;
+    match all.saturating_sub(most) {
+        0 => Ok(()),
+        more => writeln!(out, "  and {more} more; --verbose shows them all"),
+    }
 }

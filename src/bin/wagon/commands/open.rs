@@ -1,13 +1,14 @@
 //! Opening what the command line names: archives, sites, views; and the facts of this machine that passes ask for.
 
-use crate::cli::{ArchiveArg, AtArgs, Global};
+use crate::cli::{ArchiveArg, AtArgs, Global, Owner};
 use crate::exit::CliError;
 use stationwagon::archive::{Archive, ArchiveError};
 use stationwagon::catalog::Catalog;
 use stationwagon::fs::{Fs, RealFs};
+use stationwagon::map::{self, Map};
 use stationwagon::model::hex;
 use stationwagon::model::id::{ObjectId, SiteId};
-use stationwagon::site::Source;
+use stationwagon::site::{self, Source, Target};
 use stationwagon::verbs::show::View;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -58,10 +59,7 @@ pub fn archive_or_new(arg: &ArchiveArg, dry_run: bool) -> Result<OpenedArchive, 
         Err(ArchiveError::NotAnArchive(_)) => {}
         Err(error) => return Err(error.into()),
     }
-    let mut id = [0; 8];
-    getrandom::fill(&mut id)
-        .map_err(|error| CliError::Usage(format!("this machine gives no random numbers: {error}")))?;
-    let id = SiteId::from_str(&hex::encode(&id)).map_err(|error| CliError::Usage(error.to_string()))?;
+    let id = new_id()?;
     let stand_in = match dry_run {
         true => Some(tempfile::tempdir().map_err(io_error("make a folder in", &std::env::temp_dir()))?),
         false => None,
@@ -98,6 +96,47 @@ fn cache_dir(global: &Global) -> Result<PathBuf, CliError> {
 }
 
 /// The site to read that the command line names.
-pub fn source(_name: &str) -> Result<Box<dyn Source>, CliError> {
-    Err(CliError::Usage("this build opens no site".to_owned()))
+pub fn source(name: &str) -> Result<Box<dyn Source>, CliError> {
+    Ok(site::open_source(files(), name)?)
+}
+
+/// The site to write that the command line names; a folder that is not there is made.
+pub fn target(name: &str, owner: Option<Owner>) -> Result<Box<dyn Target>, CliError> {
+    Ok(site::open_target(files(), name, owner.map(|owner| (owner.uid, owner.gid)))?)
+}
+
+/// A site that must be there, with what only a target can tell (where its maps are).
+pub fn imported(name: &str) -> Result<Box<dyn Target>, CliError> {
+    drop(source(name)?);
+    target(name, None)
+}
+
+/// The maps beside a target, by name.
+pub fn maps_beside(target: &dyn Target) -> Result<Vec<Map>, CliError> {
+    let dir = target.state_dir();
+    let mut names: Vec<_> = files()
+        .list(&dir)
+        .map_err(io_error("list", &dir))?
+        .into_iter()
+        .filter(|entry| entry.name.to_str().is_some_and(|name| map::source_of_file_name(name).is_some()))
+        .map(|entry| entry.name)
+        .collect();
+    names.sort();
+    names.into_iter().map(|name| Ok(Map::read(&dir.join(name))?)).collect()
+}
+
+/// The maps that the command line names; without any, those beside the target.
+pub fn maps(named: &[PathBuf], target: &dyn Target) -> Result<Vec<Map>, CliError> {
+    match named {
+        [] => maps_beside(target),
+        named => named.iter().map(|path| Ok(Map::read(path)?)).collect(),
+    }
+}
+
+/// A name for a site that has none yet; also for an archive.
+pub fn new_id() -> Result<SiteId, CliError> {
+    let mut id = [0; 8];
+    getrandom::fill(&mut id)
+        .map_err(|error| CliError::Machine(format!("this machine gives no random numbers: {error}")))?;
+    SiteId::from_str(&hex::encode(&id)).map_err(|error| CliError::Machine(error.to_string()))
 }

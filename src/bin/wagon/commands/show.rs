@@ -120,7 +120,9 @@ fn write_item(out: &mut dyn Write, account: &str, folder: &str, item: &Item, hea
 
 fn write_record(out: &mut dyn Write, record: &ShownRecord) -> io::Result<()> {
     line(out, record.record.kind().word(), record.record.key())?;
-    fields(out, &record.record, &["kind"])?;
+    // The key was said already; an account's or list's name is a person's.
+    let key = if record.record.key().contains('@') { "address" } else { "name" };
+    fields(out, &record.record, &["kind", key])?;
     line(out, "id", &record.id.to_string())
 }
 

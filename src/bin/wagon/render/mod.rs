@@ -64,6 +64,11 @@ impl Screen {
         self.json
     }
 
+    /// Whether a person wants to read everything.
+    pub fn verbose(&self) -> bool {
+        self.verbosity == Verbosity::Verbose
+    }
+
     /// What an error message begins with.
     pub fn error_word(&self) -> &'static str {
         if self.colours { "\u{1b}[1;31merror:\u{1b}[0m" } else { "error:" }
@@ -114,13 +119,6 @@ impl Screen {
     /// The JSON line that comes in place of a report. Nobody is left to tell when it cannot be written.
     pub fn last_line(&self, line: &impl Serialize) {
         let _ = json_line(&mut io::stdout(), line);
-    }
-
-    /// A line for a person, beside what was asked for.
-    pub fn tell(&self, text: &str) {
-        if self.verbosity > Verbosity::Quiet {
-            let _ = writeln!(io::stderr(), "{text}");
-        }
     }
 }
 

@@ -3,12 +3,13 @@
 //! Promises: an item appears under its name complete, durable and with its date; replacing one never shows half of it.
 
 use super::super::vdir;
-use super::hand::{Hand, PRIVATE, TEMPORARY, io_error, is_fatal};
+use super::hand::{Hand, PRIVATE, TEMPORARY, Temporary, io_error, is_fatal};
 use super::mail_delivery::fill;
 use super::names::may_be_a_file;
 use super::place::AccountPlace;
 use crate::event::Reason;
 use crate::fs::FileKind;
+use crate::limits::SYNC_ONE_BY_ONE;
 use crate::model::mailbox::{Folder, FolderKey, FolderKind};
 use crate::model::text;
 use crate::site::{Delivered, Delivery, SiteError};
@@ -68,12 +69,22 @@ pub fn has_metadata_files(kind: FolderKind) -> bool {
     matches!(kind, FolderKind::Calendars | FolderKind::Contacts | FolderKind::Tasks)
 }
 
-/// Delivers a batch into the directory, which exists.
+/// Delivers a batch into the directory, which exists: all files are made durable together before one gets its name.
 pub fn deliver(hand: &Hand, dir: &Path, kind: FolderKind, batch: &[Delivery]) -> Result<Vec<Delivered>, SiteError> {
-    let mut delivered = Vec::with_capacity(batch.len());
+    let one_by_one = batch.len() <= SYNC_ONE_BY_ONE;
+    let mut drafts = Vec::with_capacity(batch.len());
     for delivery in batch {
-        delivered.push(match write(hand, dir, kind, delivery, Existing::Keep)? {
-            Ok(()) => Delivered::Done { uid: None },
+        drafts.push(draft(hand, dir, kind, delivery, one_by_one)?);
+    }
+    if !one_by_one {
+        hand.fs.sync_all(dir).map_err(io_error("sync", dir))?;
+    }
+    let mut delivered = Vec::with_capacity(batch.len());
+    for draft in drafts {
+        // A file that is there is this very item, delivered before a crash.
+        let placed = draft.map(Temporary::put_in_place_if_new);
+        delivered.push(match placed {
+            Ok(outcome) => outcome.map(|()| Delivered::Done { uid: None })?,
             Err(reason) => Delivered::Rejected(reason),
         });
     }
@@ -81,57 +92,57 @@ pub fn deliver(hand: &Hand, dir: &Path, kind: FolderKind, batch: &[Delivery]) ->
     Ok(delivered)
 }
 
-/// What happens to a file that has the item's name.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Existing {
-    /// It is this very item, delivered before a crash.
-    Keep,
-    Replace,
-}
-
-/// Writes one item. The outer error ends the pass (a full disk), the inner one concerns this item.
-pub fn write(
+/// Replaces the content of one item, durably.
+pub fn replace(
     hand: &Hand,
     dir: &Path,
     kind: FolderKind,
     delivery: &Delivery,
-    existing: Existing,
 ) -> Result<Result<(), Reason>, SiteError> {
+    match draft(hand, dir, kind, delivery, true)? {
+        Ok(draft) => draft.put_in_place()?,
+        Err(reason) => return Ok(Err(reason)),
+    }
+    hand.sync_dir(dir)?;
+    Ok(Ok(()))
+}
+
+/// Writes one item under a temporary name. The outer error ends the pass (a full disk), the inner one concerns this item.
+fn draft<'a>(
+    hand: &'a Hand,
+    dir: &Path,
+    kind: FolderKind,
+    delivery: &Delivery,
+    sync: bool,
+) -> Result<Result<Temporary<'a>, Reason>, SiteError> {
     if !may_be_a_file(kind, &delivery.name) {
         return Ok(Err(Reason::BadName(format!("no file of this kind can be called {:?}", delivery.name))));
     }
     let path = path_of(dir, kind, &delivery.name);
-    match try_write(hand, dir, &path, delivery, existing) {
+    match try_draft(hand, dir, path.clone(), delivery, sync) {
         Ok(outcome) => Ok(outcome),
-        Err(error) if is_fatal(&error) || error.kind() == ErrorKind::NotFound => Err(io_error("write", &path)(error)),
+        Err(error) if is_fatal(&error) => Err(io_error("write", &path)(error)),
         Err(error) => Ok(Err(Reason::Refused(error.to_string()))),
     }
 }
 
-fn try_write(
-    hand: &Hand,
+fn try_draft<'a>(
+    hand: &'a Hand,
     dir: &Path,
-    path: &Path,
+    path: PathBuf,
     delivery: &Delivery,
-    existing: Existing,
-) -> io::Result<Result<(), Reason>> {
+    sync: bool,
+) -> io::Result<Result<Temporary<'a>, Reason>> {
     let mut file = hand.fs.create_temp(dir, TEMPORARY)?;
     if let Err(reason) = fill(file.as_mut(), &delivery.content)? {
         return Ok(Err(reason));
     }
     file.set_mtime(delivery.date)?;
-    file.sync()?;
+    if sync {
+        file.sync()?;
+    }
     hand.hand_over_raw(file.path())?;
-    let temporary = file.keep();
-    let outcome = match existing {
-        Existing::Replace => hand.fs.rename(&temporary, path),
-        Existing::Keep => match hand.fs.rename_new(&temporary, path) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => hand.fs.remove_file(&temporary),
-            outcome => outcome,
-        },
-    };
-    outcome.inspect_err(|_| drop(hand.fs.remove_file(&temporary)))?;
-    Ok(Ok(()))
+    Ok(Ok(Temporary::new(hand, file, path)))
 }
 
 /// Whether the folder has this item.

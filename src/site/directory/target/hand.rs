@@ -18,12 +18,25 @@ pub const PRIVATE: u32 = 0o600;
 /// Mode of what the MTA reads as well.
 pub const PUBLIC: u32 = 0o644;
 
+/// What a write waits for. A wait is a commit of the file system's journal, milliseconds each, so an import counts them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sync {
+    /// Content and name.
+    Everything,
+    /// The content, so that the name never leads to half of it; the caller syncs the folder.
+    Content,
+    /// Nothing: for new files without which nothing is lost.
+    Nothing,
+}
+
 /// Writes files of a site. Cloning shares the file system.
 #[derive(Clone)]
 pub struct Hand {
     pub fs: Arc<dyn Fs>,
     /// Who gets what is written; `None`: whoever runs wagon.
     owner: Option<(u32, u32)>,
+    /// Nanoseconds since 1970.
+    began: i128,
 }
 
 /// `cannot ACTION PATH`, for `map_err`.
@@ -47,7 +60,21 @@ impl Hand {
         let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let inherited = || fs.stat(&root.join("mail")).ok().map(|stat| (stat.uid, stat.gid)).filter(|_| uid == 0);
         let owner = owner.or_else(inherited).filter(|&wanted| wanted != (uid, gid));
-        Self { fs, owner }
+        let began = i128::from(jiff::Timestamp::now().as_second()) * 1_000_000_000;
+        Self { fs, owner, began }
+    }
+
+    /// Removes what a pass that was killed has left in this folder. Temporary files of this pass are younger than it.
+    pub fn sweep(&self, dir: &Path) -> Result<(), SiteError> {
+        for entry in self.list(dir)? {
+            let path = dir.join(&entry.name);
+            let is_ours =
+                entry.kind != FileKind::Dir && entry.name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes());
+            if is_ours && self.fs.lstat(&path).is_ok_and(|stat| stat.ctime_nanos < self.began) {
+                self.remove_file(&path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Gives a new file or folder to the owner.
@@ -95,28 +122,40 @@ impl Hand {
         absent(self.fs.read(path, CONTROL_FILE_BYTES)).map_err(io_error("read", path))
     }
 
-    /// Writes a file so that it is either complete under its name or not there.
+    /// Writes a file so that it is either complete under its name or not there, and durable.
     pub fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), SiteError> {
+        self.put(path, bytes, mode, Sync::Everything)
+    }
+
+    /// [`Hand::replace`] with a choice of what is durable when it returns.
+    pub fn put(&self, path: &Path, bytes: &[u8], mode: u32, sync: Sync) -> Result<(), SiteError> {
+        self.draft(path.to_owned(), bytes, mode, sync, None)?.put_in_place()?;
+        if sync == Sync::Everything { self.sync_dir(path.parent().unwrap_or(Path::new("."))) } else { Ok(()) }
+    }
+
+    /// Writes a file under a temporary name beside `path`, with a modification time of its own (seconds since 1970) if
+    /// asked for.
+    pub fn draft(
+        &self,
+        path: PathBuf,
+        bytes: &[u8],
+        mode: u32,
+        sync: Sync,
+        mtime: Option<i64>,
+    ) -> Result<Temporary<'_>, SiteError> {
         let dir = path.parent().unwrap_or(Path::new("."));
         let mut file = self.fs.create_temp(dir, TEMPORARY).map_err(io_error("write in", dir))?;
         let fill = |file: &mut Box<dyn FileWrite>| {
             file.write_all(bytes)?;
             file.set_mode(mode)?;
-            file.sync()
+            if let Some(seconds) = mtime {
+                file.set_mtime(seconds)?;
+            }
+            if sync == Sync::Nothing { Ok(()) } else { file.sync() }
         };
-        fill(&mut file).map_err(io_error("write", path))?;
-        self.put_in_place(file, path)
-    }
-
-    /// Gives a written and synced temporary file its name, replacing what was there.
-    pub fn put_in_place(&self, file: Box<dyn FileWrite>, path: &Path) -> Result<(), SiteError> {
+        fill(&mut file).map_err(io_error("write", &path))?;
         self.hand_over(file.path())?;
-        let temporary = file.keep();
-        self.fs
-            .rename(&temporary, path)
-            .inspect_err(|_| drop(self.fs.remove_file(&temporary)))
-            .map_err(io_error("replace", path))?;
-        self.sync_dir(path.parent().unwrap_or(Path::new(".")))
+        Ok(Temporary::new(self, file, path))
     }
 
     /// Replaces the file unless it has this content already; keeps the mode of one that is there. Whether it wrote.
@@ -158,6 +197,49 @@ impl Hand {
             .inspect_err(|_| drop(self.fs.remove_file(&temporary)))
             .map_err(io_error("link", link))?;
         self.sync_dir(link.parent().unwrap_or(Path::new(".")))
+    }
+}
+
+/// A file that is written and has not got its name yet; dropping removes it.
+pub struct Temporary<'a> {
+    hand: &'a Hand,
+    temporary: Option<PathBuf>,
+    path: PathBuf,
+}
+
+impl<'a> Temporary<'a> {
+    /// A file that was written, to be called `path`.
+    pub fn new(hand: &'a Hand, file: Box<dyn FileWrite>, path: PathBuf) -> Self {
+        Self { hand, temporary: Some(file.keep()), path }
+    }
+
+    /// Gives it its name, unless something has it: then that stays.
+    pub fn put_in_place_if_new(mut self) -> Result<(), SiteError> {
+        if let Some(temporary) = &self.temporary {
+            match self.hand.fs.rename_new(temporary, &self.path) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
+                outcome => outcome.map_err(io_error("make", &self.path))?,
+            }
+        }
+        self.temporary = None;
+        Ok(())
+    }
+
+    /// Gives it its name, replacing what was there.
+    pub fn put_in_place(mut self) -> Result<(), SiteError> {
+        if let Some(temporary) = &self.temporary {
+            self.hand.fs.rename(temporary, &self.path).map_err(io_error("replace", &self.path))?;
+        }
+        self.temporary = None;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            drop(self.hand.fs.remove_file(temporary));
+        }
     }
 }
 

@@ -118,10 +118,12 @@ fn root_of(place: &AccountPlace, key: &FolderKey, dir: &Path) -> PathBuf {
 
 fn list(hand: &Hand, place: &AccountPlace, key: &FolderKey, dir: &Path) -> Result<Vec<String>, SiteError> {
     if key.kind() != FolderKind::Mail {
+        hand.sweep(dir)?;
         return file_items::names(hand, dir, key.kind());
     }
     let mut found = Vec::new();
     for folder in grants::folders(hand, &place.maildir())? {
+        hand.sweep(&folder)?;
         for sub in [Sub::New, Sub::Cur] {
             found.extend(hand.list(&folder.join(sub.name()))?.into_iter().map(|entry| item_name(&entry.name)));
         }

@@ -4,20 +4,22 @@
 //! lock is held only for the UID list and the renames. A crash leaves at most a file in `tmp` that the repeated
 //! delivery writes again, and UIDs that were promised are given to the same names again.
 //!
-//! Order: all files into `tmp`; made durable together; then under the lock: UID list, renames. The list goes first: an
-//! entry without a file is harmless, a file without an entry would get another UID.
+//! Order: all files into `tmp`, UID list and keywords drafted; made durable together; then under the lock: UID list,
+//! renames. The list goes first: an entry without a file is harmless, a file without an entry would get another UID.
+//! A batch waits for the disk twice, whatever its size.
 
 use super::super::maildir::name::{self, KeywordLetters};
 use super::super::maildir::uidlist::{Entry, UidList};
-use super::hand::{Hand, io_error, is_fatal};
+use super::hand::{Hand, Sync, io_error, is_fatal};
 use super::listing::{MessageFile, Messages};
 use super::names::may_be_a_file;
-use super::uid_file::{UidFile, read_list, was_opened};
+use super::uid_file::{UidFile, read_list};
 use super::uids::{Ground, Wish, plan};
 use crate::event::Reason;
 use crate::limits::SYNC_ONE_BY_ONE;
 use crate::model::mailbox::FolderKind;
 use crate::site::{Delivered, Delivery, ItemContent, SiteError, UidsKept};
+use std::collections::HashSet;
 use std::io::{self, ErrorKind};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -65,19 +67,39 @@ pub fn deliver(
         }
     }
     let one_by_one = batch.len() <= SYNC_ONE_BY_ONE;
+    let mut names = HashSet::new();
     for (at, delivery) in batch.iter().enumerate().filter(|(_, each)| !present.contains_key(&each.name)) {
-        match stage(hand, dir, at, delivery, one_by_one)? {
+        let staging = if names.insert(&delivery.name) {
+            stage(hand, dir, at, delivery, one_by_one)?
+        } else {
+            Err(Reason::BadName(format!("two messages of one delivery are called {:?}", delivery.name)))
+        };
+        match staging {
             Ok(file) => staged.push(file),
             Err(reason) => set(&mut delivered, at, Delivered::Rejected(reason)),
         }
     }
+    let waiting: Vec<&Delivery> = staged.iter().filter_map(|file| batch.get(file.at)).collect();
+    if waiting.is_empty() {
+        return Ok(Outcome { delivered, uids: UidsKept::Yes, surplus: Vec::new() });
+    }
+    let mut file = UidFile::look(hand, dir)?;
+    let mut plan = plan_batch(&mut file, foreign, &waiting);
+    file.draft(if one_by_one { Sync::Content } else { Sync::Nothing })?;
     if !one_by_one {
         hand.fs.sync_all(dir).map_err(io_error("sync", dir))?;
     }
-    let waiting: Vec<&Delivery> = staged.iter().filter_map(|file| batch.get(file.at)).collect();
-    let (uids, surplus) = publish(hand, dir, foreign, &waiting, &mut staged, &mut delivered)?;
+    if !file.take_lock()? {
+        // A server was here meanwhile: again, under the lock, which only now keeps others waiting for the disk.
+        drop(file);
+        file = UidFile::lock(hand, dir)?;
+        plan = plan_batch(&mut file, foreign, &waiting);
+        file.draft(Sync::Content)?;
+    }
+    publish(hand, dir, file, &plan, &mut staged, &mut delivered)?;
+    hand.sync_dir(dir)?;
     hand.sync_dir(&dir.join("cur"))?;
-    Ok(Outcome { delivered, uids, surplus })
+    Ok(Outcome { delivered, uids: judge(foreign, &plan, &waiting), surplus: plan.surplus })
 }
 
 fn set(delivered: &mut [Delivered], at: usize, outcome: Delivered) {
@@ -102,9 +124,7 @@ fn stage<'a>(
     match written {
         Ok(Ok(())) => {}
         Ok(Err(reason)) => return Ok(Err(reason)),
-        Err(error) if is_fatal(&error) || error.kind() == ErrorKind::NotFound => {
-            return Err(io_error("write", &path)(error));
-        }
+        Err(error) if is_fatal(&error) => return Err(io_error("write", &path)(error)),
         Err(error) => return Ok(Err(Reason::Refused(error.to_string()))),
     }
     let staged = Staged { hand, at, path, moved: false };
@@ -149,27 +169,27 @@ pub fn fill(mut file: &mut dyn crate::fs::FileWrite, content: &ItemContent) -> i
     Ok(Ok(()))
 }
 
-/// Gives UIDs and moves everything staged into `cur`, under the folder's lock.
-fn publish(
-    hand: &Hand,
-    dir: &Path,
-    foreign: Option<&str>,
-    waiting: &[&Delivery],
-    staged: &mut [Staged<'_>],
-    delivered: &mut [Delivered],
-) -> Result<(UidsKept, Vec<(String, String)>), SiteError> {
-    if waiting.is_empty() {
-        return Ok((UidsKept::Yes, Vec::new()));
-    }
-    let mut file = UidFile::lock(hand, dir)?;
+/// What a batch does to the folder: in the order of the waiting messages.
+struct BatchPlan {
+    files: Vec<MessageFile>,
+    uids: Vec<Option<NonZeroU32>>,
+    surplus: Vec<(String, String)>,
+    has_list: bool,
+    /// Messages that asked for a UID and got another.
+    lost: usize,
+}
+
+/// Gives UIDs and letters, and puts them into `file`, which is not written yet.
+fn plan_batch(file: &mut UidFile<'_>, foreign: Option<&str>, waiting: &[&Delivery]) -> BatchPlan {
     let ground = match foreign {
         Some(_) => Ground::Foreign,
-        None if was_opened(hand, dir)? => Ground::Seen,
+        None if file.was_opened() => Ground::Seen,
         None => Ground::Ours,
     };
     let wishes: Vec<Wish<'_>> = waiting.iter().map(|each| Wish { name: &each.name, uid: each.uid }).collect();
     let plan = plan(&file.taken(), file.next_uid(), ground, &wishes);
-    let uids = if file.list.is_some() { plan.uids.clone() } else { vec![None; wishes.len()] };
+    let has_list = file.list.is_some();
+    let uids = if has_list { plan.uids } else { vec![None; wishes.len()] };
     let mut surplus = Vec::new();
     let mut files = Vec::new();
     let mut entries = Vec::new();
@@ -185,8 +205,20 @@ fn publish(
         entries.extend(uid.map(|uid| Entry::new(uid, uidl(delivery), delivery.name.as_bytes())));
     }
     file.add(entries, plan.next);
-    file.save()?;
-    for ((staged, to), uid) in staged.iter_mut().zip(&files).zip(&uids) {
+    BatchPlan { files, uids, surplus, has_list, lost: plan.lost }
+}
+
+/// Puts list, keywords and messages in place; `file` is locked.
+fn publish(
+    hand: &Hand,
+    dir: &Path,
+    mut file: UidFile<'_>,
+    plan: &BatchPlan,
+    staged: &mut [Staged<'_>],
+    delivered: &mut [Delivered],
+) -> Result<(), SiteError> {
+    file.put_in_place()?;
+    for ((staged, to), uid) in staged.iter_mut().zip(&plan.files).zip(&plan.uids) {
         let to = to.path(dir);
         match hand.fs.rename_new(&staged.path, &to) {
             Ok(()) => staged.moved = true,
@@ -200,7 +232,7 @@ fn publish(
         }
         set(delivered, staged.at, Delivered::Done { uid: *uid });
     }
-    Ok((judge(foreign, file.list.is_some(), plan.lost, waiting), surplus))
+    Ok(())
 }
 
 /// The UIDL that this message must keep, where a POP3 client could have got it (RFC 1939 section 7).
@@ -212,7 +244,7 @@ fn is_uidl(uidl: &str) -> bool {
     (1..=70).contains(&uidl.len()) && uidl.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-fn judge(foreign: Option<&str>, has_list: bool, lost: usize, waiting: &[&Delivery]) -> UidsKept {
+fn judge(foreign: Option<&str>, plan: &BatchPlan, waiting: &[&Delivery]) -> UidsKept {
     let asked = |each: &&&Delivery| each.uid.is_some() || each.uidl.is_some();
     if waiting.iter().filter(asked).count() == 0 {
         return UidsKept::Yes;
@@ -220,9 +252,10 @@ fn judge(foreign: Option<&str>, has_list: bool, lost: usize, waiting: &[&Deliver
     if let Some(reason) = foreign {
         return UidsKept::No(reason.to_owned());
     }
-    if !has_list {
+    if !plan.has_list {
         return UidsKept::No("the folder was made without a UID list; the server will give UIDs".to_owned());
     }
+    let lost = plan.lost;
     if lost > 0 {
         let all = waiting.len();
         return UidsKept::No(format!(

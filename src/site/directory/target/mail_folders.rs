@@ -6,11 +6,11 @@
 use super::super::maildir::uidlist::UidList;
 use super::super::maildir::{SUBSCRIPTIONS, folder_dir, subscriptions};
 use super::dotlock::Dotlock;
-use super::hand::{Hand, PRIVATE, absent, io_error};
+use super::hand::{Hand, PRIVATE, Sync, absent, io_error};
 use super::listing;
 use super::place::AccountPlace;
 use super::records::{is_maildir, make_folder_mark, make_maildir};
-use super::uid_file::{UidFile, was_opened};
+use super::uid_file::UidFile;
 use crate::event::Reason;
 use crate::fs::FileKind;
 use crate::model::mailbox::{Folder, FolderKey};
@@ -51,12 +51,12 @@ pub fn make(hand: &Hand, place: &AccountPlace, key: &FolderKey, folder: &Folder)
 fn frame_uids(hand: &Hand, dir: &Path, validity: NonZeroU32, folder: &Folder) -> Result<Option<String>, SiteError> {
     let mut file = UidFile::lock(hand, dir)?;
     let next_uid = folder.uid_next.or(NonZeroU32::new(1));
-    let opened = was_opened(hand, dir)?;
+    let opened = file.was_opened();
     match &mut file.list {
         Some(list) if list.uid_validity == Some(validity) => {
             if list.entries.is_empty() && !opened && list.next_uid < next_uid {
                 list.next_uid = next_uid;
-                file.save()?;
+                file.save(Sync::Everything)?;
             }
             Ok(None)
         }
@@ -76,7 +76,8 @@ fn frame_uids(hand: &Hand, dir: &Path, validity: NonZeroU32, folder: &Folder) ->
                 guid: folder.guid.as_ref().filter(is_guid).cloned().map(Cow::Owned),
                 ..UidList::default()
             });
-            file.save()?;
+            // A power loss may take it: then UIDs are not kept, and the first delivery says so. It is synced with that.
+            file.save(Sync::Nothing)?;
             Ok(None)
         }
     }
@@ -94,7 +95,10 @@ pub fn subscribe(
     let before = paths.clone();
     change(&mut paths);
     if paths != before {
-        hand.update(&path, &subscriptions::encode(&paths), PRIVATE)?;
+        let mode = hand.stat(&path)?.map_or(PRIVATE, |stat| stat.mode & 0o777);
+        // Nothing is lost with the file of a mailbox that nobody has used; wagon would find it changed and say so.
+        let used = hand.stat(&place.maildir().join("dovecot.list.index.log"))?.is_some();
+        hand.put(&path, &subscriptions::encode(&paths), mode, if used { Sync::Content } else { Sync::Nothing })?;
     }
     Ok(())
 }

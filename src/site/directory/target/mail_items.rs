@@ -6,7 +6,7 @@
 use super::super::maildir::keywords::Keywords;
 use super::super::maildir::name::{self, KeywordLetters};
 use super::super::maildir::uidlist::Entry;
-use super::hand::{Hand, io_error};
+use super::hand::{Hand, Sync, io_error};
 use super::listing::{Listings, MessageFile, Messages, Sub};
 use super::uid_file::{UidFile, read_keywords};
 use crate::model::mailbox::Flags;
@@ -30,7 +30,7 @@ pub fn letters_for(
         for keyword in keywords {
             file.keywords.assign(keyword);
         }
-        file.save_keywords()?;
+        file.save(Sync::Everything)?;
         known = file.keywords.clone();
     }
     let (mut letters, mut surplus) = (KeywordLetters::default(), Vec::new());
@@ -77,7 +77,7 @@ pub fn set_flags(
         }
         let to = MessageFile::in_cur(with_flags(file.bytes(), flags, letters, known));
         if to == *file {
-            return Ok(exists(hand, &file.path(dir))?.then(|| ((), Some(to))));
+            return Ok(exists(hand, &file.path(dir))?.then_some(((), Some(to))));
         }
         let there = rename(hand, &file.path(dir), &to.path(dir))?;
         Ok(there.then_some(((), Some(to))))
@@ -121,7 +121,7 @@ pub fn move_to(
             },
         };
         give_uid(&mut target, parsed.base);
-        target.save()?;
+        target.save(Sync::Content)?;
         match hand.fs.rename_new(&path, &new.path(to)) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -166,7 +166,7 @@ pub fn complete_uids(hand: &Hand, dir: &Path, messages: &Messages, names: &HashS
     for message in missing.into_iter().filter_map(|name| messages.get(name)) {
         give_uid(&mut file, name::base(message.bytes()));
     }
-    file.save()
+    file.save(Sync::Everything)
 }
 
 fn exists(hand: &Hand, path: &Path) -> Result<bool, SiteError> {

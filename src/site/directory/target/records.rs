@@ -7,7 +7,7 @@
 use super::super::passwd_file;
 use super::super::postfix;
 use super::super::site_db_write::{self as db, SiteDbWrite};
-use super::hand::{Hand, PUBLIC};
+use super::hand::{Hand, PUBLIC, Sync};
 use super::place::{AccountPlace, split_address};
 use super::text_edit::{TextFile, map_value};
 use crate::db::DbError;
@@ -269,7 +269,7 @@ pub fn make_maildir(hand: &Hand, dir: &Path) -> Result<(), SiteError> {
 pub fn make_folder_mark(hand: &Hand, dir: &Path) -> Result<(), SiteError> {
     let mark = dir.join("maildirfolder");
     if hand.stat(&mark)?.is_none() {
-        hand.replace(&mark, b"", 0o600)?;
+        hand.put(&mark, b"", 0o600, Sync::Nothing)?;
     }
     Ok(())
 }

@@ -11,7 +11,8 @@ use std::num::NonZeroU32;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ground {
     /// Its UIDVALIDITY is the source's and no server has opened it: every free UID may be given, so that messages can
-    /// arrive newest first and keep theirs.
+    /// arrive newest first and keep theirs. A message that asks for none gets none: the source's next UIDs stay free
+    /// for the messages that get them there.
     Ours,
     /// Its UIDVALIDITY is the source's and a server has it open or had: UIDs from the next one up may be given.
     Seen,
@@ -29,7 +30,7 @@ pub struct Wish<'a> {
 /// What came of the wishes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// One for each wish, in order; `None` when UIDs have run out.
+    /// One for each wish, in order; `None`: the server gives one when it finds the message, or UIDs have run out.
     pub uids: Vec<Option<NonZeroU32>>,
     /// The next UID after this batch.
     pub next: u32,
@@ -68,6 +69,7 @@ pub fn plan(taken: &HashMap<u32, String>, next: u32, ground: Ground, wishes: &[W
                     *slot = Some(uid);
                 }
             }
+            None if ground == Ground::Ours && wanted.is_none() => {}
             None => without.push(at),
         }
     }
@@ -109,6 +111,12 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_the_source_gave_no_uid_leaves_the_next_one_free() {
+        let plan = plan(&taken(&[(6, "a")]), 7, Ground::Ours, &wishes(&[("b", 0), ("c", 6)]));
+        assert_eq!((numbers(&plan), plan.next, plan.lost), (vec![0, 7], 8, 1));
+    }
+
+    #[test]
     fn old_mail_beneath_mail_that_was_seen_gets_new_uids_in_its_own_order() {
         let plan = plan(&taken(&[(1, "new")]), 2, Ground::Foreign, &wishes(&[("b", 80), ("a", 7), ("x", 0)]));
         assert_eq!((numbers(&plan), plan.next, plan.lost), (vec![3, 2, 4], 5, 2));
@@ -144,8 +152,9 @@ mod tests {
             let list: Vec<Wish> =
                 asked.iter().map(|(name, uid)| Wish { name, uid: NonZeroU32::new(*uid) }).collect();
             let plan = plan(&present, next, ground, &list);
-            let mut all: Vec<u32> = numbers(&plan);
-            prop_assert!(all.iter().all(|uid| *uid < plan.next && *uid != 0));
+            let mut all: Vec<u32> = numbers(&plan).into_iter().filter(|uid| *uid != 0).collect();
+            prop_assert!(ground == Ground::Ours || all.len() == list.len());
+            prop_assert!(all.iter().all(|uid| *uid < plan.next));
             prop_assert!(ground == Ground::Ours || all.iter().all(|uid| *uid >= next));
             all.extend(present.keys());
             let count = all.len();
