@@ -1,6 +1,6 @@
-use crate::world::{World, at, mail, message_text};
+use crate::world::{World, at, grant, mail, message_text};
 use insta::assert_snapshot;
-use stationwagon::model::mailbox::{FolderKey, FolderKind};
+use stationwagon::model::mailbox::{Flags, FolderKey, FolderKind};
 use stationwagon::model::provisioning::{Alias, DistributionList, Domain, Record, RecordKind};
 use stationwagon::model::setting::Setting;
 use stationwagon::verbs::import::rename::RenameRules;
@@ -223,6 +223,30 @@ fn a_dry_run_says_what_a_pass_would_do_and_writes_nothing() {
 }
 
 #[test]
+fn a_dry_run_of_a_later_pass_foresees_renames_and_shares() {
+    let world = World::new();
+    world.account("ann@example.org", &["one"]);
+    world.account("bob@example.org", &[]);
+    world.message("ann@example.org", "Team", "two");
+    world.export().import();
+    world.source.edit(|site| {
+        site.rename_folder("ann@example.org", &mail("Team"), &mail("Crew"));
+        let key = (RecordKind::Account, "ann@example.org".to_owned());
+        let Record::Account(mut account) = site.records[&key].record.clone() else { panic!() };
+        account.address = "anna@example.org".to_owned();
+        site.rename_record(RecordKind::Account, "ann@example.org", Record::Account(account));
+        site.folder("anna@example.org", &mail("New")).folder.grants = vec![grant("bob@example.org", "l")];
+        site.item("anna@example.org", "two").unwrap().flags = Flags::from_letters("S");
+    });
+    world.message("anna@example.org", "Crew", "three");
+    world.message("anna@example.org", "New", "four");
+    world.export();
+    let rehearsed = world.import_with(&ImportOptions { dry_run: true, ..world.options() });
+    assert_eq!((&rehearsed.conflicts, &rehearsed.notices), (&vec![], &vec![]));
+    assert_eq!(rehearsed.ledger, world.import().ledger);
+}
+
+#[test]
 fn what_was_copied_by_other_means_is_adopted() {
     let world = World::new();
     world.account("ann@example.org", &["one", "two"]);
@@ -278,4 +302,37 @@ fn a_site_is_not_imported_into_itself() {
     world.account("ann@example.org", &["one"]);
     world.target.edit(|site| site.id = Some("old-site".parse().unwrap()));
     assert!(matches!(world.export().try_import(&world.options()), Err(ImportError::SameSite(_))));
+}
+
+#[test]
+fn two_addresses_never_become_one_mailbox() {
+    let world = World::new();
+    world.account("ann@a.example", &["of a"]);
+    world.account("ann@b.example", &["of b"]);
+    let rename = RenameRules::parse("b.example a.example").unwrap();
+    let report = world.export().import_with(&ImportOptions { rename, ..world.options() });
+    assert_snapshot!(world.target_tree("ann@a.example"), @r"");
+    let rejected: Vec<_> = report.rejected.iter().map(|one| format!("{}: {}", one.place, one.reason)).collect();
+    assert_snapshot!(rejected.join("\n"), @r"");
+    assert_eq!(report.ledger.items.rejected_sum(), 1);
+}
+
+#[test]
+fn a_new_owner_of_an_old_address_does_not_get_the_old_mailbox() {
+    let world = World::new();
+    world.account("ann@example.org", &["private"]);
+    world.export().import();
+    world.source.edit(|site| {
+        site.records.remove(&(RecordKind::Account, "ann@example.org".to_owned()));
+        site.mailboxes.remove("ann@example.org");
+    });
+    world.export();
+    world.account("ann@example.org", &["of the other ann"]);
+    let report = world.export().import();
+    assert_snapshot!(world.target_tree("ann@example.org"), @r"");
+    assert_eq!(report.rejected[0].place.to_string(), "ann@example.org");
+    // Once the former one is removed, the new one arrives.
+    world.import_with(&ImportOptions { delete: true, ..world.options() });
+    world.import();
+    assert_snapshot!(world.target_tree("ann@example.org"), @r"");
 }

@@ -25,7 +25,9 @@ fn only_what_is_new_goes_back_and_each_change_is_merged() {
     world.account("bob@old.example", &[]);
     world.source.edit(|site| {
         site.put_item("ann@old.example", &calendar, "a.ics", b"first", 1);
-        site.folder("ann@old.example", &mail("INBOX")).folder.grants = vec![grant("bob@old.example", "l")];
+        site.put_item("ann@old.example", &at(FolderKind::Calendars, "work"), "a.ics", b"another", 1);
+        site.folder("ann@old.example", &mail("INBOX")).folder.grants =
+            vec![grant("bob@old.example", "l"), grant("nobody@old.example", "l")];
     });
     let rename = RenameRules::parse("old.example new.example").unwrap();
     world.export().import_with(&ImportOptions { rename, ..world.options() });
@@ -43,6 +45,8 @@ fn only_what_is_new_goes_back_and_each_change_is_merged() {
     });
     flag(&world.target, "ann@new.example", "one", "S");
 
+    // The old site was only read so far; it never learnt which id it has in the archive.
+    world.source.edit(|site| site.id = None);
     let archive = new_archive(&world.dir.path().join("archive-back"), "the-other-archive");
     let report = back(&world, &archive);
     assert_snapshot!(world.source.edit(|site| site.tree("ann@old.example")), @r"
@@ -54,8 +58,10 @@ fn only_what_is_new_goes_back_and_each_change_is_merged() {
       three
     calendars/personal
       a.ics
+    calendars/work
+      a.ics
     ");
-    assert_snapshot!(report.ledger.items, @"4 in snapshot = 1 imported + 3 already there + 0 rejected + 0 excluded");
+    assert_snapshot!(report.ledger.items, @"5 in snapshot = 1 imported + 4 already there + 0 rejected + 0 excluded");
     assert_eq!(report.conflicts, []);
     let site = world.source.edit(|site| site.clone());
     assert_eq!(site.mailboxes["ann@old.example"].folders[&calendar].items["a.ics"].bytes, b"second");
@@ -65,7 +71,8 @@ fn only_what_is_new_goes_back_and_each_change_is_merged() {
     };
     assert_eq!(ann.password.as_ref().unwrap().reveal(), "{PLAIN}changed");
     let inbox = &site.mailboxes["ann@old.example"].folders[&mail("INBOX")];
-    assert_eq!(inbox.folder.grants, [grant("bob@old.example", "l")]);
+    let both = [grant("bob@old.example", "l"), grant("nobody@old.example", "l")];
+    assert_eq!(inbox.folder.grants, both, "what never went over is not taken for removed");
 
     // Once more, with one more message.
     world.target.edit(|site| {

@@ -92,10 +92,14 @@ fn row(pass: &Pass<'_>, job: &Job, (id, at): (ItemId, &ItemAt), stranger: Strang
 
 /// The account's items on the target that the map does not know, by content.
 fn strangers(pass: &Pass<'_>, job: &Job, how: Adopt) -> Result<HashMap<ObjectId, Vec<Stranger>>, ImportError> {
-    let mut known: BTreeSet<String> = BTreeSet::new();
+    // Messages keep their names when a user moves them; anything else is known by its folder as well.
+    let places: BTreeMap<_, _> =
+        pass.map.folders(job.record)?.into_iter().map(|row| (row.id, row.target_key)).collect();
+    let place = |key: &FolderKey| Some(key).filter(|key| key.kind() != FolderKind::Mail).cloned();
+    let mut known: BTreeSet<(Option<FolderKey>, String)> = BTreeSet::new();
     pass.map.each_item(job.record, |row| {
         if row.state != ItemState::Rejected {
-            known.insert(row.target_name);
+            known.insert((places.get(&row.folder).and_then(place), row.target_name));
         }
         Ok::<_, ImportError>(())
     })?;
@@ -104,7 +108,7 @@ fn strangers(pass: &Pass<'_>, job: &Job, how: Adopt) -> Result<HashMap<ObjectId,
         let FolderScan::Listed(listing) = pass.target.folder(&job.target, &found.key, None, Depth::Deep)? else {
             continue;
         };
-        for item in listing.items.iter().filter(|item| !known.contains(&item.name)) {
+        for item in listing.items.iter().filter(|item| !known.contains(&(place(&found.key), item.name.clone()))) {
             pass.go_on()?;
             let content = pass.target.read(&job.target, &found.key, item)?;
             let named = match (how, found.key.kind(), content) {

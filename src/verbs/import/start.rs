@@ -43,7 +43,12 @@ pub fn start<'a>(
     if target.describe()?.id.as_ref() == Some(&source_site) {
         return Err(ImportError::SameSite(source_site));
     }
-    let target_site = target.prepare(&options.new_site_id)?;
+    let way_back = options.way_back.as_deref().map(Map::read).transpose()?;
+    // An old site that only was a source keeps no id of its own; the map of the other direction knows which it had.
+    let known = way_back.as_ref().map(Map::meta).filter(|meta| meta.target_site == source_site);
+    let fallback = known.map_or(&options.new_site_id, |meta| &meta.source_site);
+    let target_site = target.prepare(fallback)?;
+    way_back.as_ref().map_or(Ok(()), |map| check_way_back(map, &source_site, &target_site))?;
     let state_dir = target.state_dir();
     let _lock = if options.dry_run { None } else { Some(lock(options, &state_dir)?) };
     let path = state_dir.join(map::file_name(&source_site));
@@ -59,8 +64,6 @@ pub fn start<'a>(
     } else {
         Map::open(options.fs.as_ref(), &path, &expected)?
     };
-    let way_back =
-        options.way_back.as_deref().map(|path| open_way_back(path, &source_site, &target_site)).transpose()?;
     let seen = map.progress()?.into_iter().map(|(_, progress)| progress.snapshot).max().unwrap_or_default();
     let asked = history.head().no;
     if asked < seen && !options.additive {
@@ -79,18 +82,17 @@ fn lock(options: &ImportOptions, state_dir: &Path) -> Result<Box<dyn Send + Sync
     options.fs.try_lock(&path).map_err(io("lock", &path))?.ok_or(ImportError::InUse(path))
 }
 
-/// The map of the other direction: from this target to the source of the snapshot.
-fn open_way_back(path: &Path, source_site: &SiteId, target_site: &SiteId) -> Result<Map, ImportError> {
-    let map = Map::read(path)?;
+/// A map of the other direction leads from this target to the source of the snapshot.
+fn check_way_back(map: &Map, source_site: &SiteId, target_site: &SiteId) -> Result<(), ImportError> {
     let meta = map.meta();
-    if meta.source_site != *target_site || meta.target_site != *source_site {
-        return Err(ImportError::NotTheWayBack {
-            path: path.to_owned(),
-            found_source: meta.source_site.clone(),
-            found_target: meta.target_site.clone(),
-            target: target_site.clone(),
-            source_site: source_site.clone(),
-        });
+    if meta.source_site == *target_site && meta.target_site == *source_site {
+        return Ok(());
     }
-    Ok(map)
+    Err(ImportError::NotTheWayBack {
+        path: map.path().to_owned(),
+        found_source: meta.source_site.clone(),
+        found_target: meta.target_site.clone(),
+        target: target_site.clone(),
+        source_site: source_site.clone(),
+    })
 }

@@ -10,12 +10,12 @@ use super::start::Started;
 use super::{ImportError, ImportOptions};
 use crate::format::manifest::{AccountState, ItemAt};
 use crate::limits;
-use crate::map::{self, FolderRow, FolderState, ItemRow, ItemState, Map, RecordRow, RecordState};
+use crate::map::{self, FolderRow, FolderState, ItemRow, ItemState, LinkKind, Map, RecordRow, RecordState};
 use crate::model::id::{FolderId, ItemId, RecordId};
 use crate::model::mailbox::{Folder, FolderKey};
 use crate::model::provisioning::{Record, RecordKind};
 use crate::model::setting::{Setting, SettingKey};
-use crate::model::share::Grant;
+use crate::model::share::{Grant, Grantee};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
@@ -120,11 +120,23 @@ impl Origins<'_> {
         })
     }
 
-    /// What this target gave out as grants of a folder, when it was exported.
+    /// What this target gave out as grants of a folder, when it was exported; without those that never went over,
+    /// because they waited for somebody.
     pub fn grants(&self, key: &FolderKey) -> Result<Vec<Grant>, ImportError> {
         let Some(origin) = self.folders.get(key) else { return Ok(Vec::new()) };
         let rows = self.other.grants_of(self.account)?;
-        Ok(rows.into_iter().find(|row| row.folder == origin.id).map(|row| row.source).unwrap_or_default())
+        let Some(row) = rows.into_iter().find(|row| row.folder == origin.id) else { return Ok(Vec::new()) };
+        let place = origin.source_key.to_string();
+        let pending = self.other.pending()?;
+        let waits = |grant: &Grant| match &grant.grantee {
+            Grantee::User(who) | Grantee::List(who) => pending.iter().any(|waiting| {
+                (waiting.record, waiting.link) == (self.account, LinkKind::Grant)
+                    && waiting.place == place
+                    && waiting.refers == *who
+            }),
+            _ => false,
+        };
+        Ok(row.source.into_iter().filter(|grant| !waits(grant)).collect())
     }
 
     /// Settings that went over, by what the new site was given, each with what this target had.
@@ -142,23 +154,35 @@ impl Origins<'_> {
         state: &AccountState,
         fresh: Vec<ItemId>,
     ) -> Result<(Vec<ItemId>, Vec<ItemRow>), ImportError> {
-        let mut items = HashMap::new();
+        // Names are unique in a folder; in an account they need not be.
+        let mut origins: HashMap<String, Vec<ItemRow>> = HashMap::new();
         self.other.each_item(self.account, |row| {
             if matches!(row.state, ItemState::Done | ItemState::Adopted) {
-                items.insert(row.target_name.clone(), row);
+                origins.entry(row.target_name.clone()).or_default().push(row);
             }
             Ok::<_, ImportError>(())
         })?;
-        let mut new = Vec::new();
         let mut came: BTreeMap<FolderKey, Vec<ItemRow>> = BTreeMap::new();
-        for id in fresh {
-            let at = state.items.get(&id);
-            let origin = at.and_then(|at| Some((at, items.get(&at.item.name)?)));
-            let found = origin.and_then(|(at, origin)| self.row(pass, (record, id), origin, at, state));
-            match found {
-                Some((key, row)) => came.entry(key).or_default().push(row),
-                None => new.push(id),
+        let mut left = fresh;
+        // What lies where it was put is known by that; only then comes what was moved and has its content still.
+        for anywhere in [false, true] {
+            let mut rest = Vec::new();
+            for id in left {
+                let Some(at) = state.items.get(&id) else { continue };
+                let place = state.folders.get(&at.folder).map(|folder| &folder.key);
+                let fits = |origin: &ItemRow| match anywhere {
+                    false => self.by_id.get(&origin.folder) == place,
+                    true => origin.target_object.unwrap_or(origin.object) == at.item.object,
+                };
+                let candidates = origins.get_mut(&at.item.name);
+                let origin =
+                    candidates.and_then(|rows| rows.iter().position(fits).map(|found| rows.swap_remove(found)));
+                match origin.and_then(|origin| self.row(pass, (record, id), &origin, at, state)) {
+                    Some((key, row)) => came.entry(key).or_default().push(row),
+                    None => rest.push(id),
+                }
             }
+            left = rest;
         }
         let mut adopted = Vec::new();
         for (key, rows) in came {
@@ -176,7 +200,7 @@ impl Origins<'_> {
                 adopted.extend(settled);
             }
         }
-        Ok((new, adopted))
+        Ok((left, adopted))
     }
 
     /// The row for an item that came over, and the folder of this target that it came from.
@@ -191,12 +215,6 @@ impl Origins<'_> {
         let went_to = self.by_id.get(&origin.folder)?;
         let came_from = &self.folders.get(went_to)?.source_key;
         let delivered = origin.target_object.unwrap_or(origin.object);
-        // Another message may bear the same name in another mailbox, not the same content as well; what can be edited
-        // in place is known by its name and place.
-        let same = at.item.object == delivered || state.folders.get(&at.folder).is_some_and(|f| f.key == *went_to);
-        if !same {
-            return None;
-        }
         let base_folder =
             state.folders.iter().find(|(_, folder)| folder.key == *went_to).map_or(at.folder, |(&id, _)| id);
         let row = ItemRow {
