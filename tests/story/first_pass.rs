@@ -311,9 +311,12 @@ fn two_addresses_never_become_one_mailbox() {
     world.account("ann@b.example", &["of b"]);
     let rename = RenameRules::parse("b.example a.example").unwrap();
     let report = world.export().import_with(&ImportOptions { rename, ..world.options() });
-    assert_snapshot!(world.target_tree("ann@a.example"), @r"");
+    assert_snapshot!(world.target_tree("ann@a.example"), @r"
+    INBOX
+      of a
+    ");
     let rejected: Vec<_> = report.rejected.iter().map(|one| format!("{}: {}", one.place, one.reason)).collect();
-    assert_snapshot!(rejected.join("\n"), @r"");
+    assert_snapshot!(rejected.join("\n"), @"ann@b.example: bad name: ann@a.example on the target is ann@a.example of the source");
     assert_eq!(report.ledger.items.rejected_sum(), 1);
 }
 
@@ -329,10 +332,16 @@ fn a_new_owner_of_an_old_address_does_not_get_the_old_mailbox() {
     world.export();
     world.account("ann@example.org", &["of the other ann"]);
     let report = world.export().import();
-    assert_snapshot!(world.target_tree("ann@example.org"), @r"");
+    assert_snapshot!(world.target_tree("ann@example.org"), @r"
+    INBOX
+      private
+    ");
     assert_eq!(report.rejected[0].place.to_string(), "ann@example.org");
     // Once the former one is removed, the new one arrives.
     world.import_with(&ImportOptions { delete: true, ..world.options() });
     world.import();
-    assert_snapshot!(world.target_tree("ann@example.org"), @r"");
+    assert_snapshot!(world.target_tree("ann@example.org"), @r"
+    INBOX
+      of the other ann
+    ");
 }

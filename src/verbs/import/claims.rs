@@ -57,7 +57,11 @@ impl Claims {
         if let Some(first) = self.first.get(&key).filter(|first| **first != id) {
             return match source.kind() {
                 RecordKind::Domain => Claim::Shared,
-                _ => Claim::Taken(Reason::BadName(format!("{} becomes {} as well", name(first), source.key()))),
+                _ => Claim::Taken(Reason::BadName(format!(
+                    "{} on the target is {} of the source",
+                    source.key(),
+                    name(first)
+                ))),
             };
         }
         let Some(holder) = self.holders.get(&key).filter(|holder| **holder != id) else {
