@@ -37,12 +37,11 @@ pub fn now() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// Who holds a lock, for whoever comes second.
+/// Who holds a lock, for whoever comes second: this machine. The lock itself knows the process.
 pub fn holder() -> String {
     let host = RealFs.read(Path::new("/proc/sys/kernel/hostname"), 256).unwrap_or_default();
     let host = String::from_utf8_lossy(&host);
-    let host = if host.trim().is_empty() { "this machine" } else { host.trim() };
-    format!("process {} on {host}", std::process::id())
+    if host.trim().is_empty() { "a machine without a name".to_owned() } else { host.trim().to_owned() }
 }
 
 /// An archive, with what must outlive it.
