@@ -14,6 +14,8 @@
 //! | [`verbs`] | what a user does: export, import, check, verify, shares |
 //! | [`testing`] | doubles for tests, also for those of connector writers |
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests look at files as they are"))]
+
 pub mod archive;
 pub mod catalog;
 pub mod db;

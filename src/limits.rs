@@ -62,8 +62,12 @@ pub const RENAME_RULES: usize = 1_000_000;
 /// the disk, so few large batches are faster; a killed import has at most one such batch a thread to settle.
 pub const BATCH_ITEMS: usize = 256;
 
-/// Bytes of one delivery; what a thread of the import holds. An item larger than this goes alone.
+/// Bytes that all threads of an import hold together; each delivers its share at a time, and at least
+/// [`BATCH_BYTES_LEAST`]. An item larger than that goes alone.
 pub const BATCH_BYTES: u64 = 16 * MIB;
+
+/// Smallest share of [`BATCH_BYTES`], so that many threads do not mean a sync for every message.
+pub const BATCH_BYTES_LEAST: u64 = MIB;
 
 /// Provisioning changes that are given to a target at once.
 pub const BATCH_RECORDS: usize = 4096;

@@ -3,7 +3,14 @@
 
 // A test reads fixtures as they are, outside the library's file system trait; what fails in a helper fails the test; and
 // what is skipped is said.
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, looks at files as they are, and says what it skips"
+)]
 
 use stationwagon::limits;
 use stationwagon::message::{encode_recipe, join, split};

@@ -2,7 +2,14 @@
 //! `WAGON_CORPUS`): site-small and the site of oddities are exported, imported, and compared file by file; then days of
 //! change are passed on. Without the corpus it says so and does nothing.
 
-#![allow(clippy::disallowed_methods, reason = "a test looks at files as they are")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, looks at files as they are, and says what it skips"
+)]
 
 mod sites;
 

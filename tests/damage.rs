@@ -3,9 +3,11 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::disallowed_methods,
-    reason = "a test may fail, and looks at files as they are"
+    clippy::print_stderr,
+    reason = "a test fails by panicking, looks at files as they are, and says what it skips"
 )]
 
 use stationwagon::archive::check::{CheckReport, check};

@@ -1,6 +1,13 @@
 //! Every message in `fixtures/oddities/` comes back byte for byte, is described, and lies in the example site.
 
-#![allow(clippy::disallowed_methods, reason = "a test looks at files as they are")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, looks at files as they are, and says what it skips"
+)]
 
 use stationwagon::fs::{Fs, RealFs};
 use stationwagon::message::{encode_recipe, join, split};

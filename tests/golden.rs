@@ -4,7 +4,14 @@
 //! A new format gets its folder by `cargo test --test golden -- --ignored write_the_archive_of_this_format`, once, when it
 //! is released.
 
-#![allow(clippy::disallowed_methods, reason = "a test looks at files as they are")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, looks at files as they are, and says what it skips"
+)]
 
 mod sites;
 

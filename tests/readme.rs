@@ -1,6 +1,13 @@
 //! What the README tells a reader to type works: its `wagon` lines are run in their order, on the example site.
 
-#![allow(clippy::disallowed_methods, reason = "a test looks at files as they are")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, looks at files as they are, and says what it skips"
+)]
 
 mod sites;
 

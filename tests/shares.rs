@@ -1,7 +1,14 @@
 //! Shares on their way: real sites, exported and imported, and what `shares check`, `fix`, `undo` and `matrix` make of
 //! them afterwards. One story for each case that an administrator meets.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, looks at files as they are, and says what it skips"
+)]
 
 use stationwagon::archive::Archive;
 use stationwagon::archive::history::History;

@@ -275,9 +275,12 @@ pub enum ItemContent {
     /// Writes them out, `size` bytes, for what is too large to be held.
     Stream {
         size: u64,
-        write: Box<dyn Fn(&mut dyn io::Write) -> io::Result<u64> + Send>,
+        write: WriteOut,
     },
 }
+
+/// Writes an item's bytes to the given writer and returns how many.
+pub type WriteOut = Box<dyn Fn(&mut dyn io::Write) -> io::Result<u64> + Send>;
 
 /// What became of one delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -90,9 +90,11 @@ pub fn look(site: &Path) -> Seen {
         }
     }
     files_below(site, &site.join("dav"), &mut seen.files);
-    lines_of(site, "etc/passwd", |line| drop(seen.facts.insert(format!("passwd {}", passwd_fact(&line)))));
+    lines_of(site, "etc/passwd", |line| {
+        seen.facts.insert(format!("passwd {}", passwd_fact(&line)));
+    });
     lines_of(site, "etc/virtual_domains", |line| {
-        drop(seen.facts.insert(format!("domain {}", line.split_whitespace().next().unwrap())))
+        seen.facts.insert(format!("domain {}", line.split_whitespace().next().unwrap()));
     });
     let mut logical: Vec<String> = Vec::new();
     lines_of(site, "etc/virtual_alias", |line| match logical.last_mut() {

@@ -20,6 +20,7 @@ pub mod postfix;
 mod provisioning;
 mod read_item;
 pub mod site_db;
+mod site_db_labels;
 mod site_db_write;
 mod source;
 pub mod target;

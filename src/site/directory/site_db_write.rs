@@ -252,7 +252,8 @@ fn need_account(db: &Connection, account: &str) -> Result<(), DbError> {
     Ok(())
 }
 
-fn need_folder(db: &Connection, account: &str, key: &FolderKey) -> Result<(), DbError> {
+/// The row of a folder, and that of its account.
+pub fn need_folder(db: &Connection, account: &str, key: &FolderKey) -> Result<(), DbError> {
     need_account(db, account)?;
     db.prepare_cached("INSERT OR IGNORE INTO folder (account, kind, path) VALUES (?, ?, ?)")?.execute([
         account,
@@ -344,80 +345,6 @@ pub fn remove_setting(site: &SiteDbWrite, account: &str, (kind, key): &SettingKe
     site.write(|tx| {
         tx.prepare_cached("DELETE FROM setting WHERE account = ? AND kind = ? AND key = ?")?
             .execute([account, &kind, key])?;
-        Ok(())
-    })
-}
-
-/// What an item's file cannot hold: label (`tag`, `keyword`) and value.
-pub type Label = (&'static str, String);
-
-/// Sets the labels of items; those of a kind that is not in `kinds` stay.
-pub fn put_labels(
-    site: &SiteDbWrite,
-    account: &str,
-    key: &FolderKey,
-    kinds: &[&'static str],
-    items: &[(&str, Vec<Label>)],
-) -> Result<(), DbError> {
-    let place = [account, key.kind().word(), key.path()];
-    const COUNT: &str = "SELECT count(*) FROM item_label WHERE account = ? AND kind = ? AND path = ? AND name = ?";
-    let [account, kind, path] = place;
-    let mut any = false;
-    for (name, labels) in items {
-        let count = |db: &Connection| {
-            Ok(db.prepare_cached(COUNT)?.query_row([account, kind, path, name], |row| row.get::<_, i64>(0))?)
-        };
-        any = any || !labels.is_empty() || site.read(count)? > 0;
-    }
-    if !any {
-        return Ok(());
-    }
-    site.write(|tx| {
-        need_folder(tx, account, key)?;
-        const CLEAR: &str =
-            "DELETE FROM item_label WHERE account = ? AND kind = ? AND path = ? AND name = ? AND label = ?";
-        const PUT: &str =
-            "INSERT OR IGNORE INTO item_label (account, kind, path, name, label, value) VALUES (?, ?, ?, ?, ?, ?)";
-        for (name, labels) in items {
-            for label in kinds {
-                tx.prepare_cached(CLEAR)?.execute([account, kind, path, name, label])?;
-            }
-            for (label, value) in labels {
-                tx.prepare_cached(PUT)?.execute([account, kind, path, name, label, value])?;
-            }
-        }
-        Ok(())
-    })
-}
-
-/// Takes an item's labels along to another folder, or (`to` is `None`) forgets them.
-pub fn move_labels(
-    site: &SiteDbWrite,
-    account: &str,
-    from: &FolderKey,
-    name: &str,
-    to: Option<&FolderKey>,
-) -> Result<(), DbError> {
-    const COUNT: &str = "SELECT count(*) FROM item_label WHERE account = ? AND kind = ? AND path = ? AND name = ?";
-    let place = [account, from.kind().word(), from.path(), name];
-    let count: i64 = site.read(|db| Ok(db.prepare_cached(COUNT)?.query_row(place, |row| row.get(0))?))?;
-    if count == 0 {
-        return Ok(());
-    }
-    site.write(|tx| {
-        let [account, kind, path, name] = place;
-        match to {
-            Some(to) => {
-                need_folder(tx, account, to)?;
-                const MOVE: &str = "UPDATE OR REPLACE item_label SET kind = ?5, path = ?6 \
-                    WHERE account = ?1 AND kind = ?2 AND path = ?3 AND name = ?4";
-                tx.prepare_cached(MOVE)?.execute([account, kind, path, name, to.kind().word(), to.path()])?;
-            }
-            None => {
-                const CLEAR: &str = "DELETE FROM item_label WHERE account = ? AND kind = ? AND path = ? AND name = ?";
-                tx.prepare_cached(CLEAR)?.execute([account, kind, path, name])?;
-            }
-        }
         Ok(())
     })
 }

@@ -11,7 +11,11 @@ use super::post::later_letter;
 use super::tree::Tree;
 use super::{START, collections, scripts};
 use crate::fs::Fs;
-use crate::site::SiteError;
+use crate::model::mailbox::{FolderKey, FolderKind};
+use crate::model::setting::Setting;
+use crate::site::directory::DirectorySite;
+use crate::site::directory::target::DirectoryTarget;
+use crate::site::{SiteError, Target};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,7 +32,7 @@ pub fn a_day_passes(fs: &Arc<dyn Fs>, root: &Path) -> Result<(), SiteError> {
     flag(&tree, &emil, "", 1, "R")?;
     move_mail(&tree, &ann, "", 1, ".Archive")?;
     expunge(&tree, &bert, ".Junk", 0)?;
-    rename_folder(&tree, &ann, ".Projects.Tender", ".Projects.Tender won", time)?;
+    rename_folder(&tree, &ann, ".Projects.R&-D", ".Projects.Research", time)?;
     deliver(&tree, &ann, "", later_letter(BERT, ANN, "The tender is ours", time), time)?;
     deliver(&tree, &ann, "", later_letter(CLARA, ANN, "Room for Thursday", time + 60), time + 60)?;
     deliver(&tree, &bert, "", later_letter(FRIDA, BERT, "Sand has arrived", time + 120), time + 120)?;
@@ -49,11 +53,12 @@ pub fn users_work_on_the_target(fs: &Arc<dyn Fs>, root: &Path) -> Result<(), Sit
     deliver(&tree, &bert, "", later_letter(EMIL, BERT, "Does mail arrive?", time + 60), time + 60)?;
     move_mail(&tree, &ann, "", 0, ".Archive.2024")?;
     flag(&tree, &bert, "", 1, "FS")?;
-    expunge(&tree, &emil, ".Junk", 0)?;
+    move_mail(&tree, &emil, ".Junk", 0, ".Trash")?;
     set_password(&tree, CLARA, CLARA_THIRD_HASH, time)
 }
 
-/// The last mail that the source gets, and changes to what has been changed on the target.
+/// The last mail that the source gets, another name for a folder that is shared, and changes to what has been changed on
+/// the target.
 pub fn a_last_day(fs: &Arc<dyn Fs>, root: &Path) -> Result<(), SiteError> {
     let tree = Tree { fs, root };
     let time = START + 62 * DAY;
@@ -61,14 +66,20 @@ pub fn a_last_day(fs: &Arc<dyn Fs>, root: &Path) -> Result<(), SiteError> {
     deliver(&tree, &ann, "", later_letter(OHARA, ANN, "One last thing", time), time)?;
     deliver(&tree, &gerda, "", later_letter(ANN, GERDA, "You are next", time + 60), time + 60)?;
     move_mail(&tree, &ann, "", 0, ".Projects")?;
+    rename_folder(&tree, &ann, ".Projects.Tender", ".Projects.Tender won", time)?;
     flag(&tree, &gerda, "", 0, "S")?;
     set_password(&tree, CLARA, BERT_SECOND_HASH, time)
 }
 
-/// On the target, Ann renames the folder that Gerda has in her mailbox.
-pub fn a_shared_folder_is_renamed(fs: &Arc<dyn Fs>, root: &Path) -> Result<(), SiteError> {
-    let tree = Tree { fs, root };
-    rename_folder(&tree, &folder_of(ANN), ".Handover", ".Handed over", START + 63 * DAY)
+/// On the target, Bert brings back a mountpoint from an old copy of his settings; it still names Ann's folder as it was.
+pub fn an_old_mountpoint_comes_back(fs: &Arc<dyn Fs>, root: &Path) -> Result<(), SiteError> {
+    let site = DirectoryTarget::new(DirectorySite::create(Arc::clone(fs), root, None)?);
+    site.prepare(&super::site_id()?)?;
+    let folder =
+        |path: &str| FolderKey::new(FolderKind::Mail, path).map_err(|bad| SiteError::Unsupported(bad.to_string()));
+    let (at, folder) = (folder("Tender, from backup")?, folder("Projects/Tender")?);
+    let outcome = site.put_setting(BERT, &Setting::Mountpoint { at, owner: ANN.to_owned(), folder })?;
+    outcome.map_err(|reason| SiteError::Unsupported(reason.to_string()))
 }
 
 fn set_password(tree: &Tree<'_>, address: &str, hash: &str, time: i64) -> Result<(), SiteError> {

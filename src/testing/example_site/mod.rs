@@ -18,10 +18,10 @@ mod post;
 mod scripts;
 mod tree;
 
-pub use later::{a_day_passes, a_last_day, a_shared_folder_is_renamed, users_work_on_the_target};
+pub use later::{a_day_passes, a_last_day, an_old_mountpoint_comes_back, users_work_on_the_target};
 
 use crate::fs::Fs;
-use crate::model::id::BadSiteId;
+use crate::model::id::{BadSiteId, SiteId};
 use crate::site::directory::DirectorySite;
 use crate::site::directory::target::DirectoryTarget;
 use crate::site::{SiteError, Target};
@@ -38,9 +38,13 @@ pub const START: i64 = 1_709_539_200;
 pub fn build(fs: &Arc<dyn Fs>, root: &Path) -> Result<(), SiteError> {
     build_tree(fs, root)?;
     let site = DirectoryTarget::new(DirectorySite::create(Arc::clone(fs), root, None)?);
-    let id = "example".parse().map_err(|bad: BadSiteId| SiteError::Unsupported(bad.to_string()))?;
-    site.prepare(&id)?;
+    site.prepare(&site_id()?)?;
     furniture::put(&site)
+}
+
+/// The id of a site that has none yet.
+fn site_id() -> Result<SiteId, SiteError> {
+    "example".parse().map_err(|bad: BadSiteId| SiteError::Unsupported(bad.to_string()))
 }
 
 /// Writes the tree: `mail/`, `dav/`, `etc/`. `root` must be empty or missing.
@@ -162,7 +166,7 @@ mod tests {
         let after = files_of(site.path());
         let kept = after.iter().filter(|(path, state)| before.get(*path) == Some(state)).count();
         assert!(kept * 10 > before.len() * 7, "{kept} of {} files stayed", before.len());
-        assert!(after.keys().any(|path| path.to_string_lossy().contains(".Projects.Tender won.Offers/cur/")));
+        assert!(after.keys().any(|path| path.to_string_lossy().contains(".Projects.Research/maildirfolder")));
         let passwd = String::from_utf8(after[Path::new("etc/passwd")].0.clone()).unwrap();
         assert!(passwd.contains(people::BERT_SECOND_HASH));
         users_work_on_the_target(&fs, site.path()).unwrap();

@@ -57,7 +57,8 @@ pub fn deliver(
         return Ok(());
     }
     let mut present = Present::new(pass, &job.target);
-    let mut batch = Batch::default();
+    let share = limits::BATCH_BYTES / pass.options.jobs.get() as u64;
+    let mut batch = Batch { bound: share.max(limits::BATCH_BYTES_LEAST), ..Batch::default() };
     for id in newest_first(state, fresh) {
         let Some(at) = state.items.get(&id) else { continue };
         if batch.is_full_for(at) {
@@ -90,6 +91,8 @@ fn newest_first(state: &AccountState, fresh: Vec<ItemId>) -> Vec<ItemId> {
 struct Batch {
     ids: Vec<ItemId>,
     bytes: u64,
+    /// Most bytes of it.
+    bound: u64,
     names: BTreeSet<String>,
 }
 
@@ -98,9 +101,7 @@ impl Batch {
         let bytes = self.bytes.saturating_add(at.item.size);
         // A name is reserved only by its delivery; so the same one twice takes two batches.
         !self.ids.is_empty()
-            && (self.ids.len() >= limits::BATCH_ITEMS
-                || bytes > limits::BATCH_BYTES
-                || self.names.contains(&at.item.name))
+            && (self.ids.len() >= limits::BATCH_ITEMS || bytes > self.bound || self.names.contains(&at.item.name))
     }
 
     fn take(&mut self, id: ItemId, at: &ItemAt) {
@@ -118,7 +119,7 @@ impl Batch {
         present: &mut Present<'_>,
         ledger: &mut AccountLedger,
     ) -> Result<(), ImportError> {
-        let batch = std::mem::take(self);
+        let batch = std::mem::replace(self, Self { bound: self.bound, ..Self::default() });
         let mut groups: Vec<(FolderId, Vec<(ItemId, &ItemAt)>)> = Vec::new();
         for (id, at) in batch.ids.iter().filter_map(|&id| Some((id, state.items.get(&id)?))) {
             match groups.last_mut() {

@@ -14,7 +14,6 @@ use crate::map::{FolderRow, FolderState, GrantsRow};
 use crate::model::id::FolderId;
 use crate::model::mailbox::{Folder, FolderKey, FolderKind};
 use crate::site::{Depth, FolderScan};
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The target's folders of an account, listed when first asked for.
@@ -59,51 +58,101 @@ pub fn on_target(pass: &Pass<'_>, account: &str, key: &FolderKey) -> Result<Opti
 pub fn bring(pass: &Pass<'_>, job: &Job, state: &AccountState) -> Result<Folders, ImportError> {
     let rows = pass.map.folders(job.record)?.into_iter().filter(|row| row.state == FolderState::Done);
     let mut folders = Folders { rows: rows.map(|row| (row.id, row)).collect(), rejected: BTreeMap::new() };
-    let mut order: Vec<(FolderId, &Folder)> = state
-        .folders
-        .iter()
-        .map(|(&id, folder)| (id, folder))
-        .filter(|(_, folder)| pass.skips_folder(folder.key.kind()).is_none())
-        .collect();
-    order.sort_by_key(|(_, folder)| (folder.key.levels().count(), &folder.key));
-    let origins = match order.iter().any(|(id, _)| !folders.rows.contains_key(id)) {
-        true => way_back::origins(pass, &job.source)?,
-        false => None,
-    };
+    let taken = state.folders.iter().map(|(&id, folder)| (id, folder));
+    let taken = taken.filter(|(_, folder)| pass.skips_folder(folder.key.kind()).is_none());
+    let (known, mut new): (Vec<_>, Vec<_>) = taken.partition(|(id, _)| folders.rows.contains_key(id));
+    new.sort_by_key(|(_, folder)| depth_first(folder));
     let mut present = Present::new(pass, &job.target);
+    // Known ones first: a new folder may take the place of one that was renamed.
+    for (id, folder) in renames_in_order(known, &folders) {
+        follow(pass, job, (id, folder), &mut folders, &mut present)?;
+    }
+    let origins = if new.is_empty() { None } else { way_back::origins(pass, &job.source)? };
+    let mut made = Vec::new();
+    for &(id, folder) in &new {
+        match make(pass, job, (id, folder), origins.as_ref(), &mut present)? {
+            Ok(row) => made.push(row),
+            Err(reason) => {
+                pass.reject(Place::folder(&job.source, &folder.key), reason.clone());
+                folders.rejected.insert(id, reason);
+            }
+        }
+    }
+    // Making a folder twice changes nothing, so one commit does for all.
+    pass.map.put_folders(&made)?;
+    folders.rows.extend(made.into_iter().map(|row| (row.id, row)));
+    if origins.is_some() {
+        for &(id, folder) in &new {
+            follow(pass, job, (id, folder), &mut folders, &mut present)?;
+        }
+    }
+    note_grants(pass, job, state, &folders, origins.as_ref())?;
+    Ok(folders)
+}
+
+fn depth_first(folder: &Folder) -> (usize, &FolderKey) {
+    (folder.key.levels().count(), &folder.key)
+}
+
+/// Known folders, outermost first, but one that moves to a place after the one that leaves it.
+fn renames_in_order<'s>(known: Vec<(FolderId, &'s Folder)>, folders: &Folders) -> Vec<(FolderId, &'s Folder)> {
+    let mut left = known;
+    left.sort_by_key(|(_, folder)| depth_first(folder));
+    let mut order = Vec::new();
+    while !left.is_empty() {
+        let leaves = |id: &FolderId| folders.rows.get(id).map(|row| &row.target_key);
+        let occupied = |&(id, folder): &(FolderId, &Folder)| {
+            let holds = |(other, to): &(FolderId, &Folder)| {
+                *other != id && leaves(other) == Some(&folder.key) && to.key != folder.key
+            };
+            leaves(&id) != Some(&folder.key) && left.iter().any(holds)
+        };
+        let waiting: Vec<&FolderKey> =
+            left.iter().filter(|each| occupied(each)).filter_map(|(id, _)| leaves(id)).collect();
+        // What lies below a folder that waits moves with it.
+        let waits = |(id, _): &(FolderId, &Folder)| {
+            leaves(id).is_some_and(|place| waiting.iter().any(|above| *above == place || is_below(place, above)))
+        };
+        let (later, now): (Vec<_>, Vec<_>) = left.iter().copied().partition(waits);
+        // Folders that change places with each other cannot be put in order.
+        let stuck = now.is_empty();
+        order.extend(if stuck { later.clone() } else { now });
+        left = if stuck { Vec::new() } else { later };
+    }
+    order
+}
+
+/// Notes in the map what the source says of grants.
+fn note_grants(
+    pass: &Pass<'_>,
+    job: &Job,
+    state: &AccountState,
+    folders: &Folders,
+    origins: Option<&Origins<'_>>,
+) -> Result<(), ImportError> {
     let mut grants: BTreeMap<FolderId, GrantsRow> =
         pass.map.grants_of(job.record)?.into_iter().map(|row| (row.folder, row)).collect();
     let mut new_grants = Vec::new();
-    for (id, folder) in order {
-        if let Entry::Vacant(vacant) = folders.rows.entry(id) {
-            match make(pass, job, (id, folder), origins.as_ref(), &mut present)? {
-                Ok(row) => drop(vacant.insert(row)),
-                Err(reason) => {
-                    pass.reject(Place::folder(&job.source, &folder.key), reason.clone());
-                    folders.rejected.insert(id, reason);
-                    continue;
-                }
-            }
-        }
-        follow(pass, job, (id, folder), &mut folders, &mut present)?;
+    for (&id, folder) in state.folders.iter().filter(|(id, _)| folders.rows.contains_key(id)) {
         let known = grants.remove(&id);
-        let written = match (&known, &origins) {
+        let written = match (&known, origins) {
             (Some(known), _) => known.written.clone(),
             (None, Some(origins)) => origins.grants(&folder.key)?,
             (None, None) => Vec::new(),
         };
-        if known.is_none_or(|known| known.source != folder.grants) {
-            let (record, source, snapshot) = (job.record, folder.grants.clone(), pass.snapshot);
+        let source = &folder.grants;
+        if known.map_or(!source.is_empty() || !written.is_empty(), |known| known.source != *source) {
+            let (record, source, snapshot) = (job.record, source.clone(), pass.snapshot);
             new_grants.push(GrantsRow { record, folder: id, source, written, snapshot });
         }
     }
     if !pass.options.skip.contains(&Skip::Shares) {
         pass.map.put_grants(&new_grants)?;
     }
-    Ok(folders)
+    Ok(())
 }
 
-/// Makes a folder that the map does not know, or takes the one that is there.
+/// Makes a folder that the map does not know, or takes the one that is there; its row is not in the map yet.
 fn make(
     pass: &Pass<'_>,
     job: &Job,
@@ -112,7 +161,6 @@ fn make(
     present: &mut Present<'_>,
 ) -> Result<Result<FolderRow, Reason>, ImportError> {
     if let Some(row) = origins.and_then(|origins| origins.folder(job.record, id, folder, pass)) {
-        pass.map.put_folders(std::slice::from_ref(&row))?;
         return Ok(Ok(row));
     }
     // The active script is named once the scripts are there; grants are links.
@@ -141,7 +189,6 @@ fn make(
         state: FolderState::Done,
         snapshot: pass.snapshot,
     };
-    pass.map.put_folders(std::slice::from_ref(&row))?;
     Ok(Ok(row))
 }
 
@@ -234,13 +281,19 @@ fn moved_along(row: &FolderRow, from: &FolderKey, to: &FolderKey) -> Option<Fold
     Some(FolderRow { target_key: key_below(&row.target_key, from, to)?, ..row.clone() })
 }
 
+/// The rest of a folder's path below another.
+fn rest_below<'k>(key: &'k FolderKey, above: &FolderKey) -> Option<&'k str> {
+    let path = Some(key.path()).filter(|_| key.kind() == above.kind())?;
+    path.strip_prefix(above.path())?.strip_prefix('/')
+}
+
+fn is_below(key: &FolderKey, above: &FolderKey) -> bool {
+    rest_below(key, above).is_some()
+}
+
 /// The new place of a folder below one that moved.
 fn key_below(key: &FolderKey, from: &FolderKey, to: &FolderKey) -> Option<FolderKey> {
-    if key.kind() != from.kind() {
-        return None;
-    }
-    let rest = key.path().strip_prefix(from.path())?.strip_prefix('/')?;
-    FolderKey::new(key.kind(), &format!("{}/{rest}", to.path())).ok()
+    FolderKey::new(key.kind(), &format!("{}/{}", to.path(), rest_below(key, from)?)).ok()
 }
 
 /// What the target's folder should say of itself, and what both sides changed differently.

@@ -4,12 +4,14 @@ use super::ImportError;
 use super::account::{Folders, Job};
 use super::changes::{Contents, by_place};
 use super::pass::Pass;
+use super::provisioning::{OnTarget, by_key};
 use crate::event::Place;
 use crate::format::manifest::AccountState;
 use crate::limits;
-use crate::map::{FolderRow, FolderState, ItemRow, ItemState};
+use crate::map::{FolderRow, FolderState, ItemRow, ItemState, RecordRow, RecordState};
 use crate::model::mailbox::{FolderKey, FolderKind};
-use crate::site::{Depth, FolderScan, Present};
+use crate::model::provisioning::{RecordKind, domain_of};
+use crate::site::{Depth, FolderScan, Present, RecordChange};
 
 /// Removes items, then the folders that are empty without them.
 pub fn follow(
@@ -103,11 +105,57 @@ fn is_empty(pass: &Pass<'_>, account: &str, key: &FolderKey) -> Result<bool, Imp
 }
 
 /// Whether nothing at all lies in the account's mailbox.
-pub fn mailbox_is_empty(pass: &Pass<'_>, account: &str) -> Result<bool, ImportError> {
+fn mailbox_is_empty(pass: &Pass<'_>, account: &str) -> Result<bool, ImportError> {
     for found in pass.target.mailbox(account)?.folders {
         if !is_empty(pass, account, &found.key)? {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// With `--delete`: removes from the target what the source no longer has and nobody has touched. An account goes only
+/// when its mailbox is empty, for its items went before.
+pub fn records(pass: &Pass<'_>) -> Result<(), ImportError> {
+    let present = &pass.started.provisioning.records;
+    let gone: Vec<_> = pass
+        .rows
+        .values()
+        .filter(|row| {
+            row.state == RecordState::Done && !present.contains_key(&row.id) && pass.is_chosen(&row.source_key)
+        })
+        .collect();
+    if !pass.options.delete || pass.options.additive || gone.is_empty() {
+        return Ok(());
+    }
+    let on_target: OnTarget = by_key(pass.target.provisioning()?.records);
+    // What refers to others goes before them: the reverse of the order of making.
+    for row in gone.into_iter().rev() {
+        let removed = RecordRow { state: RecordState::Removed, snapshot: pass.snapshot, ..row.clone() };
+        let Some(record) = on_target.get(&(row.kind, row.target_key.clone())) else {
+            pass.map.put_records(&[removed])?;
+            continue;
+        };
+        let touched = *record != *row.seen.as_ref().unwrap_or(&row.base);
+        let keeps = match row.kind {
+            _ if touched => Some("changed on the target"),
+            RecordKind::Account if !mailbox_is_empty(pass, &row.target_key)? => Some("its mailbox is not empty"),
+            RecordKind::Domain
+                if on_target.keys().any(|(_, key)| domain_of(key) == row.target_key && key.contains('@')) =>
+            {
+                Some("somebody has an address in it")
+            }
+            _ => None,
+        };
+        if let Some(why) = keeps {
+            pass.conflict(Place::account(&row.source_key), format!("removed on the source; kept on the target: {why}"));
+            continue;
+        }
+        let outcome = pass.target.put_records(&[RecordChange::Remove { record: record.clone() }])?;
+        match outcome.into_iter().next() {
+            Some(Err(reason)) => pass.reject(Place::account(&row.source_key), reason),
+            _ => pass.map.put_records(&[removed])?,
+        }
+    }
+    Ok(())
 }

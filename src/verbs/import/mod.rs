@@ -9,6 +9,7 @@ mod account;
 mod adopt;
 mod book;
 mod changes;
+mod claims;
 mod deliver;
 mod folders;
 mod gone;
@@ -192,7 +193,7 @@ pub fn import(
         phase(sink, Phase::Folders, None, || account::folders_of_all(&pass, &work))?;
         let items = work.items();
         let mut accounts = phase(sink, Phase::Items, Some(items), || account::items_of_all(&pass, work))?;
-        provisioning::remove_what_is_gone(&pass)?;
+        gone::records(&pass)?;
         phase(sink, Phase::Links, None, || links::run(&pass, &mut accounts))?;
         accounts
     };

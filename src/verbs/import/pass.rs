@@ -226,7 +226,8 @@ impl<'a> Pass<'a> {
         Ok(written)
     }
 
-    fn address_of(&self, id: RecordId) -> String {
+    /// What the source calls a record.
+    pub fn address_of(&self, id: RecordId) -> String {
         let record = self.started.provisioning.records.get(&id).map(|stored| &stored.record);
         let known = || self.rows.get(&id).map(|row| row.source_key.clone());
         record.map(Record::key).map(str::to_owned).or_else(known).unwrap_or_else(|| id.to_string())

@@ -3,6 +3,7 @@
 //! Each record merges field by field by the three-way rule. What is written is announced in the map first, so that a
 //! killed pass does not take its own work for somebody else's. Server and global settings are never written.
 
+use super::claims::{Claim, Claims};
 use super::ledger::Fate;
 use super::merge::{self, MergedRecord, RecordSides};
 use super::pass::Pass;
@@ -13,10 +14,10 @@ use crate::limits;
 use crate::map::{RecordRow, RecordState};
 use crate::model::provisioning::{Account, Record, RecordKind, domain_of};
 use crate::site::RecordChange;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The target's records by kind and key.
-type OnTarget = BTreeMap<(RecordKind, String), Record>;
+pub type OnTarget = BTreeMap<(RecordKind, String), Record>;
 
 /// What one record needs.
 enum Step {
@@ -24,6 +25,22 @@ enum Step {
     Note(RecordRow, Option<MergedRecord>),
     /// The target is written, then the map learns it.
     Write { change: RecordChange, row: RecordRow, merged: Option<MergedRecord> },
+}
+
+impl Step {
+    fn row(&self) -> &RecordRow {
+        match self {
+            Self::Note(row, _) | Self::Write { row, .. } => row,
+        }
+    }
+
+    /// The key that a rename leaves.
+    fn leaves(&self) -> Option<&str> {
+        match self {
+            Self::Write { change: RecordChange::Put { was, .. }, .. } => was.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 pub fn run(pass: &Pass<'_>) -> Result<(), ImportError> {
@@ -52,18 +69,50 @@ pub fn run(pass: &Pass<'_>) -> Result<(), ImportError> {
     }
     let scan = pass.target.provisioning()?;
     let on_target: OnTarget = by_key(scan.records);
+    let claims = Claims::new(pass);
     let mut steps = Vec::new();
     for (stored, source, row) in to_do {
-        steps.push(decide(pass, stored, source, row, &on_target)?);
+        match claims.judge(pass, stored.id, &source) {
+            Claim::Free { leaves } => {
+                let present = on_target.get(&(source.kind(), source.key().to_owned())).filter(|_| !leaves);
+                steps.push(decide(pass, stored, (source, present), row, &on_target)?);
+            }
+            Claim::Shared => {
+                steps.push(Step::Note(RecordRow { state: RecordState::Done, ..row_of(pass, stored, source) }, None))
+            }
+            Claim::Taken(reason) => {
+                pass.count_record(source.kind(), |tally| tally.count(&Fate::Rejected(reason.clone())));
+                pass.reject(place_of(&stored.record), reason);
+            }
+        }
     }
-    // In the order in which a target needs them; within a kind by the order of ids.
-    steps.sort_by_key(|step| match step {
-        Step::Note(row, _) | Step::Write { row, .. } => row.kind,
-    });
-    apply(pass, steps, &on_target)
+    apply(pass, in_order(steps), &on_target)
 }
 
-fn by_key(records: Vec<crate::site::FoundRecord>) -> OnTarget {
+/// In the order in which a target needs them: by kind, and a record that takes a name after the one that leaves it.
+fn in_order(mut left: Vec<Step>) -> Vec<Step> {
+    left.sort_by_key(|step| step.row().kind);
+    let mut order = Vec::new();
+    while !left.is_empty() {
+        let left_names: BTreeSet<(RecordKind, String)> =
+            left.iter().filter_map(|step| Some((step.row().kind, step.leaves()?.to_owned()))).collect();
+        let waits = |step: &Step| {
+            let row = step.row();
+            left_names.contains(&(row.kind, row.target_key.clone())) && step.leaves() != Some(&row.target_key)
+        };
+        let (later, now): (Vec<_>, Vec<_>) = left.into_iter().partition(waits);
+        // Records that change names with each other cannot be put in order; the target refuses one of them.
+        let stuck = now.is_empty();
+        order.extend(now);
+        left = later;
+        if stuck {
+            order.append(&mut left);
+        }
+    }
+    order
+}
+
+pub fn by_key(records: Vec<crate::site::FoundRecord>) -> OnTarget {
     let keyed = |record: Record| ((record.kind(), record.key().to_owned()), record);
     records.into_iter().map(|found| keyed(found.record)).collect()
 }
@@ -101,27 +150,31 @@ fn excluded(pass: &Pass<'_>, record: &Record) -> Option<&'static str> {
     (!taken).then_some("--account")
 }
 
-fn decide(
-    pass: &Pass<'_>,
-    stored: &StoredRecord,
-    source: Record,
-    row: Option<&RecordRow>,
-    on_target: &OnTarget,
-) -> Result<Step, ImportError> {
-    let kind = stored.record.kind();
-    let new_row = RecordRow {
+/// The row of a record that is about to be written.
+fn row_of(pass: &Pass<'_>, stored: &StoredRecord, source: Record) -> RecordRow {
+    RecordRow {
         id: stored.id,
-        kind,
+        kind: stored.record.kind(),
         source_key: stored.record.key().to_owned(),
         target_key: source.key().to_owned(),
         state: RecordState::Intent,
-        base: source.clone(),
+        base: source,
         seen: None,
         snapshot: pass.snapshot,
-    };
+    }
+}
+
+/// `present` is what the target has under the key that the record is to have.
+fn decide(
+    pass: &Pass<'_>,
+    stored: &StoredRecord,
+    (source, present): (Record, Option<&Record>),
+    row: Option<&RecordRow>,
+    on_target: &OnTarget,
+) -> Result<Step, ImportError> {
+    let new_row = row_of(pass, stored, source.clone());
     let known = row.filter(|row| row.state == RecordState::Done);
     let Some(known) = known else {
-        let present = on_target.get(&(kind, source.key().to_owned()));
         let Some(present) = present else {
             let change = RecordChange::Put { record: source, was: None };
             return Ok(Step::Write { change, row: new_row, merged: None });
@@ -131,7 +184,11 @@ fn decide(
         }
         return Ok(merged_step(pass, &Sides { known: None, source: &source, present }, new_row));
     };
-    let Some(present) = on_target.get(&(kind, known.target_key.clone())) else {
+    let Some(present) = on_target.get(&(known.kind, known.target_key.clone())) else {
+        // Killed between renaming and telling the map, the record is where it was to go.
+        if let Some(present) = present.filter(|_| known.target_key != source.key()) {
+            return Ok(merged_step(pass, &Sides { known: Some(known), source: &source, present }, new_row));
+        }
         pass.conflict(place_of(&stored.record), "changed on the source, but gone from the target");
         let row = RecordRow { state: RecordState::Done, target_key: known.target_key.clone(), ..new_row };
         return Ok(Step::Note(row, None));
@@ -159,7 +216,7 @@ fn merged_step(pass: &Pass<'_>, sides: &Sides<'_>, row: RecordRow) -> Step {
     for field in &merged.conflicts {
         pass.conflict(place_of(source), format!("{field} differs on source and target"));
     }
-    let was = known.map(|row| &row.target_key).filter(|key| *key != source.key()).cloned();
+    let was = known.map(|_| present.key()).filter(|key| *key != source.key()).map(str::to_owned);
     if was.is_none() && merged.record == *present {
         return Step::Note(RecordRow { state: RecordState::Done, ..row }, Some(merged));
     }
@@ -255,52 +312,4 @@ fn write(
 
 fn place_of(record: &Record) -> Place {
     Place::account(record.key())
-}
-
-/// With `--delete`: removes from the target what the source no longer has and nobody has touched. An account goes only
-/// when its mailbox is empty, for its items went before.
-pub fn remove_what_is_gone(pass: &Pass<'_>) -> Result<(), ImportError> {
-    let present = &pass.started.provisioning.records;
-    let gone: Vec<_> = pass
-        .rows
-        .values()
-        .filter(|row| {
-            row.state == RecordState::Done && !present.contains_key(&row.id) && pass.is_chosen(&row.source_key)
-        })
-        .collect();
-    if !pass.options.delete || pass.options.additive || gone.is_empty() {
-        return Ok(());
-    }
-    let on_target: OnTarget = by_key(pass.target.provisioning()?.records);
-    // What refers to others goes before them: the reverse of the order of making.
-    for row in gone.into_iter().rev() {
-        let removed = RecordRow { state: RecordState::Removed, snapshot: pass.snapshot, ..row.clone() };
-        let Some(record) = on_target.get(&(row.kind, row.target_key.clone())) else {
-            pass.map.put_records(&[removed])?;
-            continue;
-        };
-        let touched = *record != *row.seen.as_ref().unwrap_or(&row.base);
-        let keeps = match row.kind {
-            _ if touched => Some("changed on the target"),
-            RecordKind::Account if !super::gone::mailbox_is_empty(pass, &row.target_key)? => {
-                Some("its mailbox is not empty")
-            }
-            RecordKind::Domain
-                if on_target.keys().any(|(_, key)| domain_of(key) == row.target_key && key.contains('@')) =>
-            {
-                Some("somebody has an address in it")
-            }
-            _ => None,
-        };
-        if let Some(why) = keeps {
-            pass.conflict(Place::account(&row.source_key), format!("removed on the source; kept on the target: {why}"));
-            continue;
-        }
-        let outcome = pass.target.put_records(&[RecordChange::Remove { record: record.clone() }])?;
-        match outcome.into_iter().next() {
-            Some(Err(reason)) => pass.reject(Place::account(&row.source_key), reason),
-            _ => pass.map.put_records(&[removed])?,
-        }
-    }
-    Ok(())
 }

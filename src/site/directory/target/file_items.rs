@@ -121,7 +121,7 @@ fn draft<'a>(
     let path = path_of(dir, kind, &delivery.name);
     match try_draft(hand, dir, path.clone(), delivery, sync) {
         Ok(outcome) => Ok(outcome),
-        Err(error) if is_fatal(&error) || error.kind() == ErrorKind::NotFound => Err(io_error("write", &path)(error)),
+        Err(error) if is_fatal(&error) => Err(io_error("write", &path)(error)),
         Err(error) => Ok(Err(Reason::Refused(error.to_string()))),
     }
 }

@@ -124,9 +124,7 @@ fn stage<'a>(
     match written {
         Ok(Ok(())) => {}
         Ok(Err(reason)) => return Ok(Err(reason)),
-        Err(error) if is_fatal(&error) || error.kind() == ErrorKind::NotFound => {
-            return Err(io_error("write", &path)(error));
-        }
+        Err(error) if is_fatal(&error) => return Err(io_error("write", &path)(error)),
         Err(error) => return Ok(Err(Reason::Refused(error.to_string()))),
     }
     let staged = Staged { hand, at, path, moved: false };

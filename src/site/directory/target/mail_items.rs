@@ -77,7 +77,7 @@ pub fn set_flags(
         }
         let to = MessageFile::in_cur(with_flags(file.bytes(), flags, letters, known));
         if to == *file {
-            return Ok(exists(hand, &file.path(dir))?.then(|| ((), Some(to))));
+            return Ok(exists(hand, &file.path(dir))?.then_some(((), Some(to))));
         }
         let there = rename(hand, &file.path(dir), &to.path(dir))?;
         Ok(there.then_some(((), Some(to))))

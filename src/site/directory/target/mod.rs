@@ -4,6 +4,8 @@
 //! What has no file format of its own goes to `site.sqlite`. Layout: [`super::layout`]; docs/serving.md says how a site
 //! that was written is served.
 
+mod any_folder;
+mod as_source;
 mod dotlock;
 mod file_items;
 mod grants;
@@ -16,6 +18,7 @@ mod mail_items;
 mod names;
 mod place;
 mod records;
+mod settle;
 mod shared_dict;
 mod site_lock;
 #[cfg(test)]
@@ -26,27 +29,23 @@ mod uids;
 
 pub use grants::SHARED_DICT;
 
-use super::maildir::{folder_dir, name};
-use super::site_db_write::{self as db, FolderColumns, SiteDbWrite};
-use super::{DirectorySite, acl, mail_folder, site_db};
+use super::site_db_labels as labels;
+use super::site_db_write::{self as db, SiteDbWrite};
+use super::{DirectorySite, acl, site_db};
 use crate::db::DbError;
 use crate::event::Reason;
 use crate::model::id::SiteId;
 use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use crate::model::setting::{Setting, SettingKey};
 use crate::model::share::Grant;
-use crate::site::{
-    Capabilities, Content, Delivered, Delivery, Depth, FolderPut, FolderScan, FoundItem, MailboxScan, Present,
-    ProvisioningScan, RecordChange, SiteDescription, SiteError, Source, Target, UidsKept,
-};
-use hand::Hand;
+use crate::site::{Capabilities, Delivered, Delivery, FolderPut, Present, RecordChange, SiteError, Target, UidsKept};
+use hand::{Hand, PRIVATE};
 use known_names::KnownNames;
 use listing::Listings;
 use place::AccountPlace;
-use records::{Provisioning, is_maildir, make_mailbox};
+use records::{Provisioning, is_maildir};
 use site_lock::SiteLock;
 use std::collections::{HashMap, HashSet};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -113,24 +112,6 @@ impl DirectoryTarget {
         self.foreign.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put_mail_folder(&self, place: &AccountPlace, key: &FolderKey, folder: &Folder) -> Result<bool, SiteError> {
-        let made = mail_folders::make(&self.hand, place, key, folder)?;
-        match made.foreign {
-            Some(reason) => drop(self.foreign().insert(made.dir, reason)),
-            None => drop(self.foreign().remove(&made.dir)),
-        }
-        if mail_folders::is_subscribed(&self.hand, place, key.path())? != folder.subscribed {
-            mail_folders::subscribe(&self.hand, place, |paths| {
-                if folder.subscribed {
-                    paths.insert(key.path().to_owned())
-                } else {
-                    paths.remove(key.path())
-                };
-            })?;
-        }
-        Ok(made.created)
-    }
-
     fn label(
         &self,
         account: &str,
@@ -151,88 +132,7 @@ impl DirectoryTarget {
             labels
         };
         let items: Vec<(&str, Vec<_>)> = done.map(|(delivery, _)| (delivery.name.as_str(), labels(delivery))).collect();
-        db::put_labels(self.db()?, account, key, &["tag", "keyword"], &items).map_err(|error| self.db_error(error))
-    }
-
-    /// Where else than in `key` the account has mail.
-    fn other_mail_folders(&self, maildir: &Path, key: &FolderKey) -> Result<Vec<(FolderKey, PathBuf)>, SiteError> {
-        let mut found = Vec::new();
-        for dir in grants::folders(&self.hand, maildir)? {
-            let path = match dir.strip_prefix(maildir) {
-                Ok(rest) if rest.as_os_str().is_empty() => "INBOX".to_owned(),
-                Ok(rest) => folder_dir::parse(rest.as_os_str().as_bytes()),
-                Err(_) => continue,
-            };
-            match FolderKey::new(FolderKind::Mail, &path) {
-                Ok(other) if other != *key => found.push((other, dir)),
-                _ => {}
-            }
-        }
-        Ok(found)
-    }
-
-    fn settle_mail(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<Present>>, SiteError> {
-        let place = self.place(account)?;
-        let mut missing: HashSet<&str> = names.iter().map(String::as_str).collect();
-        let mut found: HashMap<&str, Present> = HashMap::new();
-        let first = (key.clone(), place.folder(&self.hand, key)?);
-        let others = self.other_mail_folders(&place.maildir(), key)?;
-        for (at, dir) in std::iter::once(first).chain(others) {
-            if missing.is_empty() {
-                break;
-            }
-            let messages = listing::list(&self.hand, &dir)?;
-            let here: HashSet<&str> = missing.iter().copied().filter(|name| messages.contains_key(*name)).collect();
-            if here.is_empty() {
-                continue;
-            }
-            mail_items::complete_uids(&self.hand, &dir, &messages, &here)?;
-            let keywords = uid_file::read_keywords(&self.hand, &dir)?;
-            for item in here {
-                let Some(file) = messages.get(item) else { continue };
-                let parsed = name::parse(file.bytes());
-                missing.remove(item);
-                found.insert(
-                    item,
-                    Present {
-                        key: at.clone(),
-                        name: item.to_owned(),
-                        flags: parsed.flags,
-                        keywords: keywords.of(parsed.keywords),
-                    },
-                );
-            }
-        }
-        Ok(names.iter().map(|name| found.get(name.as_str()).cloned()).collect())
-    }
-}
-
-/// A target can be read like any site; what it holds, it can tell.
-impl Source for DirectoryTarget {
-    fn describe(&self) -> Result<SiteDescription, SiteError> {
-        self.site.describe()
-    }
-
-    fn provisioning(&self) -> Result<ProvisioningScan, SiteError> {
-        self.site.provisioning()
-    }
-
-    fn mailbox(&self, account: &str) -> Result<MailboxScan, SiteError> {
-        self.site.mailbox(account)
-    }
-
-    fn folder(
-        &self,
-        account: &str,
-        key: &FolderKey,
-        mark: Option<&[u8]>,
-        depth: Depth,
-    ) -> Result<FolderScan, SiteError> {
-        self.site.folder(account, key, mark, depth)
-    }
-
-    fn read(&self, account: &str, key: &FolderKey, item: &FoundItem) -> Result<Content, SiteError> {
-        self.site.read(account, key, item)
+        labels::put_labels(self.db()?, account, key, &["tag", "keyword"], &items).map_err(|error| self.db_error(error))
     }
 }
 
@@ -249,6 +149,8 @@ impl Target for DirectoryTarget {
             }
             let path = self.root().join(site_db::FILE);
             let db = SiteDbWrite::open(&path).map_err(|error| self.db_error(error))?;
+            // It holds passwords of external sources.
+            self.hand.fs.set_mode(&path, PRIVATE).map_err(hand::io_error("set the mode of", &path))?;
             self.hand.hand_over(&path)?;
             // Another thread may have been first; its lock is as good as ours, which then goes.
             drop(self.prepared.set(Prepared { db, _lock: lock }));
@@ -272,43 +174,7 @@ impl Target for DirectoryTarget {
     }
 
     fn put_folder(&self, account: &str, folder: &Folder) -> Result<Result<FolderPut, Reason>, SiteError> {
-        let place = self.place(account)?;
-        let key = match place::held(&folder.key) {
-            Ok(key) => key,
-            Err(reason) => return Ok(Err(reason)),
-        };
-        let mut columns = FolderColumns {
-            special_use: folder.special_use.map(Some),
-            subscribed: folder.subscribed.then_some(true),
-            title: folder.title.clone(),
-            color: folder.color.clone(),
-        };
-        let created = match key.kind() {
-            FolderKind::Mail => {
-                if !is_maildir(&self.hand, &place.maildir())? {
-                    make_mailbox(&self.hand, &place)?;
-                }
-                let usual = mail_folder::default_special_use(key.path());
-                columns.special_use = (folder.special_use != usual).then_some(folder.special_use);
-                columns.subscribed = None;
-                self.put_mail_folder(&place, &key, folder)?
-            }
-            FolderKind::Filters => {
-                let created = file_items::make(&self.hand, &place.sieve(), folder)?;
-                if let Err(reason) = file_items::activate(&self.hand, &place, folder.active.as_deref())? {
-                    return Ok(Err(reason));
-                }
-                created
-            }
-            kind => {
-                if file_items::has_metadata_files(kind) {
-                    (columns.title, columns.color) = (None, None);
-                }
-                file_items::make(&self.hand, &place.folder(&self.hand, &key)?, folder)?
-            }
-        };
-        db::put_folder(self.db()?, account, &key, &columns).map_err(|error| self.db_error(error))?;
-        Ok(Ok(FolderPut { key, created }))
+        self.make_folder(account, folder)
     }
 
     fn rename_folder(&self, account: &str, from: &FolderKey, to: &FolderKey) -> Result<Result<(), Reason>, SiteError> {
@@ -388,6 +254,8 @@ impl Target for DirectoryTarget {
         }
         let (delivered, uids, surplus) = match key.kind() {
             FolderKind::Mail => {
+                // Some programs leave a Maildir without it.
+                self.hand.make_dir(&dir.join("tmp"), 0o700)?;
                 let known = self.names.present(&self.hand, &place, key, &batch)?;
                 let reason = self.foreign().get(&dir).cloned();
                 let outcome = mail_delivery::deliver(&self.hand, &dir, reason.as_deref(), &batch, &known)?;
@@ -435,7 +303,7 @@ impl Target for DirectoryTarget {
             _ => keywords.to_vec(),
         };
         let labels = surplus.into_iter().map(|keyword| ("keyword", keyword)).collect();
-        db::put_labels(self.db()?, account, key, &["keyword"], &[(name, labels)])
+        labels::put_labels(self.db()?, account, key, &["keyword"], &[(name, labels)])
             .map_err(|error| self.db_error(error))?;
         Ok(true)
     }
@@ -450,10 +318,11 @@ impl Target for DirectoryTarget {
             kind => file_items::move_to(&self.hand, &old, &new, kind, name)?.then(Vec::new),
         };
         let Some(surplus) = moved else { return Ok(false) };
-        db::move_labels(self.db()?, account, from, name, Some(to)).map_err(|error| self.db_error(error))?;
+        labels::move_labels(self.db()?, account, from, name, Some(to)).map_err(|error| self.db_error(error))?;
         if !surplus.is_empty() {
             let labels = surplus.into_iter().map(|keyword| ("keyword", keyword)).collect();
-            db::put_labels(self.db()?, account, to, &[], &[(name, labels)]).map_err(|error| self.db_error(error))?;
+            labels::put_labels(self.db()?, account, to, &[], &[(name, labels)])
+                .map_err(|error| self.db_error(error))?;
         }
         Ok(true)
     }
@@ -479,7 +348,7 @@ impl Target for DirectoryTarget {
             FolderKind::Mail => mail_items::remove(&self.hand, &self.listings, &dir, name)?,
             kind => self.hand.remove_file(&file_items::path_of(&dir, kind, name))?,
         };
-        db::move_labels(self.db()?, account, key, name, None).map_err(|error| self.db_error(error))?;
+        labels::move_labels(self.db()?, account, key, name, None).map_err(|error| self.db_error(error))?;
         Ok(removed)
     }
 
