@@ -80,7 +80,7 @@ pub fn catalog(global: &Global, source: &dyn Source, archive: &Archive) -> Resul
     let dir = cache_dir(global)?;
     files().create_dir_all(&dir).map_err(io_error("make", &dir))?;
     let path = dir.join(format!("catalog_{}_{}.sqlite", archive.id(), key.get(..16).unwrap_or(&key)));
-    Catalog::open(&path).map_err(|source| CliError::Catalog { path, source })
+    Catalog::open(&path).map_err(|source| CliError::Catalog { path, source: Box::new(source) })
 }
 
 fn cache_dir(global: &Global) -> Result<PathBuf, CliError> {
