@@ -7,7 +7,6 @@
 
 use crate::db::{self, DbError, Durability, Kind};
 
-pub use crate::db::DbError as CatalogError;
 
 use crate::model::id::{FolderId, RecordId, SnapshotNo};
 use crate::model::mailbox::{FolderKey, FolderKind};
