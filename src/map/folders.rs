@@ -9,15 +9,13 @@ use rusqlite::{Connection, Row, params};
 /// How far a folder came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FolderState {
-    /// Its making was announced.
-    Intent,
+    /// It is on the target, or was when last looked at.
     Done,
     /// It was removed from the target by a pass with `--delete`.
     Removed,
 }
 
-const STATES: &[(FolderState, &str)] =
-    &[(FolderState::Intent, "intent"), (FolderState::Done, "done"), (FolderState::Removed, "removed")];
+const STATES: &[(FolderState, &str)] = &[(FolderState::Done, "done"), (FolderState::Removed, "removed")];
 
 /// One folder of one account, as it was last imported.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -42,7 +42,7 @@ CREATE TABLE folder (
     target_path TEXT NOT NULL,
     base        TEXT NOT NULL,
     uids_lost   TEXT,
-    state       TEXT NOT NULL CHECK (state IN ('intent', 'done', 'removed')),
+    state       TEXT NOT NULL CHECK (state IN ('done', 'removed')),
     snapshot    INTEGER NOT NULL,
     PRIMARY KEY (record, id)
 ) STRICT, WITHOUT ROWID;

@@ -232,7 +232,6 @@ impl Known<'_> {
         Ok(match self.map.folder_once_at(account.id, old)? {
             Some(row) => match row.state {
                 FolderState::Done => Answer::Now(row.target_key),
-                FolderState::Intent => Answer::Waiting,
                 FolderState::Removed => Answer::Removed,
             },
             None if !self.imported.contains(&account.id) => Answer::Waiting,

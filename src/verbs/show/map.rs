@@ -139,7 +139,6 @@ fn record_state(state: RecordState) -> &'static str {
 
 fn folder_state(state: FolderState) -> &'static str {
     match state {
-        FolderState::Intent => "intent",
         FolderState::Done => "done",
         FolderState::Removed => "removed",
     }
