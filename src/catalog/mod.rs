@@ -6,6 +6,9 @@
 //! archive. Committed after the snapshot, so that a crash leaves marks that are too old, never too new.
 
 use crate::db::{self, DbError, Durability, Kind};
+
+pub use crate::db::DbError as CatalogError;
+
 use crate::model::id::{FolderId, RecordId, SnapshotNo};
 use crate::model::mailbox::{FolderKey, FolderKind};
 use rusqlite::{Connection, OptionalExtension, params};

@@ -12,10 +12,10 @@ const FOLDERS: [&str; 6] = ["INBOX", "One", "Two", "One/Deep", "Two/Deep", "Thre
 
 #[derive(Clone, Debug)]
 enum Step {
-    Arrive { account: usize, folder: usize, name: u8 },
-    Flag { account: usize, name: u8, letters: usize },
-    Move { account: usize, name: u8, folder: usize },
-    Delete { account: usize, name: u8 },
+    Arrive { account: usize, folder: usize },
+    Flag { account: usize, item: usize, letters: usize },
+    Move { account: usize, item: usize, folder: usize },
+    Delete { account: usize, item: usize },
     RenameFolder { account: usize, from: usize, to: usize },
     RemoveFolder { account: usize, folder: usize },
     RenameAccount { from: usize, to: usize },
@@ -24,15 +24,14 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let (account, folder, name) = (0..ACCOUNTS.len(), 0..FOLDERS.len(), 0u8..6);
+    let (account, folder, item) = (0..ACCOUNTS.len(), 0..FOLDERS.len(), 0usize..6);
     prop_oneof![
-        4 => (account.clone(), folder.clone(), name.clone())
-            .prop_map(|(account, folder, name)| Step::Arrive { account, folder, name }),
-        2 => (account.clone(), name.clone(), 0usize..4)
-            .prop_map(|(account, name, letters)| Step::Flag { account, name, letters }),
-        2 => (account.clone(), name.clone(), folder.clone())
-            .prop_map(|(account, name, folder)| Step::Move { account, name, folder }),
-        1 => (account.clone(), name).prop_map(|(account, name)| Step::Delete { account, name }),
+        4 => (account.clone(), folder.clone()).prop_map(|(account, folder)| Step::Arrive { account, folder }),
+        2 => (account.clone(), item.clone(), 0usize..4)
+            .prop_map(|(account, item, letters)| Step::Flag { account, item, letters }),
+        2 => (account.clone(), item.clone(), folder.clone())
+            .prop_map(|(account, item, folder)| Step::Move { account, item, folder }),
+        1 => (account.clone(), item).prop_map(|(account, item)| Step::Delete { account, item }),
         2 => (account.clone(), folder.clone(), folder.clone())
             .prop_map(|(account, from, to)| Step::RenameFolder { account, from, to }),
         1 => (account.clone(), folder).prop_map(|(account, folder)| Step::RemoveFolder { account, folder }),
@@ -42,32 +41,36 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// The name of one of an account's items, whichever there are.
+fn pick(site: &Contents, account: usize, item: usize) -> Option<String> {
+    let folders = site.mailboxes.get(ACCOUNTS[account])?.folders.values();
+    let names: Vec<_> = folders.flat_map(|folder| folder.items.keys().cloned()).collect();
+    names.get(item % names.len().max(1)).cloned()
+}
+
 fn take(site: &MemorySite, step: &Step, number: usize) {
     site.edit(|site| {
         let exists = |site: &Contents, account: usize| site.mailboxes.contains_key(ACCOUNTS[account]);
         match *step {
-            Step::Arrive { account, folder, name } if exists(site, account) => {
-                let (account, name) = (ACCOUNTS[account], format!("m{name}"));
-                if site.place_of(account, &name).is_none() {
-                    let text = format!("{account} {name} {number}");
-                    site.put_item(
-                        account,
-                        &mail(FOLDERS[folder]),
-                        &name,
-                        text.as_bytes(),
-                        i64::try_from(number).unwrap(),
-                    );
-                }
+            Step::Arrive { account, folder } if exists(site, account) => {
+                let (account, name) = (ACCOUNTS[account], format!("m{number}"));
+                let text = format!("{account} {name}");
+                site.put_item(account, &mail(FOLDERS[folder]), &name, text.as_bytes(), i64::try_from(number).unwrap());
             }
-            Step::Flag { account, name, letters } => {
-                if let Some(item) = site.item(ACCOUNTS[account], &format!("m{name}")) {
+            Step::Flag { account, item, letters } => {
+                let name = pick(site, account, item).unwrap_or_default();
+                if let Some(item) = site.item(ACCOUNTS[account], &name) {
                     item.flags = Flags::from_letters(["", "S", "FS", "R"][letters]);
                 }
             }
-            Step::Move { account, name, folder } if exists(site, account) => {
-                site.move_item(ACCOUNTS[account], &format!("m{name}"), &mail(FOLDERS[folder]));
+            Step::Move { account, item, folder } => {
+                let name = pick(site, account, item).unwrap_or_default();
+                site.move_item(ACCOUNTS[account], &name, &mail(FOLDERS[folder]));
             }
-            Step::Delete { account, name } => drop(site.remove_item(ACCOUNTS[account], &format!("m{name}"))),
+            Step::Delete { account, item } => {
+                let name = pick(site, account, item).unwrap_or_default();
+                drop(site.remove_item(ACCOUNTS[account], &name));
+            }
             Step::RenameFolder { account, from, to } if from != 0 && exists(site, account) => {
                 let (from, to) = (mail(FOLDERS[from]), mail(FOLDERS[to]));
                 let below = |path: &str| path.starts_with(&format!("{}/", from.path()));
