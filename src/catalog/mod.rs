@@ -7,7 +7,6 @@
 
 use crate::db::{self, DbError, Durability, Kind};
 
-
 use crate::model::id::{FolderId, RecordId, SnapshotNo};
 use crate::model::mailbox::{FolderKey, FolderKind};
 use rusqlite::{Connection, OptionalExtension, params};
