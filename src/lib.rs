@@ -8,7 +8,7 @@
 //! | [`model`] | plain data: ids, provisioning, mailboxes, shares |
 //! | [`limits`], [`event`] | every bound; what a pass tells the world |
 //! | [`fs`], [`db`] | the file system as a trait; opening SQLite |
-//! | [`message`], [`format`] | pure functions between bytes and values |
+//! | [`message`], [`mod@format`] | pure functions between bytes and values |
 //! | [`archive`], [`catalog`], [`map`] | the archive's files; the exporter's and the importer's memory |
 //! | [`site`] | [`Source`](site::Source), [`Target`](site::Target) and the connectors |
 //! | [`verbs`] | what a user does: export, import, check, verify, shares |

@@ -68,6 +68,8 @@ fn users_find_everything_on_the_imported_site() {
     }
     shares_open(&server);
     scripts_run(&server);
+    let log = server.log();
+    assert!(!log.contains("Error:") && !log.contains("Panic:"), "Dovecot complains:\n{log}");
 }
 
 fn folders_of(source: &Seen, person: &people::Person) -> Vec<String> {

@@ -35,12 +35,17 @@ fn the_commands_of_the_guide_work() {
     let place = Place::at(dir.path());
     let fs: Arc<dyn Fs> = Arc::new(RealFs);
     example_site::build(&fs, &place.path("srv/vmail")).unwrap();
+    let messages = sites::look(&place.path("srv/vmail")).messages.len();
     for line in commands(include_str!("../docs/moving-a-site.md")) {
         let line = line.split(" --label").next().unwrap().split(" >").next().unwrap().to_owned();
         // Only root may give files away.
         let line = line.split(" --owner").next().unwrap().to_owned();
+        // The map is named after the source.
+        let line = line.replace("map_ID", "map_example");
         place.wagon(0, &line.replace(" /", " {}/"));
     }
+    let seen = sites::look(&place.path("srv/vmail"));
+    assert_eq!(seen.messages.len(), messages, "the way back doubles nothing");
 }
 
 /// The lines that begin with `wagon` in blocks marked as `sh`.

@@ -6,8 +6,7 @@
     wagon_read.py ARCHIVE SNAPSHOT ADDRESS FOLDER  restores an account into FOLDER: mail as FOLDER/Maildir (Maildir++),
                                                    everything else as FOLDER/KIND/PATH/NAME
 
-Every object is compared with its name, the SHA-256 of its bytes. The specification: archive.md, pack.md, message.md,
-snapshot.md.
+Every object is compared with its name. See archive.md, pack.md, message.md, snapshot.md.
 """
 import base64, collections, functools, hashlib, io, json, os, pathlib, re, sys, tarfile, time, zlib
 
@@ -21,9 +20,8 @@ def members(path):
 
 def entries(tar):
     """(name, bytes) of each entry in whole tar entries, with or without the end mark."""
-    with tarfile.open(fileobj=io.BytesIO(tar + bytes(1024))) as opened:
-        for entry in opened:
-            yield entry.name, opened.extractfile(entry).read()
+    opened = tarfile.open(fileobj=io.BytesIO(tar + bytes(1024)))
+    yield from ((entry.name, opened.extractfile(entry).read()) for entry in opened)
 
 class Archive:
     def __init__(self, folder):
@@ -46,9 +44,7 @@ class Archive:
         return found
     @functools.lru_cache(maxsize=64)
     def segment(self, pack, offset):
-        with pack.open("rb") as file:
-            file.seek(offset)
-            return dict(entries(zlib.decompressobj(31).decompress(file.read())))
+        return dict(entries(zlib.decompressobj(31).decompress(pack.read_bytes()[offset:])))
     def object(self, name):
         """The bytes of an object; a message that was taken apart is joined."""
         pack, offset, entry = self.places[name]
@@ -105,7 +101,7 @@ class Archive:
             elif kind == "change":
                 items[value["i"]].update(value)
             elif kind == "item-gone":
-                items.pop(value)
+                del items[value]
             elif kind == "folder-gone":
                 folders.pop(value)
                 items = {i: item for i, item in items.items() if item["f"] != value}
@@ -134,8 +130,7 @@ def restore(archive, number, address, folder):
         (into / name).write_bytes(archive.object(item["o"]))
         os.utime(into / name, (item["d"], item["d"]))
     for where, known in keywords.items():
-        (where / "new").mkdir(exist_ok=True)
-        (where / "tmp").mkdir(exist_ok=True)
+        [(where / sub).mkdir(exist_ok=True) for sub in ("new", "tmp")]
         (where / "dovecot-keywords").write_text("".join(f"{n} {k}\n" for n, k in enumerate(known[:26])))
     print(f"{len(items)} items restored")
 

@@ -72,6 +72,26 @@ impl ObjectReader {
         })
     }
 
+    /// What can be read of a message without its parts: its header, those of its parts, small bodies; an object that was
+    /// not taken apart as a whole. Costs the reads of recipe and skeleton, whatever is attached. Not compared with its
+    /// name: for searching, not for restoring.
+    pub fn outline(&self, id: &ObjectId, limit: u64) -> Result<Vec<u8>, ArchiveError> {
+        self.first_sound(id, |at| {
+            let entry = self.entry(id, at)?;
+            let content = self.held(id, &entry.content, limit)?;
+            if matches!(entry.name, EntryName::Object(_)) {
+                return Ok(content);
+            }
+            let mut fetch = |part: &ObjectId, limit: u64| {
+                self.first_sound(part, |at| self.read_at(part, at, limit.min(limits::WHOLE_ITEM_BYTES), 1))
+            };
+            message::outline(&content, limit, &mut fetch).map_err(|error| match error {
+                JoinError::Part(error) => error,
+                other => ArchiveError::DamagedObject { id: *id, what: other.to_string() },
+            })
+        })
+    }
+
     /// Writes the object out without holding it whole, and returns its size. What was written is only good once this
     /// returns `Ok`: the name is checked at the end.
     pub fn copy(&self, id: &ObjectId, out: &mut dyn Write) -> Result<u64, ArchiveError> {

@@ -6,6 +6,7 @@
 //! archive. Committed after the snapshot, so that a crash leaves marks that are too old, never too new.
 
 use crate::db::{self, DbError, Durability, Kind};
+
 use crate::model::id::{FolderId, RecordId, SnapshotNo};
 use crate::model::mailbox::{FolderKey, FolderKind};
 use rusqlite::{Connection, OptionalExtension, params};

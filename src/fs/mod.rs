@@ -1,6 +1,6 @@
 //! The file system as a trait, so that a test can count, fail or tear every operation.
 //!
-//! All archive and site I/O goes through [`Fs`]; `std::fs` is a disallowed method elsewhere (clippy.toml). [`Publish`]
+//! All archive and site I/O goes through [`Fs`]; `std::fs` is a disallowed method elsewhere (clippy.toml). [`Fs::replace`]
 //! is the only way a file gets its final name: written, synced, renamed, and its folder synced.
 
 mod real;

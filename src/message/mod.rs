@@ -7,6 +7,7 @@
 mod base64_body;
 mod header;
 mod join;
+mod outline;
 mod scan;
 mod skeleton;
 mod split;
@@ -16,5 +17,6 @@ mod trace;
 mod tests;
 
 pub use join::{Fetch, JoinError, join};
+pub use outline::outline;
 pub use skeleton::encode_recipe;
 pub use split::{Part, Split, split};

@@ -5,7 +5,6 @@ use crate::render::Screen;
 use crate::trouble;
 use serde::Serialize;
 use stationwagon::archive::ArchiveError;
-use stationwagon::db::DbError;
 use stationwagon::map::MapError;
 use stationwagon::model::text::printable;
 use stationwagon::site::SiteError;
@@ -56,7 +55,7 @@ pub enum CliError {
     #[error("interrupted")]
     Interrupted { go_on: &'static str },
     #[error("the catalog {path} cannot be used")]
-    Catalog { path: PathBuf, source: DbError },
+    Catalog { path: PathBuf, source: Box<dyn Error + Send + Sync> },
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     #[error(transparent)]

@@ -3,7 +3,6 @@
 
 use crate::exit::CliError;
 use stationwagon::archive::ArchiveError;
-use stationwagon::db::DbError;
 use stationwagon::format::FormatError;
 use stationwagon::map::MapError;
 use stationwagon::site::SiteError;
@@ -96,8 +95,6 @@ fn hint_of(error: &AnyError) -> Option<String> {
         map_hint(error)?
     } else if let Some(SharesError::NothingToUndo(_)) = error.downcast_ref() {
         "`wagon shares undo` takes the last `wagon shares fix` back"
-    } else if let Some(DbError::TooNew { .. }) = error.downcast_ref() {
-        "a newer wagon reads it"
     } else {
         io_hint(error.downcast_ref()?)?
     };

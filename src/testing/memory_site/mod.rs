@@ -4,6 +4,9 @@
 //! files; and it is the example from which a new connector is written. [`MemorySite::edit`] is what a user of the site
 //! does between two passes. [`MemorySite::fail_at`] makes the n-th write fail halfway, and all that follow, as when the
 //! process is killed.
+//!
+//! [`Source`]: crate::site::Source
+//! [`Target`]: crate::site::Target
 
 mod source;
 mod target;

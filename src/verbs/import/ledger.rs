@@ -85,11 +85,6 @@ impl Tally {
         self.in_snapshot == self.accounted()
     }
 
-    /// Everything arrived.
-    fn is_plain(&self) -> bool {
-        self.in_snapshot == self.imported + self.already_there && self.pending == 0
-    }
-
     pub fn add(&mut self, other: &Self) {
         self.in_snapshot += other.in_snapshot;
         self.imported += other.imported;
@@ -204,37 +199,20 @@ impl Ledger {
         records + self.items.rejected_sum() + self.settings.rejected_sum() + self.grants.rejected_sum()
     }
 
-    /// The ledger as a table for people, down to each folder.
+    /// The ledger as a table for people.
     pub fn render(&self) -> String {
-        self.render_with(Depth::Folders)
-    }
-
-    /// The ledger as a table for people, a line an account, with what was kept out of it.
-    pub fn render_accounts(&self) -> String {
-        self.render_with(Depth::Accounts)
-    }
-
-    fn render_with(&self, depth: Depth) -> String {
         let mut rows = Vec::new();
-        let heading = |name: &str, tally: &Tally| match depth {
-            Depth::Folders => Row::heading(name, Some(tally)),
-            Depth::Accounts => Row { name: name.to_owned(), ..Row::detail("", tally) },
-        };
-        rows.push(heading("provisioning", &sum(self.records.values())));
-        let records = self.records.iter().filter(|_| depth == Depth::Folders);
-        rows.extend(records.map(|(kind, tally)| Row::detail(kind, tally)));
+        let records = sum(self.records.values());
+        rows.push(Row::heading("provisioning", Some(&records)));
+        rows.extend(self.records.iter().map(|(kind, tally)| Row::detail(kind, tally)));
         for account in &self.accounts {
             let arrow = account.target.as_ref().filter(|target| **target != account.source);
             let name = arrow.map_or(account.source.clone(), |target| format!("{} → {target}", account.source));
-            rows.push(heading(&printable(&name), &account.items()));
+            rows.push(Row::heading(&printable(&name), Some(&account.items())));
             let unnamed = |name: &str| if name.is_empty() { "(not looked at)".to_owned() } else { printable(name) };
-            let folders = account.folders.iter().filter(|_| depth == Depth::Folders);
-            rows.extend(folders.map(|(name, tally)| Row::detail(&unnamed(name), tally)));
+            rows.extend(account.folders.iter().map(|(name, tally)| Row::detail(&unnamed(name), tally)));
             let links = [("settings", &account.settings), ("grants", &account.grants)];
-            let links = links.into_iter().filter(|(_, tally)| match depth {
-                Depth::Folders => tally.in_snapshot > 0 || !tally.balanced(),
-                Depth::Accounts => !tally.is_plain(),
-            });
+            let links = links.into_iter().filter(|(_, tally)| tally.in_snapshot > 0 || !tally.balanced());
             rows.extend(links.map(|(name, tally)| Row::detail(&format!("({name})"), tally)));
         }
         rows.push(Row::heading("in sum", None));
@@ -247,13 +225,6 @@ impl Ledger {
         let verdict = if self.balanced { "The ledger balances." } else { "THE LEDGER DOES NOT BALANCE." };
         format!("{title}{}\nItems: {}\n{verdict}\n", table(&rows), self.items)
     }
-}
-
-/// How far down a table goes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Depth {
-    Accounts,
-    Folders,
 }
 
 fn sum<'a>(tallies: impl Iterator<Item = &'a Tally>) -> Tally {

@@ -8,6 +8,8 @@ use crate::model::id::{FolderId, RecordId, SnapshotNo};
 use crate::model::mailbox::Item;
 use crate::model::provisioning::{Record, RecordKind};
 use crate::model::setting::{Setting, SettingKey};
+use crate::model::share::Grant;
+use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -116,7 +118,7 @@ fn record_details(old: &Record, new: &Record) -> Vec<String> {
     {
         details.push("password".to_owned());
     }
-    details.extend(field_details(&hidden::record(old), &hidden::record(new), &["address", "name_of_kind", "kind"]));
+    details.extend(field_details(&hidden::record(old), &hidden::record(new), &["address", "kind"]));
     if details.is_empty() && old.key() == new.key() {
         details.push("a secret".to_owned());
     }
@@ -130,14 +132,20 @@ fn field_details<T: Serialize>(old: &T, new: &T, but: &[&str]) -> Vec<String> {
         _ => serde_json::Map::new(),
     };
     let (old, new) = (fields(old), fields(new));
-    let text = |value: Option<&serde_json::Value>| match value {
-        None => "nothing".to_owned(),
-        Some(serde_json::Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
+    let text = |value: Option<&serde_json::Value>, other: Option<&serde_json::Value>| match (value, other) {
+        // What is false is not written.
+        (None, Some(serde_json::Value::Bool(_))) => "false".to_owned(),
+        (None, _) => "none".to_owned(),
+        (Some(serde_json::Value::String(text)), _) => text.clone(),
+        (Some(value), _) => value.to_string(),
     };
     let mut names: Vec<_> = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name))).collect();
     names.retain(|name| !but.contains(&name.as_str()) && old.get(*name) != new.get(*name));
-    names.iter().map(|name| format!("{name} {} to {}", text(old.get(*name)), text(new.get(*name)))).collect()
+    let line = |name: &&String| {
+        let (old, new) = (old.get(*name), new.get(*name));
+        format!("{name} {} to {}", text(old, new), text(new, old))
+    };
+    names.iter().map(line).collect()
 }
 
 fn mailboxes(a: &AccountState, b: &AccountState) -> Vec<Difference> {
@@ -156,7 +164,10 @@ fn folders(a: &AccountState, b: &AccountState) -> Vec<Difference> {
         };
         let what = format!("folder {}", new.key);
         // The next UID grows with each message; that is told by the items.
-        let mut details = field_details(old, new, &["kind", "path", "uidnext"]);
+        let mut details = field_details(old, new, &["kind", "path", "uidnext", "grants"]);
+        if old.grants != new.grants {
+            details.push(format!("grants {} to {}", grants(&old.grants), grants(&new.grants)));
+        }
         if old.key != new.key {
             details.insert(0, format!("was {}", old.key));
             found.push(Difference { how: How::Renamed, what, details });
@@ -168,6 +179,15 @@ fn folders(a: &AccountState, b: &AccountState) -> Vec<Difference> {
     let added = added.map(|(_, new)| format!("folder {}", new.key));
     found.extend(added.map(|what| Difference { how: How::Added, what, details: Vec::new() }));
     found
+}
+
+/// `lr for everyone and not r for user ann@example.org`.
+fn grants(grants: &[Grant]) -> String {
+    let one = |grant: &Grant| {
+        let sign = if grant.negative { "not " } else { "" };
+        format!("{sign}{} for {}", grant.rights, grant.grantee)
+    };
+    if grants.is_empty() { "none".to_owned() } else { grants.iter().map(one).collect::<Vec<_>>().join(" and ") }
 }
 
 fn items(a: &AccountState, b: &AccountState) -> Vec<Difference> {
@@ -212,13 +232,17 @@ fn item_details(old: &Item, new: &Item) -> Vec<String> {
     changed("flags", flags(old), flags(new));
     changed("keywords", list(&old.keywords), list(&new.keywords));
     changed("tags", list(&old.tags), list(&new.tags));
-    changed("date", old.date.to_string(), new.date.to_string());
+    changed("date", date(old.date), date(new.date));
     changed("UID", number(old.uid), number(new.uid));
     changed("UIDL", old.uidl.clone().unwrap_or_default(), new.uidl.clone().unwrap_or_default());
     if old.object != new.object {
         details.push(format!("content, {} to {} bytes", old.size, new.size));
     }
     details
+}
+
+fn date(seconds: i64) -> String {
+    Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }
 
 fn settings(a: &BTreeMap<SettingKey, Setting>, b: &BTreeMap<SettingKey, Setting>) -> Vec<Difference> {

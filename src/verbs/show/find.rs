@@ -1,5 +1,5 @@
 //! Searching the mail of one snapshot by what its headers say. Dates come from the manifest, so a message outside them
-//! is not read at all.
+//! is not read at all; of the others only headers and small bodies are.
 
 use super::{ShowError, View, header, mime_names, record};
 use crate::event::{Event, Phase, Place, Reason, Rejection, Sink};
@@ -74,7 +74,7 @@ pub fn find(view: &View<'_>, query: &Query, sink: &dyn Sink) -> Result<FindRepor
             if folder.key.kind() != FolderKind::Mail || !in_time(query, &at.item) {
                 continue;
             }
-            match record::beginning(&objects, &at.item) {
+            match record::outline(&objects, &at.item) {
                 Ok(message) => {
                     report.read += 1;
                     if let Some((from, subject)) = needles.found_in(&message) {

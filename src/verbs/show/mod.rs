@@ -2,7 +2,7 @@
 //! what comes back is plain data that the binary renders.
 //!
 //! [`View`] is where each of them begins: one source at one snapshot. Passwords and what looks like one never leave
-//! here ([`hidden`]).
+//! here (`hidden`).
 
 pub mod address;
 pub mod diff;

@@ -168,13 +168,13 @@ fn shown(stored: &StoredRecord) -> ShownRecord {
 
 fn header_of(objects: &ObjectReader, item: &Item) -> Result<Vec<HeaderField>, ArchiveError> {
     let field = |field: &header::Field| HeaderField { name: field.name.clone(), value: field.text() };
-    Ok(header::fields(&beginning(objects, item)?).iter().map(field).collect())
+    Ok(header::fields(&outline(objects, item)?).iter().map(field).collect())
 }
 
-/// The message, or of one too large to be held at least its header.
-pub(super) fn beginning(objects: &ObjectReader, item: &Item) -> Result<Vec<u8>, ArchiveError> {
+/// What headers can be read from: the message without its parts, or of one too large to be held its beginning.
+pub(super) fn outline(objects: &ObjectReader, item: &Item) -> Result<Vec<u8>, ArchiveError> {
     if item.size <= WHOLE_ITEM_BYTES {
-        return objects.read(&item.object, WHOLE_ITEM_BYTES);
+        return objects.outline(&item.object, WHOLE_ITEM_BYTES);
     }
     let mut kept = Beginning(Vec::new());
     objects.copy(&item.object, &mut kept)?;

@@ -86,7 +86,7 @@ const NEXT: &[(&str, &str)] = &[
     ("snapshots --archive $DEMO/archive", "what was exported when"),
     ("diff --archive $DEMO/archive 1 2", "what the day brought"),
     ("ls --archive $DEMO/archive ann@station.example:INBOX", "a folder as the archive has it"),
-    ("find --archive $DEMO/archive --attachment 'week-1*'", "who got the timetable"),
+    ("find --archive $DEMO/archive --attachment week-1", "who got the timetable"),
     ("shares matrix --site $DEMO/target", "who sees what"),
     ("map show --site $DEMO/target", "which id became which"),
     ("config --site $DEMO/target", "the Dovecot that serves it"),

@@ -37,12 +37,11 @@ pub fn now() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// Who holds a lock, for whoever comes second.
+/// Who holds a lock, for whoever comes second: this machine. The lock itself knows the process.
 pub fn holder() -> String {
     let host = RealFs.read(Path::new("/proc/sys/kernel/hostname"), 256).unwrap_or_default();
     let host = String::from_utf8_lossy(&host);
-    let host = if host.trim().is_empty() { "this machine" } else { host.trim() };
-    format!("process {} on {host}", std::process::id())
+    if host.trim().is_empty() { "a machine without a name".to_owned() } else { host.trim().to_owned() }
 }
 
 /// An archive, with what must outlive it.
@@ -81,7 +80,7 @@ pub fn catalog(global: &Global, source: &dyn Source, archive: &Archive) -> Resul
     let dir = cache_dir(global)?;
     files().create_dir_all(&dir).map_err(io_error("make", &dir))?;
     let path = dir.join(format!("catalog_{}_{}.sqlite", archive.id(), key.get(..16).unwrap_or(&key)));
-    Catalog::open(&path).map_err(|source| CliError::Catalog { path, source })
+    Catalog::open(&path).map_err(|source| CliError::Catalog { path, source: Box::new(source) })
 }
 
 fn cache_dir(global: &Global) -> Result<PathBuf, CliError> {

@@ -73,7 +73,10 @@ fn write(out: &mut dyn Write, shown: &Shown) -> io::Result<()> {
             }
             for setting in settings {
                 writeln!(out)?;
-                fields(out, setting, &[])?;
+                let (kind, name) = setting.key();
+                let kind = serde_json::to_value(kind).ok().and_then(|word| word.as_str().map(str::to_owned));
+                line(out, &kind.unwrap_or_default(), &name)?;
+                fields(out, setting, &["kind", "name"])?;
             }
             Ok(())
         }

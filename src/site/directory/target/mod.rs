@@ -39,7 +39,7 @@ use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use crate::model::setting::{Setting, SettingKey};
 use crate::model::share::Grant;
 use crate::site::{Capabilities, Delivered, Delivery, FolderPut, Present, RecordChange, SiteError, Target, UidsKept};
-use hand::Hand;
+use hand::{Hand, PRIVATE};
 use known_names::KnownNames;
 use listing::Listings;
 use place::AccountPlace;
@@ -149,6 +149,8 @@ impl Target for DirectoryTarget {
             }
             let path = self.root().join(site_db::FILE);
             let db = SiteDbWrite::open(&path).map_err(|error| self.db_error(error))?;
+            // It holds passwords of external sources.
+            self.hand.fs.set_mode(&path, PRIVATE).map_err(hand::io_error("set the mode of", &path))?;
             self.hand.hand_over(&path)?;
             // Another thread may have been first; its lock is as good as ours, which then goes.
             drop(self.prepared.set(Prepared { db, _lock: lock }));

@@ -1,6 +1,6 @@
 //! Taking mail out of an archive as files: one item, a folder, an account. Reads the segments that hold it and no others.
 //!
-//! Promises: nothing is written outside the output, whatever names the archive brings ([`plan`]); a file that is visible
+//! Promises: nothing is written outside the output, whatever names the archive brings (`plan`); a file that is visible
 //! under its name is complete; nothing that is there is overwritten unless that is asked for. `--dry-run` counts the very
 //! plan that is carried out.
 
