@@ -20,7 +20,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("model", &["limits"]),
     ("event", &["model"]),
     ("fs", &["limits"]),
-    ("db", &["limits"]),
+    ("db", &["fs", "limits"]),
     ("message", &["format", "model", "limits"]),
     ("format", &["message", "model", "limits", "event"]),
     ("archive", &["format", "message", "model", "fs", "db", "limits", "event"]),

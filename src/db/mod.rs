@@ -3,7 +3,11 @@
 //! Schemas grow by numbered migrations and `user_version`; a released one is never edited. A file of another program is
 //! refused by its `application_id`, a newer one by its version, both politely.
 
-use rusqlite::{Connection, OpenFlags};
+use crate::fs::{Fs, RealFs};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,13 +16,25 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum DbError {
     #[error("the database does not answer as it should")]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(#[source] rusqlite::Error),
+    #[error("the database cannot grow")]
+    Full(#[source] io::Error),
     #[error("the database is of another program")]
     Foreign,
     #[error("the database has version {found}, newer than {known}, the newest this wagon knows")]
     TooNew { found: u32, known: u32 },
     #[error("the database says something impossible: {0}")]
     Corrupt(String),
+}
+
+impl From<rusqlite::Error> for DbError {
+    /// A full disk becomes the error that every other file gives, because it asks the same of people.
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full(rustix::io::Errno::NOSPC.into()),
+            _ => Self::Sqlite(error),
+        }
+    }
 }
 
 /// How a database is kept.
@@ -74,8 +90,32 @@ pub fn open(path: &Path, kind: &Kind) -> Result<Connection, DbError> {
 /// Opens a database that somebody else wrote: read-only, no schema of its own trusted, defensive. Its version may be
 /// older; a newer one is refused.
 pub fn open_hostile(path: &Path, kind: &Kind) -> Result<Connection, DbError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags)?;
+    open_to_read(path, kind).map(|(db, _)| db)
+}
+
+/// The URI by which a database can be attached for reading; refuses what [`open_hostile`] refuses.
+pub fn reading_uri(path: &Path, kind: &Kind) -> Result<String, DbError> {
+    open_to_read(path, kind).map(|(_, uri)| uri)
+}
+
+/// A database with a write-ahead log wants to make files beside it even to be read. Where that cannot be (a snapshot of
+/// the disk, a read-only mount) and its log is empty, the file itself is all there is, and is read as it stands.
+fn open_to_read(path: &Path, kind: &Kind) -> Result<(Connection, String), DbError> {
+    let uri = uri(path);
+    match open_uri(&uri, kind) {
+        Err(DbError::Sqlite(error))
+            if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) && has_empty_log(path) =>
+        {
+            let uri = format!("{uri}&immutable=1");
+            open_uri(&uri, kind).map(|db| (db, uri))
+        }
+        opened => opened.map(|db| (db, uri)),
+    }
+}
+
+fn open_uri(uri: &str, kind: &Kind) -> Result<Connection, DbError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let db = Connection::open_with_flags(uri, flags)?;
     db.busy_timeout(Duration::from_secs(10))?;
     db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
@@ -86,6 +126,28 @@ pub fn open_hostile(path: &Path, kind: &Kind) -> Result<Connection, DbError> {
         return Err(DbError::TooNew { found, known });
     }
     Ok(db)
+}
+
+/// <https://sqlite.org/uri.html>: whatever is no plain letter is escaped.
+fn uri(path: &Path) -> String {
+    let mut uri = if path.is_absolute() { "file://".to_owned() } else { "file:".to_owned() };
+    for &byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(char::from(byte)),
+            other => uri.push_str(&format!("%{other:02x}")),
+        }
+    }
+    uri + "?mode=ro"
+}
+
+/// Whether nothing was committed that has not reached the file itself.
+fn has_empty_log(path: &Path) -> bool {
+    let mut log = OsString::from(path);
+    log.push("-wal");
+    match RealFs.lstat(Path::new(&log)) {
+        Ok(stat) => stat.size == 0,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
 }
 
 /// An empty file has id 0 and no tables; anything else must bear our id.

@@ -45,17 +45,7 @@ fn in_memory() -> Result<Connection, DbError> {
 }
 
 fn fill(copy: &Connection, path: &Path) -> Result<(), DbError> {
-    let text = path.to_str().ok_or_else(|| DbError::Corrupt("the path is no UTF-8".to_owned()))?;
-    let escaped: String = text
-        .chars()
-        .map(|c| match c {
-            '%' => "%25".to_owned(),
-            '?' => "%3f".to_owned(),
-            '#' => "%23".to_owned(),
-            other => other.to_string(),
-        })
-        .collect();
-    copy.execute("ATTACH DATABASE ?1 AS original", [format!("file:{escaped}?mode=ro")])?;
+    copy.execute("ATTACH DATABASE ?1 AS original", [crate::db::reading_uri(path, &KIND)?])?;
     for table in TABLES {
         copy.execute(&format!("INSERT INTO main.{table} SELECT * FROM original.{table}"), [])?;
     }

@@ -86,6 +86,10 @@ pub fn verify(
     options: &VerifyOptions,
     sink: &dyn Sink,
 ) -> Result<VerifyReport, VerifyError> {
+    if let Some(found) = target.describe()?.id.filter(|id| *id != map.meta().target_site) {
+        let (path, map_target) = (map.path().to_owned(), map.meta().target_site.clone());
+        return Err(MapError::OtherTarget { path, found: map_target, wanted: found }.into());
+    }
     let history = History::open(archive, Some(&map.meta().source_site), options.snapshot)?;
     let (provisioning, _) = history.provisioning()?;
     let mut report = VerifyReport { snapshot: history.head().no, ..VerifyReport::default() };
