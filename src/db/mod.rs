@@ -19,6 +19,8 @@ pub enum DbError {
     Sqlite(#[source] rusqlite::Error),
     #[error("the database cannot grow")]
     Full(#[source] io::Error),
+    #[error("another program has been writing the database for longer than could be waited")]
+    InUse,
     #[error("the database is of another program")]
     Foreign,
     #[error("the database has version {found}, newer than {known}, the newest this wagon knows")]
@@ -28,10 +30,14 @@ pub enum DbError {
 }
 
 impl From<rusqlite::Error> for DbError {
-    /// A full disk becomes the error that every other file gives, because it asks the same of people.
+    /// A full disk becomes the error that every other file gives, because it asks the same of people; also where it
+    /// shows in the files beside the database.
     fn from(error: rusqlite::Error) -> Self {
+        let extended = error.sqlite_error().map(|error| error.extended_code);
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full(rustix::io::Errno::NOSPC.into()),
+            _ if extended == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) => Self::Full(rustix::io::Errno::NOSPC.into()),
+            Some(ErrorCode::DatabaseBusy) => Self::InUse,
             _ => Self::Sqlite(error),
         }
     }

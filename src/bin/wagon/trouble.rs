@@ -3,6 +3,7 @@
 
 use crate::exit::CliError;
 use stationwagon::archive::ArchiveError;
+use stationwagon::db::DbError;
 use stationwagon::format::FormatError;
 use stationwagon::map::MapError;
 use stationwagon::site::SiteError;
@@ -28,9 +29,9 @@ pub fn status(error: &CliError) -> u8 {
 pub fn hint(error: &CliError) -> Option<String> {
     match error {
         CliError::Interrupted { go_on } => Some((*go_on).to_owned()).filter(|text| !text.is_empty()),
-        CliError::Catalog { .. } => {
-            Some("it can be deleted; the next export makes a new one and lists every folder".to_owned())
-        }
+        CliError::Catalog { .. } => chain(error)
+            .find_map(hint_of)
+            .or_else(|| Some("it can be deleted; the next export makes a new one and lists every folder".to_owned())),
         _ => chain(error).find_map(hint_of),
     }
 }
@@ -72,7 +73,8 @@ fn status_of(error: &AnyError) -> Option<u8> {
         || error.downcast_ref().is_some_and(ShowError::is_usage);
     let in_use = matches!(error.downcast_ref(), Some(ArchiveError::InUse { .. }))
         || matches!(error.downcast_ref(), Some(SiteError::Locked { .. }))
-        || matches!(error.downcast_ref(), Some(ImportError::InUse(_)));
+        || matches!(error.downcast_ref(), Some(ImportError::InUse(_)))
+        || matches!(error.downcast_ref(), Some(DbError::InUse));
     match (usage, in_use) {
         (true, _) => Some(2),
         (_, true) => Some(6),

@@ -1,0 +1,20 @@
+//! Bad input, through the real binary: a clear error with the exit status that is documented, and nothing lost.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and makes and looks at files as they are"
+)]
+
+mod archives;
+mod disks;
+mod letters;
+mod locks;
+mod maps;
+mod names;
+mod rights;
+#[path = "../sites/mod.rs"]
+mod sites;
+mod world;

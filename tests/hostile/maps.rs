@@ -1,0 +1,66 @@
+//! Targets and maps that do not belong together.
+
+use crate::sites::look;
+use crate::world::{World, assert_says, copy_tree};
+use std::fs;
+use std::process::Command;
+
+/// A second site with the same addresses: the example site under another id.
+fn another_source(world: &World) {
+    copy_tree(&world.path("source"), &world.path("other"));
+    fs::remove_file(world.path("other/site.sqlite")).unwrap();
+    world.wagon(0, "export --from {}/other --archive {}/others");
+}
+
+#[test]
+fn a_target_that_has_the_addresses_from_another_source_is_refused_until_they_are_renamed() {
+    let world = World::exported();
+    another_source(&world);
+    world.wagon(0, "import --archive {}/archive --to {}/target");
+    let before = look(&world.path("target"));
+    for dry in ["", " --dry-run"] {
+        let said = world.said(1, &format!("import --archive {{}}/others --to {{}}/target{dry}"));
+        assert_says(&said, &["from another source already", "map_example.sqlite", "hint: --rename FILE"]);
+    }
+    let after = look(&world.path("target"));
+    assert_eq!((after.messages, after.files, after.facts), (before.messages, before.files, before.facts));
+    world.wagon(0, "verify --archive {}/archive --to {}/target");
+}
+
+#[test]
+fn a_map_of_another_target_is_refused_by_every_verb_that_takes_one() {
+    let world = World::exported();
+    world.wagon(0, "import --archive {}/archive --to {}/target");
+    world.wagon(0, "import --archive {}/archive --to {}/second --provisioning-only");
+    fs::remove_file(world.path("second/map_example.sqlite")).unwrap();
+    assert!(
+        Command::new("cp")
+            .arg(world.path("target/map_example.sqlite"))
+            .arg(world.path("second"))
+            .status()
+            .unwrap()
+            .success()
+    );
+    let rows = || world.wagon(0, "map export {}/second/map_example.sqlite");
+    let (map, before) = (rows(), look(&world.path("second")).facts);
+    for verb in [
+        "import --archive {}/archive --to {}/second",
+        "import --archive {}/archive --to {}/second --dry-run",
+        "verify --archive {}/archive --to {}/second",
+        "shares fix --site {}/second {}/target/map_example.sqlite",
+    ] {
+        assert_says(&world.said(1, verb), &["belongs to target", "hint: `wagon map show MAP`"]);
+    }
+    assert_eq!(rows(), map);
+    assert_eq!(look(&world.path("second")).facts, before);
+}
+
+#[test]
+fn a_site_is_not_imported_into_itself() {
+    let world = World::exported();
+    let before = look(&world.path("source")).messages;
+    let said = world.said(1, "import --archive {}/archive --to {}/source");
+    assert_says(&said, &["this very target (example)", "--way-back"]);
+    assert_eq!(look(&world.path("source")).messages, before);
+    assert!(!world.path("source/map_example.sqlite").exists());
+}
