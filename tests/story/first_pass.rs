@@ -3,6 +3,7 @@ use insta::assert_snapshot;
 use stationwagon::model::mailbox::{Flags, FolderKey, FolderKind};
 use stationwagon::model::provisioning::{Alias, DistributionList, Domain, Record, RecordKind};
 use stationwagon::model::setting::Setting;
+use stationwagon::site::Target as _;
 use stationwagon::verbs::import::rename::RenameRules;
 use stationwagon::verbs::import::{Adopt, ImportError, ImportOptions, Skip};
 
@@ -244,6 +245,31 @@ fn a_dry_run_of_a_later_pass_foresees_renames_and_shares() {
     let rehearsed = world.import_with(&ImportOptions { dry_run: true, ..world.options() });
     assert_eq!((&rehearsed.conflicts, &rehearsed.notices), (&vec![], &vec![]));
     assert_eq!(rehearsed.ledger, world.import().ledger);
+}
+
+#[test]
+fn a_dry_run_finds_the_folders_that_it_would_have_made_and_renamed() {
+    let world = World::new();
+    world.account("ann@example.org", &["one"]);
+    world.account("bob@example.org", &[]);
+    world.message("ann@example.org", "Plans", "two");
+    world.source.edit(|site| {
+        site.folder("ann@example.org", &mail("Plans")).folder.grants = vec![grant("bob@example.org", "lr")];
+    });
+    world.export();
+    let rehearse = || world.import_with(&ImportOptions { dry_run: true, ..world.options() });
+    let rehearsed = rehearse();
+    assert_eq!((rehearsed.conflicts, rehearsed.notices), (Vec::new(), Vec::new()));
+    world.import();
+    world.source.rename_folder("ann@example.org", &mail("Plans"), &mail("Old plans")).unwrap().unwrap();
+    world.source.edit(|site| {
+        site.folder("ann@example.org", &mail("Old plans")).folder.grants = vec![grant("bob@example.org", "lrs")];
+    });
+    world.message("ann@example.org", "Old plans", "three");
+    world.export();
+    let rehearsed = rehearse();
+    assert_eq!((rehearsed.conflicts, rehearsed.notices), (Vec::new(), Vec::new()));
+    assert_eq!(world.import().ledger, rehearsed.ledger);
 }
 
 #[test]

@@ -153,7 +153,7 @@ fn setting_lines(state: &AccountState, mailbox: &MailboxScan, lines: &mut Vec<Ma
 }
 
 /// Finds out which known folder each listed one is: the same place and hint, the same lasting name (GUID), the same
-/// inode with content in common, the same place; else it is new.
+/// inode with content in common or both empty, the same place; else it is new.
 fn place_folders(
     state: &AccountState,
     seen: Vec<Seen>,
@@ -179,8 +179,14 @@ fn place_folders(
     for at in state.items.values() {
         names.entry(at.folder).or_default().insert(&at.item.name);
     }
-    let shares_items = |id: FolderId, listing: &FolderListing| {
-        names.get(&id).is_some_and(|names| listing.items.iter().any(|item| names.contains(item.name.as_str())))
+    // An inode is given away again once it is free, so it counts only where the content agrees. Two empty folders agree
+    // unless they bear different lasting names.
+    let agrees = |id: FolderId, old: &Folder, listing: &FolderListing| match names.get(&id) {
+        Some(names) => listing.items.iter().any(|item| names.contains(item.name.as_str())),
+        None => {
+            let empty = listing.items.is_empty() && listing.rejected.is_empty();
+            empty && (old.guid.is_none() || listing.folder.guid.is_none())
+        }
     };
     let mut placed = Vec::new();
     for round in 0..4 {
@@ -188,12 +194,13 @@ fn place_folders(
         for (found, listing) in listed {
             let same = |id: &FolderId, old: &Folder| {
                 let place = old.key == found.key;
+                let kind = old.key.kind() == found.key.kind();
                 let guid = old.guid.is_some() && old.guid == listing.folder.guid;
                 let ident = found.ident.is_some() && idents.get(id).copied() == found.ident.as_deref();
                 match round {
                     0 => place && (guid || ident),
                     1 => guid && !taken.contains(&old.key),
-                    2 => ident && !taken.contains(&old.key) && shares_items(*id, &listing),
+                    2 => ident && kind && !taken.contains(&old.key) && agrees(*id, old, &listing),
                     _ => place,
                 }
             };

@@ -15,6 +15,8 @@ pub struct Book {
     rules: RenameRules,
     /// Accounts, lists and aliases by source address, present and former.
     addresses: HashMap<String, Entry>,
+    /// Accounts by names they bore once.
+    former_accounts: HashMap<String, Entry>,
     domains: HashMap<String, String>,
     classes: HashMap<String, String>,
 }
@@ -36,12 +38,22 @@ impl Book {
         rows: &BTreeMap<RecordId, RecordRow>,
         former: &[(RecordKind, String, RecordId)],
     ) -> Self {
-        let mut book = Self { rules, addresses: HashMap::new(), domains: HashMap::new(), classes: HashMap::new() };
+        let mut book = Self {
+            rules,
+            addresses: HashMap::new(),
+            former_accounts: HashMap::new(),
+            domains: HashMap::new(),
+            classes: HashMap::new(),
+        };
         // Later entries replace earlier ones: former names, then present ones, accounts last.
         for (kind, source_key, id) in former {
             let target_key = planned.get(id).map(|(_, _, to)| to).or(rows.get(id).map(|row| &row.target_key));
             if let Some(target_key) = target_key {
                 book.enter(*kind, source_key, *id, target_key);
+                if *kind == RecordKind::Account {
+                    let entry = Entry { record: *id, kind: *kind, target_key: target_key.clone() };
+                    book.former_accounts.insert(source_key.clone(), entry);
+                }
             }
         }
         for kind in [RecordKind::Domain, RecordKind::Cos, RecordKind::Alias, RecordKind::List, RecordKind::Account] {
@@ -69,6 +81,19 @@ impl Book {
     pub fn find(&self, address: &str) -> Option<&Entry> {
         // Servers compare addresses without regard to case, but two accounts may differ in nothing else.
         self.addresses.get(address).or_else(|| self.addresses.get(&address.to_ascii_lowercase()))
+    }
+
+    /// Who holds or gets a share by this name. An alias holds none: where it has the name that an account bore, the
+    /// account is meant.
+    pub fn find_sharer(&self, address: &str) -> Option<&Entry> {
+        let found = self.find(address);
+        match found {
+            Some(entry) if entry.kind == RecordKind::Alias => {
+                let former = &self.former_accounts;
+                former.get(address).or_else(|| former.get(&address.to_ascii_lowercase())).or(found)
+            }
+            _ => found,
+        }
     }
 
     /// The address on the target, for text that mentions it; a stranger's address stays as it is.
@@ -211,6 +236,29 @@ mod tests {
         assert_eq!(book.address("bob@old.example"), "robert@new.example");
         assert_eq!(book.address("x@third.example"), "x@fourth.example");
         assert_eq!(book.address("stranger@else.example"), "stranger@else.example");
+    }
+
+    #[test]
+    fn a_share_with_the_former_name_of_an_account_means_the_account_though_an_alias_has_the_name_now() {
+        let planned = [
+            (1, RecordKind::Account, "ann.smith@old.example", "ann.smith@old.example"),
+            (2, RecordKind::Alias, "ann@old.example", "ann@old.example"),
+            (3, RecordKind::Alias, "info@old.example", "info@old.example"),
+            (4, RecordKind::List, "crew@old.example", "crew@old.example"),
+        ];
+        let planned = planned
+            .into_iter()
+            .map(|(id, kind, from, to)| (RecordId(id), (kind, from.to_owned(), to.to_owned())))
+            .collect();
+        let former = ["ann@old.example", "crew@old.example", "ann.smith@old.example"]
+            .map(|name| (RecordKind::Account, name.to_owned(), RecordId(1)));
+        let book = Book::new(RenameRules::default(), &planned, &BTreeMap::new(), &former);
+        let sharer = |name: &str| book.find_sharer(name).map(|entry| entry.record.0);
+        assert_eq!(sharer("ann@old.example"), Some(1));
+        assert_eq!(sharer("Ann@old.example"), Some(1));
+        assert_eq!(sharer("info@old.example"), Some(3), "an alias that was always one");
+        assert_eq!(sharer("crew@old.example"), Some(4), "a list can hold a share itself");
+        assert_eq!(book.address("ann@old.example"), "ann@old.example", "mail goes by the alias");
     }
 
     #[test]

@@ -292,7 +292,7 @@ fn is_below(key: &FolderKey, above: &FolderKey) -> bool {
 }
 
 /// The new place of a folder below one that moved.
-fn key_below(key: &FolderKey, from: &FolderKey, to: &FolderKey) -> Option<FolderKey> {
+pub(super) fn key_below(key: &FolderKey, from: &FolderKey, to: &FolderKey) -> Option<FolderKey> {
     FolderKey::new(key.kind(), &format!("{}/{}", to.path(), rest_below(key, from)?)).ok()
 }
 

@@ -91,12 +91,17 @@ impl Links<'_> {
 
     /// Who that is on the target: by the map; else, for somebody of another source, by the target's own list.
     fn find(&mut self, kinds: &[RecordKind], name: &str) -> Result<Arrival, ImportError> {
-        if let Some(entry) = self.pass.book.find(name).filter(|entry| kinds.contains(&entry.kind)) {
+        if let Some(entry) = self.pass.book.find_sharer(name).filter(|entry| kinds.contains(&entry.kind)) {
             let (record, key) = (entry.record, entry.target_key.clone());
             if let Some(row) = self.arrived.get(&record) {
                 return Ok(Arrival::Here { key: row.target_key.clone(), record: Some(record) });
             }
-            return Ok(Arrival::Awaited { cause: format!("{name} has not been imported yet (will be {key})") });
+            let cause = match self.pass.planned.contains_key(&record) {
+                false => format!("{name} was removed on the source"),
+                true if key == name => format!("{name} has not been imported yet"),
+                true => format!("{name} has not been imported yet (will be {key})"),
+            };
+            return Ok(Arrival::Awaited { cause });
         }
         let key = self.pass.book.address(name);
         if self.target_has(kinds, &key)? {

@@ -1,69 +1,78 @@
-//! A target that is only rehearsed: it answers as the real one does, says yes to every change, and nothing of it is ever
-//! written. So a dry run takes the very steps of a pass. It remembers what it was told of names (folders made and
-//! renamed, accounts renamed), because later steps ask for them.
+//! A target that is only rehearsed: it answers as the real one does and says yes to every change, and nothing of it is
+//! ever written. So a dry run takes the very steps of a pass. What the pass would have made or renamed by then is
+//! remembered, so that later steps find it.
 
+use super::folders::key_below;
 use crate::event::Reason;
 use crate::model::id::SiteId;
 use crate::model::mailbox::{Flags, Folder, FolderKey};
-use crate::model::provisioning::Record;
 use crate::model::setting::{Setting, SettingKey};
 use crate::model::share::Grant;
 use crate::site::{
     Capabilities, Content, Delivered, Delivery, Depth, FolderListing, FolderPut, FolderScan, FoundFolder, FoundItem,
     MailboxScan, Present, ProvisioningScan, RecordChange, SiteDescription, SiteError, Source, Target, UidsKept,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A target behind glass.
 pub struct Rehearsal<'a> {
     real: &'a dyn Target,
-    told: Mutex<Told>,
+    feigned: Mutex<Feigned>,
 }
 
-/// What the pass has told of names.
+/// What the pass believes to have done.
 #[derive(Default)]
-struct Told {
-    /// Address after a rename -> the real one.
+struct Feigned {
+    /// The real address of each account that was renamed.
     accounts: BTreeMap<String, String>,
-    /// By real address: folders that were made.
-    made: BTreeMap<String, BTreeMap<FolderKey, Folder>>,
-    /// By real address: renames, in their order.
-    renamed: BTreeMap<String, Vec<(FolderKey, FolderKey)>>,
+    /// By account, folders that were renamed, oldest first: from where to where.
+    renames: BTreeMap<String, Vec<(FolderKey, FolderKey)>>,
+    made: BTreeMap<(String, FolderKey), Folder>,
+    /// Folders and items that were removed, by account and where they really lie.
+    folders_gone: BTreeSet<(String, FolderKey)>,
+    items_gone: BTreeSet<(String, FolderKey, String)>,
+}
+
+impl Feigned {
+    fn account<'k>(&'k self, account: &'k str) -> &'k str {
+        self.accounts.get(account).map_or(account, String::as_str)
+    }
+
+    /// Where a folder that really lies at `key` would be.
+    fn renamed(&self, account: &str, key: &FolderKey) -> FolderKey {
+        let renames = self.renames.get(account).into_iter().flatten();
+        renames.fold(key.clone(), |key, (from, to)| match key == *from {
+            true => to.clone(),
+            false => key_below(&key, from, to).unwrap_or(key),
+        })
+    }
+
+    /// Where the folder really lies.
+    fn key(&self, account: &str, key: &FolderKey) -> FolderKey {
+        let renames = self.renames.get(account).into_iter().flatten().rev();
+        renames.fold(key.clone(), |key, (from, to)| match key == *to {
+            true => from.clone(),
+            false => key_below(&key, to, from).unwrap_or(key),
+        })
+    }
 }
 
 type Refusable<T> = Result<Result<T, Reason>, SiteError>;
 
 impl<'a> Rehearsal<'a> {
     pub fn of(real: &'a dyn Target) -> Self {
-        Self { real, told: Mutex::default() }
+        Self { real, feigned: Mutex::default() }
     }
 
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The address that the real target knows.
-    fn real_account(&self, account: &str) -> String {
-        self.told().accounts.get(account).cloned().unwrap_or_else(|| account.to_owned())
-    }
-
-    /// Where a folder really is.
-    fn real_key(&self, account: &str, key: &FolderKey) -> FolderKey {
-        let told = self.told();
-        let renames = told.renamed.get(account).into_iter().flatten().rev();
-        renames.fold(key.clone(), |key, (from, to)| moved(&key, to, from).unwrap_or(key))
+    fn feigned(&self) -> MutexGuard<'_, Feigned> {
+        self.feigned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A folder's place after `from`, which is the folder or above it, became `to`.
-fn moved(key: &FolderKey, from: &FolderKey, to: &FolderKey) -> Option<FolderKey> {
-    let rest = Some(key.path()).filter(|_| key.kind() == from.kind())?.strip_prefix(from.path())?;
-    if !rest.is_empty() && !rest.starts_with('/') {
-        return None;
-    }
-    FolderKey::new(key.kind(), &format!("{}{rest}", to.path())).ok()
+fn empty(folder: Folder) -> FolderScan {
+    FolderScan::Listed(Box::new(FolderListing { folder, items: Vec::new(), rejected: Vec::new(), mark: Vec::new() }))
 }
 
 /// An account that the pass would have made has an empty mailbox.
@@ -88,18 +97,15 @@ impl Source for Rehearsal<'_> {
     }
 
     fn mailbox(&self, account: &str) -> Result<MailboxScan, SiteError> {
-        let account = self.real_account(account);
-        let mut scan = unless_missing(self.real.mailbox(&account), MailboxScan::default())?;
-        let told = self.told();
-        for (from, to) in told.renamed.get(&account).into_iter().flatten() {
-            for found in &mut scan.folders {
-                found.key = moved(&found.key, from, to).unwrap_or_else(|| found.key.clone());
-            }
-        }
-        let made = told.made.get(&account).into_iter().flat_map(BTreeMap::keys);
-        let new = made.filter(|key| scan.folders.iter().all(|found| found.key != **key)).cloned();
-        let new: Vec<_> = new.map(|key| FoundFolder { key, ident: None }).collect();
-        scan.folders.extend(new);
+        let real = self.feigned().account(account).to_owned();
+        let mut scan = unless_missing(self.real.mailbox(&real), MailboxScan::default())?;
+        let feigned = self.feigned();
+        scan.folders.retain(|found| !feigned.folders_gone.contains(&(real.clone(), found.key.clone())));
+        scan.folders.iter_mut().for_each(|found| found.key = feigned.renamed(account, &found.key));
+        let made = feigned.made.keys().filter(|(of, _)| of == account).map(|(_, key)| key.clone());
+        let known: BTreeSet<FolderKey> = scan.folders.iter().map(|found| found.key.clone()).collect();
+        scan.folders.extend(made.filter(|key| !known.contains(key)).map(|key| FoundFolder { key, ident: None }));
+        scan.folders.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(scan)
     }
 
@@ -110,22 +116,24 @@ impl Source for Rehearsal<'_> {
         mark: Option<&[u8]>,
         depth: Depth,
     ) -> Result<FolderScan, SiteError> {
-        let account = self.real_account(account);
-        let real_key = self.real_key(&account, key);
-        let scan = unless_missing(self.real.folder(&account, &real_key, mark, depth), FolderScan::Vanished)?;
-        let made = || self.told().made.get(&account).and_then(|made| made.get(key)).cloned();
-        Ok(match scan {
-            FolderScan::Vanished => made().map_or(FolderScan::Vanished, |folder| {
-                let (items, rejected, mark) = (Vec::new(), Vec::new(), Vec::new());
-                FolderScan::Listed(Box::new(FolderListing { folder, items, rejected, mark }))
-            }),
-            found => found,
-        })
+        let (real, there, made) = {
+            let feigned = self.feigned();
+            let made = feigned.made.get(&(account.to_owned(), key.clone())).cloned();
+            (feigned.account(account).to_owned(), feigned.key(account, key), made)
+        };
+        match (unless_missing(self.real.folder(&real, &there, mark, depth), FolderScan::Vanished)?, made) {
+            (FolderScan::Vanished, Some(made)) => Ok(empty(made)),
+            (FolderScan::Listed(mut listing), _) => {
+                let gone = &self.feigned().items_gone;
+                listing.items.retain(|item| !gone.contains(&(real.clone(), there.clone(), item.name.clone())));
+                Ok(FolderScan::Listed(listing))
+            }
+            (scan, _) => Ok(scan),
+        }
     }
 
     fn read(&self, account: &str, key: &FolderKey, item: &FoundItem) -> Result<Content, SiteError> {
-        let account = self.real_account(account);
-        self.real.read(&account, &self.real_key(&account, key), item)
+        self.real.read(account, key, item)
     }
 }
 
@@ -139,28 +147,30 @@ impl Target for Rehearsal<'_> {
     }
 
     fn put_records(&self, changes: &[RecordChange]) -> Result<Vec<Result<(), Reason>>, SiteError> {
+        let mut feigned = self.feigned();
         for change in changes {
-            if let RecordChange::Put { record: Record::Account(account), was: Some(was) } = change {
-                let real = self.real_account(was);
-                self.told().accounts.insert(account.address.clone(), real);
+            if let RecordChange::Put { record, was: Some(was) } = change {
+                let real = feigned.account(was).to_owned();
+                feigned.accounts.insert(record.key().to_owned(), real);
             }
         }
         Ok(changes.iter().map(|_| Ok(())).collect())
     }
 
     fn put_folder(&self, account: &str, folder: &Folder) -> Refusable<FolderPut> {
-        let account = self.real_account(account);
-        self.told().made.entry(account).or_default().entry(folder.key.clone()).or_insert_with(|| folder.clone());
+        self.feigned().made.insert((account.to_owned(), folder.key.clone()), folder.clone());
         Ok(Ok(FolderPut { key: folder.key.clone(), created: true }))
     }
 
     fn rename_folder(&self, account: &str, from: &FolderKey, to: &FolderKey) -> Refusable<()> {
-        let account = self.real_account(account);
-        self.told().renamed.entry(account).or_default().push((from.clone(), to.clone()));
+        self.feigned().renames.entry(account.to_owned()).or_default().push((from.clone(), to.clone()));
         Ok(Ok(()))
     }
 
-    fn remove_folder(&self, _: &str, _: &FolderKey) -> Refusable<()> {
+    fn remove_folder(&self, account: &str, key: &FolderKey) -> Refusable<()> {
+        let mut feigned = self.feigned();
+        let gone = (feigned.account(account).to_owned(), feigned.key(account, key));
+        feigned.folders_gone.insert(gone);
         Ok(Ok(()))
     }
 
@@ -209,7 +219,10 @@ impl Target for Rehearsal<'_> {
         Ok(true)
     }
 
-    fn remove_item(&self, _: &str, _: &FolderKey, _: &str) -> Result<bool, SiteError> {
+    fn remove_item(&self, account: &str, key: &FolderKey, name: &str) -> Result<bool, SiteError> {
+        let mut feigned = self.feigned();
+        let gone = (feigned.account(account).to_owned(), feigned.key(account, key), name.to_owned());
+        feigned.items_gone.insert(gone);
         Ok(true)
     }
 

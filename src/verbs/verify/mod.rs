@@ -95,7 +95,7 @@ pub fn verify(
     let mut report = VerifyReport { snapshot: history.head().no, ..VerifyReport::default() };
     let present = target.provisioning()?;
     let wanted = |address: &str| options.accounts.as_ref().is_none_or(|globs| globs.is_match(address));
-    records::compare(&provisioning, &present, map, &wanted, &mut report, sink)?;
+    records::compare(&provisioning, &present, map, (&wanted, options.accounts.is_none()), &mut report, sink)?;
 
     let total = provisioning.accounts().filter_map(|(id, _)| history.entry(id)).map(|entry| entry.items).sum();
     let complete: HashSet<RecordId> = map.progress()?.into_iter().map(|(id, _)| id).collect();

@@ -12,7 +12,7 @@ pub(super) fn compare(
     provisioning: &Provisioning,
     present: &ProvisioningScan,
     map: &Map,
-    wanted: &dyn Fn(&str) -> bool,
+    (wanted, all): (&dyn Fn(&str) -> bool, bool),
     report: &mut VerifyReport,
     sink: &dyn Sink,
 ) -> Result<(), VerifyError> {
@@ -24,9 +24,14 @@ pub(super) fn compare(
         if kind == RecordKind::Settings || (kind == RecordKind::Account && !wanted(key)) {
             continue;
         }
+        let row = map.record(stored.id)?;
+        // An import of chosen accounts takes only the domains, classes, lists and aliases that belong to them.
+        if row.is_none() && kind != RecordKind::Account && !all {
+            continue;
+        }
         report.records += 1;
         let name = format!("{} {key}", kind.word());
-        let Some(row) = map.record(stored.id)?.filter(|row| row.state == RecordState::Done) else {
+        let Some(row) = row.filter(|row| row.state == RecordState::Done) else {
             report.differs(sink, Place::account(key), format!("{name} has not been imported"));
             continue;
         };
