@@ -108,20 +108,19 @@ pub fn reading_uri(path: &Path, kind: &Kind) -> Result<String, DbError> {
 /// the disk, a read-only mount) and its log is empty, the file itself is all there is, and is read as it stands.
 fn open_to_read(path: &Path, kind: &Kind) -> Result<(Connection, String), DbError> {
     let uri = uri(path);
-    match open_uri(&uri, kind) {
-        Err(DbError::Sqlite(error))
-            if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) && has_empty_log(path) =>
-        {
+    match open_plainly(path, kind) {
+        Err(DbError::Sqlite(error)) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) && is_whole(path) => {
             let uri = format!("{uri}&immutable=1");
-            open_uri(&uri, kind).map(|db| (db, uri))
+            open_plainly(Path::new(&uri), kind).map(|db| (db, uri))
         }
         opened => opened.map(|db| (db, uri)),
     }
 }
 
-fn open_uri(uri: &str, kind: &Kind) -> Result<Connection, DbError> {
+/// `path` may be a URI.
+fn open_plainly(path: &Path, kind: &Kind) -> Result<Connection, DbError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let db = Connection::open_with_flags(uri, flags)?;
+    let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(Duration::from_secs(10))?;
     db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
@@ -146,8 +145,11 @@ fn uri(path: &Path) -> String {
     uri + "?mode=ro"
 }
 
-/// Whether nothing was committed that has not reached the file itself.
-fn has_empty_log(path: &Path) -> bool {
+/// Whether the file is there and nothing was committed that has not reached it.
+fn is_whole(path: &Path) -> bool {
+    if RealFs.stat(path).is_err() {
+        return false;
+    }
     let mut log = OsString::from(path);
     log.push("-wal");
     match RealFs.lstat(Path::new(&log)) {
