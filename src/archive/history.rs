@@ -8,6 +8,7 @@ use crate::format::FormatError;
 use crate::format::manifest::{AccountState, ManifestLine};
 use crate::format::snapshot::{AccountEntry, Provisioning, ProvisioningLine, SnapshotHead, parse_lines};
 use crate::model::id::{RecordId, SiteId, SnapshotNo};
+use crate::model::provisioning::RecordKind;
 
 /// One source's snapshots up to a chosen one, oldest first.
 pub struct History<'a> {
@@ -71,19 +72,37 @@ impl<'a> History<'a> {
     pub fn provisioning(&self) -> Result<(Provisioning, RecordId), ArchiveError> {
         let mut state = Provisioning::default();
         let mut highest = RecordId::default();
+        self.provisioning_lines(|line| {
+            if let ProvisioningLine::Put(stored) = &line {
+                highest = highest.max(stored.id);
+            }
+            state.apply(line);
+        })?;
+        Ok((state, highest))
+    }
+
+    /// Every key that a record of this snapshot or an earlier one bore, oldest first; present ones included.
+    pub fn keys(&self) -> Result<Vec<(RecordKind, String, RecordId)>, ArchiveError> {
+        let mut keys = Vec::new();
+        self.provisioning_lines(|line| {
+            if let ProvisioningLine::Put(stored) = line {
+                keys.push((stored.record.kind(), stored.record.key().to_owned(), stored.id));
+            }
+        })?;
+        Ok(keys)
+    }
+
+    fn provisioning_lines(&self, mut each: impl FnMut(ProvisioningLine)) -> Result<(), ArchiveError> {
         for head in self.chain.iter().filter(|head| head.provisioning_lines > 0) {
             let snapshot = self.archive.open_snapshot(head.no)?;
             let Some(bytes) = snapshot.entry("provisioning.jsonl")? else { continue };
-            parse_lines(&bytes, |line: ProvisioningLine| {
-                if let ProvisioningLine::Put(stored) = &line {
-                    highest = highest.max(stored.id);
-                }
-                state.apply(line);
+            parse_lines(&bytes, |line| {
+                each(line);
                 Ok(())
             })
             .map_err(|source| ArchiveError::Format { path: snapshot.path().to_owned(), source })?;
         }
-        Ok((state, highest))
+        Ok(())
     }
 
     /// The newest snapshot up to here that holds a manifest of the account; `None`: it never had a mailbox.

@@ -156,3 +156,19 @@ fn a_site_split_over_two_servers_comes_together_in_one_target() {
     assert_eq!(again.pending, []);
     assert_eq!(mounted(&world.target, BOB).len(), 2);
 }
+
+#[test]
+fn a_target_that_sees_only_the_last_snapshot_learns_former_names_from_the_archive() {
+    let world = World::new();
+    world.account("ann@example.org", &[]);
+    world.account("bert@example.org", &[]);
+    world.message("ann@example.org", "Plans", "one");
+    world.source.edit(|site| {
+        site.folder("ann@example.org", &mail("Plans")).folder.grants = vec![grant("bert@example.org", "lr")];
+    });
+    world.export();
+    // The access list goes on naming the account as it was called.
+    rename_account(&world.source, "bert@example.org", "bertold@example.org");
+    world.export().import();
+    assert_eq!(grants(&world.target, "ann@example.org", "Plans"), vec![grant("bertold@example.org", "lr")]);
+}

@@ -58,7 +58,11 @@ impl<'a> Pass<'a> {
         super::way_back::seed_records(started, options, &mut rows)?;
         let records = started.provisioning.records.values().map(|stored| (stored.id, &stored.record));
         let keys = book::plan_keys(&options.rename, records, &rows);
-        let book = Book::new(options.rename.clone(), &keys, &rows, &map.record_keys()?);
+        // A target that has seen no earlier snapshot learns former names from the archive; the map, whose names were
+        // imported, has the last word.
+        let mut former = started.history.keys()?;
+        former.extend(map.record_keys()?);
+        let book = Book::new(options.rename.clone(), &keys, &rows, &former);
         let planned = keys.into_iter().map(|(id, (_, _, to))| (id, to)).collect();
         Ok(Self {
             started,
