@@ -3,7 +3,7 @@
 
 use super::FormatError;
 use crate::model::id::{RecordId, SiteId, SnapshotNo};
-use crate::model::provisioning::{Account, Record, RecordKind};
+use crate::model::provisioning::{Account, Record, RecordKind, domain_of};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -119,6 +119,28 @@ impl Provisioning {
         })
     }
 
+    /// Whether a record goes with the chosen accounts: they themselves, the domains and classes of service they need, and
+    /// the lists and aliases that lead to them. Settings go with nobody.
+    pub fn belongs(&self, record: &Record, chosen: &dyn Fn(&str) -> bool) -> bool {
+        let accounts = || self.accounts().map(|(_, account)| account).filter(|account| chosen(&account.address));
+        let any = |addresses: &[String]| addresses.iter().any(|address| chosen(address));
+        match record {
+            Record::Settings(_) => false,
+            Record::Account(account) => chosen(&account.address),
+            Record::Alias(alias) => chosen(&alias.address) || any(&alias.targets),
+            Record::List(list) => chosen(&list.address) || any(&list.members),
+            Record::Cos(class) => accounts().any(|account| account.cos.as_deref() == Some(class.name.as_str())),
+            Record::Domain(domain) => {
+                let names = [Some(&domain.name), domain.alias_of.as_ref()];
+                let lies_in = |account: &Account| {
+                    let of = domain_of(&account.address);
+                    names.into_iter().flatten().any(|name| name.eq_ignore_ascii_case(of))
+                };
+                accounts().any(lies_in)
+            }
+        }
+    }
+
     /// The record of `kind` that is called `key` now.
     pub fn find(&self, kind: RecordKind, key: &str) -> Option<&StoredRecord> {
         self.records.values().find(|stored| stored.record.kind() == kind && stored.record.key() == key)
@@ -152,5 +174,39 @@ pub fn push_line<T: Serialize>(out: &mut Vec<u8>, value: &T) {
     // Writing to memory does not fail, and no record has a map whose keys are not strings.
     if serde_json::to_writer(&mut *out, value).is_ok() {
         out.push(b'\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_of_accounts_takes_what_they_need_and_what_leads_to_them() {
+        let records = [
+            r#"{"kind": "account", "address": "ann@one.example", "cos": "staff"}"#,
+            r#"{"kind": "account", "address": "bob@two.example", "cos": "guests"}"#,
+            r#"{"kind": "domain", "name": "one.example"}"#,
+            r#"{"kind": "domain", "name": "two.example"}"#,
+            r#"{"kind": "domain", "name": "old.example", "alias_of": "one.example"}"#,
+            r#"{"kind": "cos", "name": "staff"}"#,
+            r#"{"kind": "cos", "name": "guests"}"#,
+            r#"{"kind": "list", "address": "all@two.example", "members": ["ann@one.example"]}"#,
+            r#"{"kind": "list", "address": "few@two.example", "members": ["bob@two.example"]}"#,
+            r#"{"kind": "alias", "address": "info@two.example", "targets": ["ann@one.example"]}"#,
+            r#"{"kind": "settings", "name": "server"}"#,
+        ];
+        let mut site = Provisioning::default();
+        for (id, text) in (1..).map(RecordId).zip(records) {
+            let record = serde_json::from_str(text).unwrap();
+            site.apply(ProvisioningLine::Put(StoredRecord { id, idents: Vec::new(), record }));
+        }
+        let chosen = |address: &str| address == "ann@one.example";
+        let taken = site.records.values().map(|stored| &stored.record).filter(|record| site.belongs(record, &chosen));
+        let keys: Vec<_> = taken.map(Record::key).collect();
+        assert_eq!(
+            keys,
+            ["ann@one.example", "one.example", "old.example", "staff", "all@two.example", "info@two.example"]
+        );
     }
 }

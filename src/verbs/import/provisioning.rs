@@ -12,7 +12,7 @@ use crate::event::{Event, Phase, Place};
 use crate::format::snapshot::StoredRecord;
 use crate::limits;
 use crate::map::{RecordRow, RecordState};
-use crate::model::provisioning::{Account, Record, RecordKind, domain_of};
+use crate::model::provisioning::{Record, RecordKind};
 use crate::site::RecordChange;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -126,27 +126,11 @@ fn wanted(pass: &Pass<'_>, stored: &StoredRecord) -> Record {
 /// The rule that keeps a record out. A choice of accounts takes with it the domains and classes they need, and the
 /// lists and aliases that lead to them.
 fn excluded(pass: &Pass<'_>, record: &Record) -> Option<&'static str> {
-    let chosen = |address: &String| pass.is_chosen(address);
-    let accounts = || {
-        let all = pass.started.provisioning.accounts();
-        all.map(|(_, account)| account).filter(|account| pass.is_chosen(&account.address))
-    };
-    let taken = match record {
-        Record::Settings(_) => return Some("kept for reference, never restored"),
-        _ if pass.takes_all() => true,
-        Record::Account(account) => chosen(&account.address),
-        Record::Alias(alias) => chosen(&alias.address) || alias.targets.iter().any(chosen),
-        Record::List(list) => chosen(&list.address) || list.members.iter().any(chosen),
-        Record::Cos(class) => accounts().any(|account| account.cos.as_deref() == Some(class.name.as_str())),
-        Record::Domain(domain) => {
-            let names = [Some(&domain.name), domain.alias_of.as_ref()];
-            let lies_in = |account: &Account| {
-                let of = domain_of(&account.address);
-                names.into_iter().flatten().any(|name| name.eq_ignore_ascii_case(of))
-            };
-            accounts().any(lies_in)
-        }
-    };
+    if matches!(record, Record::Settings(_)) {
+        return Some("kept for reference, never restored");
+    }
+    let chosen = |address: &str| pass.is_chosen(address);
+    let taken = pass.takes_all() || pass.started.provisioning.belongs(record, &chosen);
     (!taken).then_some("--account")
 }
 

@@ -21,17 +21,16 @@ pub(super) fn compare(
     for stored in provisioning.records.values() {
         let (kind, key) = (stored.record.kind(), stored.record.key());
         // Settings are kept for reference, never restored.
-        if kind == RecordKind::Settings || (kind == RecordKind::Account && !wanted(key)) {
+        if kind == RecordKind::Settings {
             continue;
         }
-        let row = map.record(stored.id)?;
-        // An import of chosen accounts takes only the domains, classes, lists and aliases that belong to them.
-        if row.is_none() && kind != RecordKind::Account && !all {
+        // As an import of these accounts would: no other record has to be there.
+        if !all && !provisioning.belongs(&stored.record, wanted) {
             continue;
         }
         report.records += 1;
         let name = format!("{} {key}", kind.word());
-        let Some(row) = row.filter(|row| row.state == RecordState::Done) else {
+        let Some(row) = map.record(stored.id)?.filter(|row| row.state == RecordState::Done) else {
             report.differs(sink, Place::account(key), format!("{name} has not been imported"));
             continue;
         };
