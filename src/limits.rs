@@ -245,3 +245,9 @@ pub const TRACE_ADDRESS_BYTES: usize = 322;
 
 /// How far into a Received field the peer's address is looked for, bytes. It stands in the first line or two.
 pub const TRACE_PEER_BYTES: usize = 2 * KIB as usize;
+
+// Upkeep: broken chains, repair, forget, prune.
+
+/// How far numbers of records, folders and items jump when a pass has to go on without a snapshot that may have given
+/// some away. More than any snapshot adds to one account; the 32 bits have room for four thousand such jumps.
+pub const NUMBER_GAP: u32 = 1 << 20;

@@ -4,6 +4,7 @@
 pub mod check;
 mod compressors;
 mod cursor;
+pub mod heads;
 pub mod history;
 mod index;
 mod layout;
@@ -11,6 +12,7 @@ pub mod lock;
 mod open_pack;
 pub mod pack_reader;
 pub mod pack_writer;
+mod salvage;
 mod segment_cache;
 pub mod snapshot;
 mod spool;

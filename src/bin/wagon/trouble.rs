@@ -89,6 +89,9 @@ fn hint_of(error: &AnyError) -> Option<String> {
     if let Some(error) = error.downcast_ref::<ShowError>() {
         return error.hint();
     }
+    if let Some(error) = error.downcast_ref() {
+        return export_hint(error);
+    }
     let text = if let Some(error) = error.downcast_ref() {
         site_hint(error)?
     } else if let Some(error) = error.downcast_ref() {
@@ -101,6 +104,23 @@ fn hint_of(error: &AnyError) -> Option<String> {
         io_hint(error.downcast_ref()?)?
     };
     Some(text.to_owned())
+}
+
+fn export_hint(error: &ExportError) -> Option<String> {
+    match error {
+        ExportError::BrokenChain { .. } => {
+            Some("`wagon export --full` of the whole site goes on without it".to_owned())
+        }
+        ExportError::Archive(error) if error.is_damage() => Some(
+            "`wagon export --full` goes on without what cannot be read; `wagon check --read-data` names all of it"
+                .to_owned(),
+        ),
+        other => other.source().and_then(hint_of_cause),
+    }
+}
+
+fn hint_of_cause(error: &AnyError) -> Option<String> {
+    std::iter::successors(Some(error), |error| inside(*error)).find_map(hint_of)
 }
 
 fn archive_hint(error: &ArchiveError) -> Option<String> {

@@ -20,6 +20,7 @@ pub(super) struct Found<'a> {
     pub versions: Vec<FolderMark>,
     pub settings: Vec<u8>,
     pub full: bool,
+    pub salvaged: bool,
 }
 
 /// A folder that was listed, and who it is.
@@ -128,8 +129,14 @@ pub(super) fn account(
     gone.sort_unstable();
 
     let end = End { folders_gone, mark: AccountMark { settings: found.settings, folders: marks } };
-    let mut steps =
-        vec![Step::Begin(Box::new(Begin { id, address: address.to_owned(), state, gone, full: found.full }))];
+    let mut steps = vec![Step::Begin(Box::new(Begin {
+        id,
+        address: address.to_owned(),
+        state,
+        gone,
+        full: found.full,
+        salvaged: found.salvaged,
+    }))];
     steps.extend(lines.into_iter().map(Step::Line));
     steps.extend(reads.into_iter().map(|read| Step::Read(Box::new(read))));
     steps.push(Step::End(Box::new(end)));

@@ -6,6 +6,7 @@
 mod budget;
 mod diff;
 mod reconcile;
+mod salvage;
 mod scan;
 mod split;
 mod store;
@@ -16,7 +17,7 @@ use crate::catalog::Catalog;
 use crate::db::DbError;
 use crate::event::{Event, Phase, Rejection, Sink};
 use crate::format::archive_header::FORMAT;
-use crate::format::snapshot::{Counts, Selection, SnapshotHead, push_line};
+use crate::format::snapshot::{Counts, Provisioning, Selection, SnapshotHead, push_line};
 use crate::limits;
 use crate::model::id::{SiteId, SnapshotNo};
 use crate::site::{SiteDescription, SiteError, Source};
@@ -56,6 +57,10 @@ pub struct ExportReport {
     /// Absent after a dry run.
     pub snapshot: Option<SnapshotNo>,
     pub parent: Option<SnapshotNo>,
+    /// Earlier snapshots that could not be read; this one was made without them and stands alone.
+    pub lost: Vec<SnapshotNo>,
+    /// Accounts whose earlier state is not known for certain; what is not new in them may have new numbers.
+    pub salvaged: Vec<String>,
     pub counts: Counts,
     pub rejected: Vec<Rejection>,
     pub dry_run: bool,
@@ -73,6 +78,8 @@ pub enum ExportError {
     Catalog(#[from] DbError),
     #[error("{0:?} is no pattern for addresses")]
     BadGlob(String, #[source] globset::Error),
+    #[error("snapshot {lost} cannot be read, so what this pass would not look at is not known")]
+    BrokenChain { lost: String },
     #[error("interrupted; what was stored is kept, and the next export goes on from there")]
     Interrupted,
     #[error("a stage of the pass ended without a word")]
@@ -96,17 +103,18 @@ pub fn export(
     let wanted = Wanted::new(&options.accounts, &options.exclude)?;
     let site = source.describe()?;
     let source_id = source_id(archive, &site, options.source.as_ref())?;
-    let history = match History::open(archive, Some(&source_id), None) {
-        Ok(history) => Some(history),
-        Err(ArchiveError::Empty(_)) => None,
-        Err(error) => return Err(error.into()),
-    };
+    let history = salvage::history(archive, &source_id, options, sink)?;
+    let lost = history.as_ref().map(|history| history.lost().to_vec()).unwrap_or_default();
     drop_stale_marks(catalog, history.as_ref())?;
 
     sink.emit(Event::PhaseStarted { phase: Phase::Scan, total: None });
     let found = source.provisioning()?;
-    let known = history.as_ref().map(History::provisioning).transpose()?.unwrap_or_default();
-    let records = reconcile::reconcile(source, history.as_ref(), known, found, &wanted)?;
+    let known = match &history {
+        Some(history) => salvage::records(history, catalog, source, &found.records)?,
+        None => Default::default(),
+    };
+    let stood_in = if lost.is_empty() { Provisioning::default() } else { known.0.clone() };
+    let mut records = reconcile::reconcile(source, history.as_ref(), known, found, &wanted)?;
     sink.emit(Event::PhaseFinished { phase: Phase::Scan });
 
     let mut snapshot = archive.snapshot_writer(&lock)?;
@@ -144,7 +152,7 @@ pub fn export(
     let (scanned, mut stored) = stored?;
     sink.emit(Event::PhaseFinished { phase: Phase::Store });
 
-    let mut rejected = records.rejected;
+    let mut rejected = std::mem::take(&mut records.rejected);
     for rejection in &rejected {
         sink.emit(Event::Rejected(rejection.clone()));
     }
@@ -156,13 +164,27 @@ pub fn export(
     counts.folders_scanned = scanned.folders;
     counts.folders_read = scanned.folders_read;
     counts.rejected = rejected.len() as u64;
-    let parent = history.as_ref().map(|history| history.head().no);
-    let mut report =
-        ExportReport { source: source_id.clone(), snapshot: None, parent, counts, rejected, dry_run: true };
+    // A snapshot that goes on after a gap stands alone.
+    let parent = history.as_ref().filter(|_| lost.is_empty()).map(|history| history.head().no);
+    let salvaged = stored.accounts.iter().filter(|entry| entry.salvaged).map(|entry| entry.address.clone()).collect();
+    let mut report = ExportReport {
+        source: source_id.clone(),
+        snapshot: None,
+        parent,
+        lost: lost.clone(),
+        salvaged,
+        counts,
+        rejected,
+        dry_run: true,
+    };
     if options.dry_run {
         return Ok(report);
     }
 
+    if let Some(history) = history.as_ref().filter(|_| !lost.is_empty()) {
+        let new = std::mem::take(&mut records.lines);
+        records.lines = salvage::all_lines(history, &stood_in, records.highest, new)?;
+    }
     if !records.lines.is_empty() {
         let mut bytes = Vec::new();
         records.lines.iter().for_each(|line| push_line(&mut bytes, line));
@@ -178,6 +200,8 @@ pub fn export(
         no: snapshot.no(),
         source: source_id,
         parent,
+        lost,
+        replaces: None,
         started,
         finished: (options.clock)().max(started),
         label: options.label.clone(),
@@ -220,7 +244,8 @@ fn source_id(archive: &Archive, site: &SiteDescription, asked: Option<&SiteId>) 
 fn drop_stale_marks(catalog: &mut Catalog, history: Option<&History<'_>>) -> Result<(), ExportError> {
     if let Some((no, started)) = catalog.snapshot()? {
         let heads = history.map(History::heads).unwrap_or_default();
-        if !heads.iter().any(|head| head.no == no && head.started == started) {
+        let lost = history.is_some_and(|history| history.lost().contains(&no));
+        if !lost && !heads.iter().any(|head| head.no == no && head.started == started) {
             catalog.clear()?;
         }
     }

@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The site's records with their ids, and what changed.
 pub(super) struct Records {
+    /// The highest number that any record has or had.
+    pub highest: RecordId,
     /// The accounts to scan, sorted by address.
     pub accounts: Vec<(RecordId, String)>,
     pub lines: Vec<ProvisioningLine>,
@@ -34,7 +36,8 @@ pub(super) fn reconcile(
     let mut found: Vec<FoundRecord> =
         scan.records.into_iter().filter(|found| looked_at.record(&found.record)).collect();
     let mut highest = highest;
-    let mut records = Records { accounts: Vec::new(), lines: Vec::new(), gone: Vec::new(), rejected: scan.rejected };
+    let mut records =
+        Records { highest, accounts: Vec::new(), lines: Vec::new(), gone: Vec::new(), rejected: scan.rejected };
 
     let by_key: HashMap<(RecordKind, String), RecordId> =
         old.values().map(|stored| (place_of(&stored.record), stored.id)).collect();
@@ -86,6 +89,7 @@ pub(super) fn reconcile(
         note_change(&mut records.lines, highest, None, &new);
         matched.push((highest, new));
     }
+    records.highest = highest;
     for (id, new) in matched {
         if let Record::Account(account) = new.record {
             records.accounts.push((id, account.address));
@@ -104,7 +108,7 @@ pub(super) fn reconcile(
     }
     records.lines.sort_by_key(|line| match line {
         ProvisioningLine::Put(stored) => (1, stored.id),
-        ProvisioningLine::Gone(id) => (0, *id),
+        ProvisioningLine::Gone(id) | ProvisioningLine::Last(id) => (0, *id),
     });
     Ok(records)
 }

@@ -1,7 +1,7 @@
 //! The first stage: walks the accounts, skips what its mark says is unchanged, and sends on, in order, what the store has
 //! to record and what the splitters have to read.
 
-use super::{ExportError, ExportOptions, diff};
+use super::{ExportError, ExportOptions, diff, salvage};
 use crate::archive::history::History;
 use crate::catalog::{AccountMark, Catalog, FolderMark};
 use crate::event::{Event, Phase, Place, Rejection, Sink};
@@ -50,6 +50,8 @@ pub(super) struct Begin {
     pub gone: Vec<ItemId>,
     /// The manifest is to be a full one.
     pub full: bool,
+    /// What the archive has of it is not known for certain.
+    pub salvaged: bool,
 }
 
 /// An item whose content has to be read: a new one, or a known one that may have another content now.
@@ -113,6 +115,13 @@ fn scan_account(pass: &Pass<'_>, id: RecordId, address: &str, scanned: &mut Scan
     };
     let remembered = pass.catalog.account(id)?;
     let settings = settings_hash(&mailbox.settings);
+    // A full manifest needs the account's state anyway; marks that go with one that is not certain say nothing.
+    let folders = remembered.as_ref().map(|account| account.folders.as_slice()).unwrap_or_default();
+    let early = match pass.options.full {
+        true => Some(salvage::state(pass.history, true, id, folders)?),
+        false => None,
+    };
+    let certain = early.as_ref().is_none_or(|(_, exact)| *exact);
     let mut seen = Vec::new();
     let mut unseen: HashSet<FolderKey> = HashSet::new();
     let marks: HashMap<&FolderKey, &FolderMark> =
@@ -122,7 +131,8 @@ fn scan_account(pass: &Pass<'_>, id: RecordId, address: &str, scanned: &mut Scan
         // Another folder may lie where this one was; then its mark says nothing.
         let mark = marks.get(&found.key).copied().filter(|mark| mark.ident == found.ident);
         let depth = if pass.options.deep { Depth::Deep } else { Depth::Marks };
-        let trusted = mark.map(|mark| mark.mark.as_slice()).filter(|mark| !mark.is_empty() && !pass.options.deep);
+        let trusted = mark.map(|mark| mark.mark.as_slice());
+        let trusted = trusted.filter(|mark| !mark.is_empty() && !pass.options.deep && certain);
         match pass.source.folder(address, &found.key, trusted, depth) {
             Ok(FolderScan::Unchanged) => seen.extend(mark.cloned().map(Seen::Unchanged)),
             Ok(FolderScan::Listed(listing)) => {
@@ -149,18 +159,22 @@ fn scan_account(pass: &Pass<'_>, id: RecordId, address: &str, scanned: &mut Scan
     if !pass.options.full && remembered.as_ref().is_some_and(same) {
         return Ok(Vec::new());
     }
-    let state = match pass.history {
-        Some(history) => history.account(id)?,
-        None => AccountState::default(),
+    let (state, exact) = match early {
+        Some(known) => known,
+        None => salvage::state(pass.history, false, id, &[])?,
     };
+    let mut versions = remembered.map(|account| account.folders).unwrap_or_default();
+    if !exact {
+        // What is remembered goes with a state that is not known, so whatever may change in place is read again.
+        versions.iter_mut().for_each(|mark| mark.versions.clear());
+    }
     let full = pass.options.full || pass.history.is_some_and(|history| chain_is_long(history, id, &state));
-    let versions = remembered.map(|account| account.folders).unwrap_or_default();
     Ok(diff::account(
         pass,
         id,
         address,
         state,
-        diff::Found { mailbox: &mailbox, seen, unseen, versions, settings, full },
+        diff::Found { mailbox: &mailbox, seen, unseen, versions, settings, full, salvaged: !exact },
     ))
 }
 

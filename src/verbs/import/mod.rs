@@ -20,6 +20,7 @@ mod pass;
 mod provisioning;
 mod rehearsal;
 pub mod rename;
+mod renumber;
 mod settings;
 mod sieve;
 mod start;
@@ -185,6 +186,7 @@ pub fn import(
     let started = start::start(archive, target, options)?;
     let pass = pass::Pass::new(&started, target, options, sink)?;
 
+    renumber::announce(&pass);
     phase(sink, Phase::Provisioning, None, || provisioning::run(&pass))?;
     let accounts = if options.provisioning_only {
         account::left_out(&pass)?

@@ -69,6 +69,7 @@ pub fn start<'a>(
     if asked < seen && !options.additive {
         return Err(ImportError::OlderSnapshot { asked, seen });
     }
+    super::renumber::records(&map, &history, &provisioning)?;
     Ok(Started { archive, history, provisioning, map, way_back, state_dir, _lock })
 }
 
