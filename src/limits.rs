@@ -251,3 +251,21 @@ pub const TRACE_PEER_BYTES: usize = 2 * KIB as usize;
 /// How far numbers of records, folders and items jump when a pass has to go on without a snapshot that may have given
 /// some away. More than any snapshot adds to one account; the 32 bits have room for four thousand such jumps.
 pub const NUMBER_GAP: u32 = 1 << 20;
+
+/// How long a reader waits for a prune that removes files, which takes milliseconds, and a prune for readers.
+pub const READER_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Bytes of packs that are written anew before the old ones go: what a prune needs of the disk beside the archive.
+pub const REWRITE_BATCH_BYTES: u64 = 256 * MIB;
+
+/// A pack of less than this is small; several of them are put together.
+pub const SMALL_PACK_BYTES: u64 = 4 * MIB;
+
+/// So many small packs are worth putting together. Fewer would be written anew by every prune.
+pub const SMALL_PACKS: usize = 8;
+
+/// Bytes of entries that a repack holds and sorts, so that like lies beside like.
+pub const LIKENESS_BYTES: usize = 24 * MIB as usize;
+
+/// Largest `wanted.json`, bytes.
+pub const WANTED_BYTES: u64 = 64 * MIB;

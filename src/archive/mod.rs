@@ -4,18 +4,28 @@
 pub mod check;
 mod compressors;
 mod cursor;
+pub mod forget;
 pub mod heads;
 pub mod history;
 mod index;
 mod layout;
 pub mod lock;
+mod merge;
 mod open_pack;
 pub mod pack_reader;
 pub mod pack_writer;
+mod parallel;
+pub mod prune;
+mod readers;
+pub mod repair;
+mod rewrite;
 mod salvage;
+
 mod segment_cache;
 pub mod snapshot;
 mod spool;
+mod usage;
+pub mod wanted;
 
 use crate::format::FormatError;
 use crate::format::archive_header::ArchiveHeader;
@@ -61,11 +71,19 @@ pub struct Archive {
     dir: PathBuf,
     header: ArchiveHeader,
     open_snapshots: snapshot::OpenSnapshots,
+    /// Says that somebody reads (`readers`).
+    sharing: readers::Sharing,
 }
 
 impl Archive {
     fn new(fs: Arc<dyn Fs>, dir: &Path, header: ArchiveHeader) -> Self {
-        Self { fs, dir: dir.to_owned(), header, open_snapshots: snapshot::OpenSnapshots::default() }
+        Self {
+            fs,
+            dir: dir.to_owned(),
+            header,
+            open_snapshots: snapshot::OpenSnapshots::default(),
+            sharing: readers::Sharing::default(),
+        }
     }
 
     pub fn id(&self) -> &SiteId {

@@ -259,15 +259,20 @@ impl Archive {
             let (what, found, bound) = ("number of a snapshot", u64::from(last) + 1, 99_999_999);
             format_error(&self.dir)(FormatError::OverBound { what, found, bound })
         })?;
-        Ok(SnapshotWriter {
+        Ok(self.snapshot_writer_at(SnapshotNo(no)))
+    }
+
+    /// A writer for a file that takes the place of another of its number.
+    pub(super) fn snapshot_writer_at(&self, no: SnapshotNo) -> SnapshotWriter<'_> {
+        SnapshotWriter {
             archive: self,
-            no: SnapshotNo(no),
+            no,
             encoder: Encoder::default(),
             names: HashSet::new(),
             contents: Vec::new(),
             body: None,
             body_bytes: 0,
-        })
+        }
     }
 }
 

@@ -150,6 +150,28 @@ impl AccountState {
         last.chain(settings).chain(folders).chain(items)
     }
 
+    /// Lines that make this state of `base`; of nothing, with all that was ever numbered, when `full`.
+    pub fn lines_since<'s>(&'s self, base: &'s Self, full: bool) -> impl Iterator<Item = ManifestLine> + 's {
+        let numbers = (self.last_folder, self.last_item);
+        let last = (full || numbers != (base.last_folder, base.last_item)).then_some(ManifestLine::Last(numbers));
+        let settings = self.settings.iter().filter(|(key, setting)| base.settings.get(key) != Some(setting));
+        let settings = settings.map(|(_, setting)| ManifestLine::Setting(setting.clone()));
+        let settings_gone = base.settings.keys().filter(|key| !self.settings.contains_key(key));
+        let settings_gone = settings_gone.cloned().map(ManifestLine::SettingGone);
+        let folders = self.folders.iter().filter(|(id, folder)| base.folders.get(id) != Some(folder));
+        let folders = folders.map(|(&id, folder)| ManifestLine::Folder(FolderLine { id, folder: folder.clone() }));
+        let items = self.items.iter().filter(|(id, at)| base.items.get(id) != Some(at));
+        let items =
+            items.map(|(&id, at)| ManifestLine::Item(ItemLine { id, folder: at.folder, item: at.item.clone() }));
+        let items_gone = base.items.keys().filter(|id| !self.items.contains_key(id));
+        let items_gone = items_gone.copied().map(ManifestLine::ItemGone);
+        // Last, when nothing lies in them any more.
+        let folders_gone = base.folders.keys().filter(|id| !self.folders.contains_key(id));
+        let folders_gone = folders_gone.copied().map(ManifestLine::FolderGone);
+        let made = last.into_iter().chain(settings).chain(folders).chain(items);
+        made.chain(items_gone).chain(folders_gone).chain(settings_gone)
+    }
+
     /// Items and their bytes.
     pub fn totals(&self) -> (u64, u64) {
         (self.items.len() as u64, self.items.values().map(|at| at.item.size).sum())

@@ -81,9 +81,16 @@ pub struct Encoder {
 
 impl Default for Encoder {
     fn default() -> Self {
+        Self::at_level(TEXT_LEVEL)
+    }
+}
+
+impl Encoder {
+    /// Deflates at a level from 1 to 12; any other is taken for libdeflate's usual one.
+    pub fn at_level(text: i32) -> Self {
         let level = |level| CompressionLvl::new(level).unwrap_or_default();
         Self {
-            text: Compressor::new(level(TEXT_LEVEL)),
+            text: Compressor::new(level(text)),
             stored: Compressor::new(level(STORED)),
             probe: Compressor::new(level(1)),
         }

@@ -8,6 +8,8 @@ mod base64_body;
 mod header;
 mod join;
 mod outline;
+mod refers;
+
 mod scan;
 mod skeleton;
 mod split;
@@ -18,5 +20,6 @@ mod tests;
 
 pub use join::{Fetch, JoinError, join};
 pub use outline::outline;
+pub use refers::{parts_of, skeleton_of};
 pub use skeleton::encode_recipe;
 pub use split::{Part, Split, split};

@@ -1,0 +1,289 @@
+//! Writes objects that lie in some packs into new ones: segments that are needed whole as they are, the rest taken apart
+//! and collected anew.
+//!
+//! Promises: what is written was inflated and is what its name says; new packs are published with their indexes before
+//! anybody may remove the old ones; memory is bounded whatever the packs hold. Format: format-spec/pack.md.
+
+use super::compressors::Compressed;
+use super::cursor::Cursor;
+use super::layout::{PackName, format_error};
+use super::lock::ArchiveLock;
+use super::open_pack::OpenPack;
+use super::pack_reader::{inflate, stream};
+use super::parallel::in_order;
+use super::usage::{by_segment, open_pack};
+use super::{Archive, ArchiveError};
+use crate::format::pack_index::{IndexEntry, PackIndex, Prefix, SegmentRow, prefix};
+use crate::format::segment::{self, Encoder, SegmentBuilder, TEXT_LEVEL};
+use crate::format::tar_entry::{self, BLOCK, EntryName};
+use crate::fs::FileRead;
+use crate::limits;
+use crate::model::id::ObjectId;
+use sha2::{Digest, Sha256};
+use std::collections::HashSet;
+use std::io;
+
+/// How objects are to lie in the new packs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Style {
+    /// In their order; segments that are needed whole are copied.
+    AsTheyAre,
+    /// Sorted by likeness, everything deflated at this level.
+    Small(i32),
+}
+
+/// New packs under way; dropping it publishes nothing more.
+pub(super) struct Rewriter<'a> {
+    archive: &'a Archive,
+    style: Style,
+    skeletons: &'a HashSet<Prefix>,
+    pack: Option<OpenPack>,
+    /// By class: recipes, skeletons, all else. Content waits here to be sorted, when that is wanted.
+    waiting: [Vec<Waiting>; 3],
+    waiting_bytes: usize,
+    builders: [SegmentBuilder; 3],
+    sealed: Vec<SegmentBuilder>,
+    sealed_bytes: usize,
+    published: Vec<(PackName, PackIndex)>,
+}
+
+struct Waiting {
+    likeness: Vec<u8>,
+    name: EntryName,
+    content: Vec<u8>,
+}
+
+impl<'a> Rewriter<'a> {
+    pub fn new(archive: &'a Archive, _lock: &ArchiveLock, style: Style, skeletons: &'a HashSet<Prefix>) -> Self {
+        Self {
+            archive,
+            style,
+            skeletons,
+            pack: None,
+            waiting: Default::default(),
+            waiting_bytes: 0,
+            builders: Default::default(),
+            sealed: Vec::new(),
+            sealed_bytes: 0,
+            published: Vec::new(),
+        }
+    }
+
+    /// Takes over those objects of a pack that `keep` names. Damage is an error, and nothing of this pack is then lost.
+    pub fn take(
+        &mut self,
+        name: PackName,
+        index: &PackIndex,
+        keep: impl Fn(&Prefix) -> bool,
+    ) -> Result<(), ArchiveError> {
+        let file = open_pack(self.archive, name)?;
+        let all = by_segment(index, |_| true);
+        for (number, entries) in all {
+            let Some(row) = index.segment(number) else { continue };
+            let kept: Vec<IndexEntry> = entries.iter().filter(|entry| keep(&entry.prefix)).copied().collect();
+            if kept.is_empty() {
+                continue;
+            }
+            let large = row.uncompressed > limits::WHOLE_SEGMENT_BYTES;
+            if large || (self.style == Style::AsTheyAre && kept.len() == entries.len()) {
+                self.copy(name, file.as_ref(), row, &kept)?;
+            } else {
+                let tar = inflate(file.as_ref(), row, name)?;
+                for entry in &kept {
+                    let (name, content) = sound_entry(&tar, entry, name, row)?;
+                    self.add(name, content)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A segment as it is, once it was seen to inflate to what its index says.
+    fn copy(
+        &mut self,
+        pack: PackName,
+        file: &dyn FileRead,
+        row: &SegmentRow,
+        entries: &[IndexEntry],
+    ) -> Result<(), ArchiveError> {
+        if row.uncompressed > limits::WHOLE_SEGMENT_BYTES {
+            large_object(pack, file, row, entries)?;
+        } else {
+            let tar = inflate(file, row, pack)?;
+            entries.iter().try_for_each(|entry| sound_entry(&tar, entry, pack, row).map(|_| ()))?;
+        }
+        let listed = entries.iter().map(|entry| (entry.prefix, entry.block)).collect();
+        let end = row.offset.saturating_add(row.compressed);
+        self.with_pack(|open, _| open.append_member(&mut Cursor::new(file, row.offset, end), row.uncompressed, listed))
+    }
+
+    fn add(&mut self, name: EntryName, content: &[u8]) -> Result<(), ArchiveError> {
+        let class = match name {
+            EntryName::Recipe(_) => 0,
+            EntryName::Object(id) if self.skeletons.contains(&prefix(&id)) => 1,
+            EntryName::Object(_) => 2,
+        };
+        if self.style == Style::AsTheyAre {
+            return self.collect(class, name, content);
+        }
+        self.waiting_bytes += content.len();
+        if let Some(waiting) = self.waiting.get_mut(class) {
+            waiting.push(Waiting { likeness: likeness(class, content), name, content: content.to_vec() });
+        }
+        if self.waiting_bytes >= limits::LIKENESS_BYTES { self.sort_waiting() } else { Ok(()) }
+    }
+
+    fn sort_waiting(&mut self) -> Result<(), ArchiveError> {
+        self.waiting_bytes = 0;
+        for (class, mut waiting) in std::mem::take(&mut self.waiting).into_iter().enumerate() {
+            // Stable: what is equally like keeps its order.
+            waiting.sort_by(|a, b| a.likeness.cmp(&b.likeness));
+            for Waiting { name, content, .. } in waiting {
+                self.collect(class, name, &content)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn collect(&mut self, class: usize, name: EntryName, content: &[u8]) -> Result<(), ArchiveError> {
+        let malformed = |source| format_error(self.archive.dir())(source);
+        if content.len() >= limits::OWN_SEGMENT_BYTES {
+            let mut own = SegmentBuilder::default();
+            own.push(name, content).map_err(malformed)?;
+            return self.seal(own);
+        }
+        let Some(builder) = self.builders.get_mut(class) else { return Ok(()) };
+        builder.push(name, content).map_err(malformed)?;
+        if builder.len() >= limits::SEGMENT_BYTES {
+            let full = std::mem::take(builder);
+            self.seal(full)?;
+        }
+        Ok(())
+    }
+
+    fn seal(&mut self, builder: SegmentBuilder) -> Result<(), ArchiveError> {
+        if builder.is_empty() {
+            return Ok(());
+        }
+        self.sealed_bytes += builder.len();
+        self.sealed.push(builder);
+        if self.sealed_bytes >= limits::SEALED_BYTES as usize { self.compress() } else { Ok(()) }
+    }
+
+    /// Compresses what is sealed, on all cores; each member is inflated again and compared.
+    fn compress(&mut self) -> Result<(), ArchiveError> {
+        self.sealed_bytes = 0;
+        let level = match self.style {
+            Style::AsTheyAre => TEXT_LEVEL,
+            Style::Small(level) => level,
+        };
+        let sealed: Vec<_> = std::mem::take(&mut self.sealed).into_iter().map(SegmentBuilder::into_parts).collect();
+        let members = in_order(
+            &sealed,
+            || (Encoder::at_level(level), Vec::new()),
+            |(encoder, scratch), (bytes, _)| {
+                let faulty = |what: String| ArchiveError::FaultyCompressor { what };
+                let member = encoder.encode(bytes).map_err(|error| faulty(error.to_string()))?;
+                segment::decode(&member, bytes.len() as u64, scratch).map_err(|error| faulty(error.to_string()))?;
+                match *scratch == *bytes {
+                    true => Ok(member),
+                    false => Err(faulty(format!("a segment of {} bytes differs", bytes.len()))),
+                }
+            },
+        );
+        for ((bytes, entries), member) in sealed.into_iter().zip(members) {
+            let segment = Compressed { member: member?, uncompressed: bytes.len() as u64, entries };
+            self.with_pack(|pack, _| pack.append(segment))?;
+        }
+        Ok(())
+    }
+
+    fn with_pack(
+        &mut self,
+        append: impl FnOnce(&mut OpenPack, &Archive) -> Result<(), ArchiveError>,
+    ) -> Result<(), ArchiveError> {
+        let mut pack = match self.pack.take() {
+            Some(pack) => pack,
+            None => OpenPack::create(self.archive)?,
+        };
+        append(&mut pack, self.archive)?;
+        if pack.is_full() {
+            self.published.push(pack.publish(self.archive)?);
+        } else {
+            self.pack = Some(pack);
+        }
+        Ok(())
+    }
+
+    /// Publishes the last pack; all that were published, with their indexes.
+    pub fn finish(mut self) -> Result<Vec<(PackName, PackIndex)>, ArchiveError> {
+        self.sort_waiting()?;
+        for builder in std::mem::take(&mut self.builders) {
+            self.seal(builder)?;
+        }
+        self.compress()?;
+        if let Some(pack) = self.pack.take() {
+            self.published.push(pack.publish(self.archive)?);
+        }
+        Ok(self.published)
+    }
+}
+
+/// What an index lists, if it is there and its bytes are those of its name. A recipe's are, as far as a checksum tells.
+pub(super) fn sound_entry<'t>(
+    tar: &'t [u8],
+    entry: &IndexEntry,
+    pack: PackName,
+    row: &SegmentRow,
+) -> Result<(EntryName, &'t [u8]), ArchiveError> {
+    let damaged = || ArchiveError::DamagedSegment { pack: pack.to_string(), offset: row.offset };
+    let (name, content) = tar_entry::entry_at(tar, usize::from(entry.block) * BLOCK).map_err(|_| damaged())?;
+    let name = EntryName::parse(name).filter(|name| prefix(name.id()) == entry.prefix).ok_or_else(damaged)?;
+    match name {
+        EntryName::Object(id) if ObjectId::of(content) != id => Err(damaged()),
+        _ => Ok((name, content)),
+    }
+}
+
+/// The same for a segment that is too large to be held.
+pub(super) fn large_object(
+    pack: PackName,
+    file: &dyn FileRead,
+    row: &SegmentRow,
+    entries: &[IndexEntry],
+) -> Result<(), ArchiveError> {
+    let damaged = || ArchiveError::DamagedSegment { pack: pack.to_string(), offset: row.offset };
+    let (name, size) = super::pack_reader::first_header(file, row, pack)?;
+    let Some(EntryName::Object(id)) = EntryName::parse(&name) else { return Err(damaged()) };
+    let mut digest = Digesting(Sha256::new());
+    stream(file, row, pack, size, &mut digest, &id)?;
+    let sound = ObjectId::from_digest(digest.0.finalize().into()) == id;
+    let alone = matches!(entries, [entry] if entry.prefix == prefix(&id) && entry.block == 0);
+    if sound && alone { Ok(()) } else { Err(damaged()) }
+}
+
+struct Digesting(Sha256);
+
+impl io::Write for Digesting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What sorts like objects beside like ones: of skeletons the sender's line, of parts their beginning, of recipes
+/// nothing, for those of one message were written one after the other.
+fn likeness(class: usize, content: &[u8]) -> Vec<u8> {
+    const KEY_BYTES: usize = 48;
+    let key = match class {
+        0 => &[],
+        1 => memchr::memmem::find(content, b"\nFrom:").and_then(|at| content.get(at + 1..)).unwrap_or(content),
+        _ => content,
+    };
+    let line = memchr::memchr(b'\n', key).unwrap_or(key.len());
+    key.get(..line.min(KEY_BYTES)).or(key.get(..KEY_BYTES)).unwrap_or(key).to_vec()
+}
