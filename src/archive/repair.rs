@@ -57,8 +57,9 @@ pub struct RepairReport {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct MendedPack {
     pub path: PathBuf,
-    /// Where it was put.
-    pub aside: PathBuf,
+    /// Where it was put; absent when what was sound in it gave the very pack that its name says, and before it is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aside: Option<PathBuf>,
     pub objects_kept: u64,
     /// Objects that its index lists and that are damaged, as far as there was an index.
     pub objects_lost: u64,
@@ -122,20 +123,25 @@ fn mend_pack(
             lock.map_or(Ok(()), |_| archive.write_index(name, &index))?;
         }
         Examined::Damaged { sound, lost } => {
-            let aside = PathBuf::from(DAMAGED).join(format!("{name}.tar.gz"));
-            let objects_kept = sound.len() as u64;
-            report.packs_mended.push(MendedPack {
+            let mut mended = MendedPack {
                 path: name.pack_path(),
-                aside: aside.clone(),
-                objects_kept,
+                aside: None,
+                objects_kept: sound.len() as u64,
                 objects_lost: lost,
-            });
-            let Some(lock) = lock else { return Ok(()) };
-            let nothing = HashSet::new();
-            let mut rewriter = Rewriter::new(archive, lock, Style::AsTheyAre, &nothing);
-            rewriter.take(name, &sound, |_| true)?;
-            rewriter.finish()?;
-            archive.set_aside(name, &aside)?;
+            };
+            if let Some(lock) = lock {
+                let nothing = HashSet::new();
+                let mut rewriter = Rewriter::new(archive, lock, Style::AsTheyAre, &nothing);
+                rewriter.take(name, &sound, |_| true)?;
+                let written = rewriter.finish()?;
+                // Damage behind the last segment leaves all there was; then the new pack has taken the old one's place.
+                if written.iter().all(|(new, _)| *new != name) {
+                    let aside = PathBuf::from(DAMAGED).join(format!("{name}.tar.gz"));
+                    archive.set_aside(name, &aside)?;
+                    mended.aside = Some(aside);
+                }
+            }
+            report.packs_mended.push(mended);
         }
     }
     Ok(())

@@ -10,6 +10,8 @@
 
 mod broken_chain;
 mod files;
+mod mending;
+mod thinning;
 #[path = "../story/world.rs"]
 #[allow(dead_code, reason = "the stories of passes need more of it")]
 mod world;

@@ -52,7 +52,10 @@ pub fn check(archive: &Archive, read_data: bool, sink: &dyn Sink) -> Result<Chec
     let mut checking = Checking { archive, read_data, sink, report: CheckReport::default(), damaged: HashMap::new() };
     checking.report.read_data = read_data;
     let names = archive.packs()?;
-    let snapshots = archive.snapshot_names()?;
+    let mut snapshots = archive.snapshot_names()?;
+    // What a forget that was killed left beside its successor is nobody's loss; the next one removes it.
+    let replaced = archive.replaced_among(&snapshots.names);
+    snapshots.names.retain(|name| !replaced.contains(name));
     let total = names.names.len() + snapshots.names.len();
     sink.emit(Event::PhaseStarted { phase: Phase::Check, total: Some(total as u64) });
     for path in names.strange.iter().chain(&snapshots.strange) {

@@ -97,7 +97,7 @@ pub(super) fn account(
                 lines.extend(change(item, &at.item, &found_item, None).map(ManifestLine::Change));
             }
             let before = versions.get(&folder).and_then(|versions| versions.get(&found_item.name)).copied();
-            if pass.options.deep || (found_item.version != 0 && before != Some(found_item.version)) {
+            if pass.is_deep(id) || (found_item.version != 0 && before != Some(found_item.version)) {
                 let (account, key) = (address.to_owned(), found.key.clone());
                 reads.push(Read { account, key, folder, found: found_item, known: Some(item) });
             }

@@ -19,12 +19,13 @@ use crate::event::{Event, Phase, Rejection, Sink};
 use crate::format::archive_header::FORMAT;
 use crate::format::snapshot::{Counts, Provisioning, Selection, SnapshotHead, push_line};
 use crate::limits;
-use crate::model::id::{SiteId, SnapshotNo};
+use crate::model::id::{RecordId, SiteId, SnapshotNo};
 use crate::site::{SiteDescription, SiteError, Source};
 use budget::Budget;
 use crossbeam_channel::bounded;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::Serialize;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::thread;
 
@@ -122,7 +123,9 @@ pub fn export(
     let (found, to_split) = bounded(limits::QUEUE_ITEMS);
     let (parts, to_store) = bounded(limits::QUEUE_ITEMS);
     sink.emit(Event::PhaseStarted { phase: Phase::Store, total: None });
-    let pass = scan::Pass { source, history: history.as_ref(), catalog, options, sink };
+    let mut all_wanted = archive.wanted()?;
+    let lacking = all_wanted.remove(&source_id).unwrap_or_default();
+    let pass = scan::Pass { source, history: history.as_ref(), catalog, options, sink, wanted: lacking.clone() };
     let stored = thread::scope(|scope| {
         let (budget, accounts, snapshot) = (&budget, &records.accounts, &mut snapshot);
         let mut stages = Vec::new();
@@ -220,6 +223,17 @@ pub fn export(
     // A crash before this line costs the listing of folders that have not changed, nothing else.
     catalog.commit(head.no, started, &stored.marks, &records.gone)?;
     sink.emit(Event::PhaseFinished { phase: Phase::Commit });
+    if !lacking.is_empty() {
+        let troubled: HashSet<&str> = report.rejected.iter().filter_map(|r| r.place.account.as_deref()).collect();
+        let here: HashMap<RecordId, &str> = records.accounts.iter().map(|(id, at)| (*id, at.as_str())).collect();
+        // What was read is stored again; what this pass did not look at, or not as a whole, waits for another.
+        let left = lacking.into_iter().filter(|id| match here.get(id) {
+            Some(address) => troubled.contains(address),
+            None => !wanted.all() && !records.gone.contains(id),
+        });
+        all_wanted.insert(head.source.clone(), left.collect());
+        archive.set_wanted(&lock, &all_wanted)?;
+    }
     report.snapshot = Some(head.no);
     report.dry_run = false;
     Ok(report)
@@ -231,7 +245,7 @@ fn source_id(archive: &Archive, site: &SiteDescription, asked: Option<&SiteId>) 
     if let Some(id) = asked.or(site.id.as_ref()) {
         return Ok(id.clone());
     }
-    let heads = archive.snapshot_heads()?;
+    let heads = archive.heads()?.read;
     if let Some(head) = heads.iter().rev().find(|head| head.locator == site.locator) {
         return Ok(head.source.clone());
     }

@@ -13,7 +13,7 @@ use crate::model::mailbox::FolderKey;
 use crate::model::setting::Setting;
 use crate::site::{Depth, FolderListing, FolderScan, FoundFolder, FoundItem, MailboxScan, Source};
 use crossbeam_channel::Sender;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// What the scan works with.
 pub(super) struct Pass<'a> {
@@ -22,6 +22,15 @@ pub(super) struct Pass<'a> {
     pub catalog: &'a Catalog,
     pub options: &'a ExportOptions,
     pub sink: &'a dyn Sink,
+    /// Accounts of which the archive lost something: they are read as with `--deep`.
+    pub wanted: BTreeSet<RecordId>,
+}
+
+impl Pass<'_> {
+    /// Whether everything in an account is to be read and hashed.
+    pub fn is_deep(&self, account: RecordId) -> bool {
+        self.options.deep || self.wanted.contains(&account)
+    }
 }
 
 /// What the scan saw.
@@ -130,9 +139,9 @@ fn scan_account(pass: &Pass<'_>, id: RecordId, address: &str, scanned: &mut Scan
         scanned.folders += 1;
         // Another folder may lie where this one was; then its mark says nothing.
         let mark = marks.get(&found.key).copied().filter(|mark| mark.ident == found.ident);
-        let depth = if pass.options.deep { Depth::Deep } else { Depth::Marks };
+        let depth = if pass.is_deep(id) { Depth::Deep } else { Depth::Marks };
         let trusted = mark.map(|mark| mark.mark.as_slice());
-        let trusted = trusted.filter(|mark| !mark.is_empty() && !pass.options.deep && certain);
+        let trusted = trusted.filter(|mark| !mark.is_empty() && !pass.is_deep(id) && certain);
         match pass.source.folder(address, &found.key, trusted, depth) {
             Ok(FolderScan::Unchanged) => seen.extend(mark.cloned().map(Seen::Unchanged)),
             Ok(FolderScan::Listed(listing)) => {

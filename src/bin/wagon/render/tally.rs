@@ -108,6 +108,7 @@ pub fn word(phase: Phase) -> &'static str {
         Phase::Check => "check",
         Phase::Verify => "verify",
         Phase::Extract => "extract",
+        Phase::Upkeep => "upkeep",
     }
 }
 
