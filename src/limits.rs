@@ -269,3 +269,9 @@ pub const LIKENESS_BYTES: usize = 24 * MIB as usize;
 
 /// Largest `wanted.json`, bytes.
 pub const WANTED_BYTES: u64 = 64 * MIB;
+
+/// Bytes of recipes that a check collects before it joins them in the order of what they are joined from.
+pub const JOIN_WINDOW_BYTES: usize = 8 * MIB as usize;
+
+/// Segments that a check looks at before it goes on with what they gave; bounds what is held of them.
+pub const CHECK_SEGMENTS: usize = 32;
