@@ -174,10 +174,8 @@ fn choose(packs: &mut [Pack], options: &PruneOptions) {
     order.sort_by_key(|pack| std::cmp::Reverse(unused(pack).saturating_mul(1000) / pack.bytes.max(1)));
     for pack in &mut order {
         let waste = unused(pack);
-        if options.level.is_some() || (left > allowed && waste > 0) {
-            if take(pack) {
-                left = left.saturating_sub(waste);
-            }
+        if (options.level.is_some() || (left > allowed && waste > 0)) && take(pack) {
+            left = left.saturating_sub(waste);
         }
     }
     let is_small = |pack: &&mut Pack| pack.fate != Fate::Remove && pack.bytes < SMALL_PACK_BYTES;
