@@ -26,6 +26,8 @@ pub struct ServeOptions {
     /// Whether `user+anything@domain` is mail for `user@domain`, as both servers are used to have it. Not where an
     /// account has a `+` in its name: its mail would go to another.
     pub plus_details: bool,
+    /// Which of Postfix's maps the site does not have, by their path in it. A map that is named and missing stops Postfix.
+    pub missing_maps: Vec<&'static str>,
 }
 
 /// LMTP on this machine alone, at its registered port. An Internet socket rather than a Unix one, because that would
@@ -44,7 +46,16 @@ impl ServeOptions {
             Err(_) => Vec::new(),
         };
         let plus_details = !account_has_plus(fs, &root.join(layout::PASSWD))?;
-        Ok(Self { owner: (stat.uid, stat.gid), special_uses, default_quota: None, lmtp: LMTP, plus_details })
+        let maps = [layout::VIRTUAL_DOMAINS, layout::VIRTUAL_MAILBOX, layout::VIRTUAL_ALIAS];
+        let missing_maps = maps.into_iter().filter(|name| fs.stat(&root.join(name)).is_err()).collect();
+        Ok(Self {
+            owner: (stat.uid, stat.gid),
+            special_uses,
+            default_quota: None,
+            lmtp: LMTP,
+            plus_details,
+            missing_maps,
+        })
     }
 }
 
@@ -150,21 +161,32 @@ service auth {{
 
 /// Lines for Postfix's `main.cf`. Text maps: no `postmap` after a change, `postfix reload` is enough.
 pub fn postfix_conf(root: &Path, options: &ServeOptions) -> String {
-    let (root, port, delimiter) = (root.display(), options.lmtp.port(), delimiter(options));
+    let (port, delimiter) = (options.lmtp.port(), delimiter(options));
     let host = match options.lmtp.ip() {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("[{address}]"),
     };
-    format!(
-        "# Takes mail for the site in {root} and hands it to Dovecot. None of its domains may stand in mydestination.\n\
-         # After each import: postfix reload.\n\
-         virtual_mailbox_domains = texthash:{root}/etc/virtual_domains\n\
-         # Without this map Postfix would take mail for nobody, and send it back to whom the sender pretends to be.\n\
-         virtual_mailbox_maps = texthash:{root}/etc/virtual_mailbox\n\
-         virtual_alias_maps = texthash:{root}/etc/virtual_alias\n\
-         virtual_transport = lmtp:inet:{host}:{port}\n\
-         {delimiter}"
-    )
+    let map = |setting: &str, name: &'static str| {
+        let path = root.join(name);
+        match options.missing_maps.contains(&name) {
+            false => format!("{setting} = texthash:{}\n", path.display()),
+            true => format!("# {setting}: {} is missing; an import into the site writes it\n", path.display()),
+        }
+    };
+    [
+        format!(
+            "# Takes mail for the site in {} and hands it to Dovecot. None of its domains may stand in mydestination.\n\
+             # After each import: postfix reload.\n",
+            root.display()
+        ),
+        map("virtual_mailbox_domains", layout::VIRTUAL_DOMAINS),
+        "# Without this map mail for unknown addresses is taken, and sent back to whom the sender pretends to be.\n"
+            .to_owned(),
+        map("virtual_mailbox_maps", layout::VIRTUAL_MAILBOX),
+        map("virtual_alias_maps", layout::VIRTUAL_ALIAS),
+        format!("virtual_transport = lmtp:inet:{host}:{port}\n{delimiter}"),
+    ]
+    .concat()
 }
 
 /// The line about details in addresses, which both servers spell alike and have to agree on.
@@ -232,6 +254,7 @@ mod tests {
             default_quota: None,
             lmtp: LMTP,
             plus_details: true,
+            missing_maps: vec![],
         };
         let conf = dovecot_conf(Path::new("/srv/vmail"), &options);
         assert!(conf.contains("override_fields = uid=5000 gid=5001 home=/srv/vmail/mail/%d/%n"));
@@ -248,14 +271,18 @@ mod tests {
             default_quota: None,
             lmtp: LMTP,
             plus_details: true,
+            missing_maps: vec![],
         };
         let text = postfix_conf(Path::new("/srv/vmail"), &options);
         assert!(text.contains("texthash:/srv/vmail/etc/virtual_alias"), "{text}");
         assert!(text.contains("virtual_transport = lmtp:inet:127.0.0.1:24\n"), "{text}");
         assert!(text.contains("recipient_delimiter = +\n"), "{text}");
-        let options = ServeOptions { lmtp: "[::1]:2424".parse().unwrap(), plus_details: false, ..options };
+        let missing_maps = vec![layout::VIRTUAL_MAILBOX];
+        let lmtp = "[::1]:2424".parse().unwrap();
+        let options = ServeOptions { lmtp, plus_details: false, missing_maps, ..options };
         let text = postfix_conf(Path::new("/srv/vmail"), &options);
         assert!(text.contains("virtual_transport = lmtp:inet:[::1]:2424\n"), "{text}");
         assert!(text.contains("recipient_delimiter =\n"), "{text}");
+        assert!(text.contains("# virtual_mailbox_maps: /srv/vmail/etc/virtual_mailbox is missing"), "{text}");
     }
 }
