@@ -12,4 +12,5 @@ mod json;
 mod looking;
 mod moving;
 mod options;
+mod throttles;
 mod wagon;
