@@ -69,7 +69,7 @@ impl DirectorySite {
             let fs = self.fs.as_ref();
             let head = tree::read_head(fs, &maildir.join(UIDLIST), UIDLIST_HEAD_BYTES);
             let stat = tree::stat(fs, &maildir);
-            idents_unseen |= head.is_err() || stat.is_err();
+            idents_unseen |= blank.tree || head.is_err() || stat.is_err();
             let head = head.ok().flatten();
             let guid = head.and_then(|head| uidlist::parse_head(&head).guid.map(std::borrow::Cow::into_owned));
             idents.extend(guid.map(|guid| format!("guid:{guid}")));
