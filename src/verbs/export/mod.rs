@@ -9,6 +9,7 @@ mod reconcile;
 mod scan;
 mod split;
 mod store;
+mod unseen;
 
 use crate::archive::history::History;
 use crate::archive::{Archive, ArchiveError};
@@ -203,17 +204,32 @@ pub fn export(
 
 /// The id under which this site's snapshots are kept: the one asked for, the site's own, that of the newest snapshot
 /// from the same place, or one derived from archive and place, so that it is the same if the first pass is repeated.
+///
+/// A site whose own id could not be read in its first pass keeps the id that it got then: under another, everything
+/// would be imported a second time.
 fn source_id(archive: &Archive, site: &SiteDescription, asked: Option<&SiteId>) -> Result<SiteId, ExportError> {
-    if let Some(id) = asked.or(site.id.as_ref()) {
+    if let Some(id) = asked {
         return Ok(id.clone());
     }
     let heads = archive.snapshot_heads()?;
+    let known = |id: &SiteId| heads.iter().any(|head| head.source == *id);
+    let digest = crate::model::id::ObjectId::of(format!("{}\0{}", archive.id(), site.locator).as_bytes()).to_string();
+    let derived = digest.get(..16).unwrap_or(&digest);
+    let stand_in: SiteId = format!("{STAND_IN}{derived}").parse().map_err(|_| ExportError::Broken)?;
+    if let Some(id) = &site.id {
+        return Ok(if !known(id) && known(&stand_in) { stand_in } else { id.clone() });
+    }
     if let Some(head) = heads.iter().rev().find(|head| head.locator == site.locator) {
         return Ok(head.source.clone());
     }
-    let digest = crate::model::id::ObjectId::of(format!("{}\0{}", archive.id(), site.locator).as_bytes()).to_string();
-    digest.get(..16).unwrap_or(&digest).parse().map_err(|_| ExportError::Broken)
+    if site.id_unseen {
+        return Ok(stand_in);
+    }
+    derived.parse().map_err(|_| ExportError::Broken)
 }
+
+/// Begins the id of a site whose own could not be read.
+const STAND_IN: &str = "unread-";
 
 /// Marks speak of the state at their snapshot. When that is not in the chain (a snapshot was taken away, another archive
 /// came in its place), they would hide changes.
