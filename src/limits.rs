@@ -17,8 +17,16 @@ pub const WHOLE_ITEM_BYTES: u64 = 32 * MIB;
 /// Most message bytes held between scan and store. An item larger than this is let through alone.
 pub const IN_FLIGHT_BYTES: u64 = 16 * MIB;
 
-/// Items that wait between two stages of a pipeline; bounds counts, as [`IN_FLIGHT_BYTES`] bounds bytes.
-pub const QUEUE_ITEMS: usize = 256;
+/// Steps that go from one stage of a pass to the next at once. Waking a thread for each message took a tenth of the
+/// processors' time (docs/measurements.md).
+pub const QUEUE_BATCH: usize = 32;
+
+/// Batches that wait between two stages of a pipeline; bounds counts, as [`IN_FLIGHT_BYTES`] bounds bytes.
+pub const QUEUED_BATCHES: usize = 8;
+
+/// Message bytes at which a splitter hands over what it has of a batch, so that a batch of large messages does not wait
+/// for its last.
+pub const HANDED_OVER_BYTES: u64 = 512 * KIB;
 
 /// Largest control file of a site (uidlist, passwd, alias map, ACL, subscriptions) that is read, bytes. A uidlist of a
 /// million messages has about 60 MB.
