@@ -110,6 +110,16 @@ pub const STREAMED_OBJECT_BYTES: usize = 4 * MIB as usize;
 /// Uncompressed bytes of segments that wait for compression or for their turn in the pack; bounds the writer's memory.
 pub const SEALED_BYTES: u64 = 8 * MIB;
 
+/// Bytes of small objects of one kind, as tar entries, that are ordered before they go into segments. More would save
+/// more, but spread a folder's messages over more segments than a reader keeps (docs/measurements.md).
+pub const WINDOW_BYTES: u64 = 2 * MIB;
+
+/// Bytes of a pack after which the disk is asked to begin writing them. Chosen.
+pub const WRITE_BEHIND_BYTES: u64 = 4 * MIB;
+
+/// Largest buffer that a compressor keeps for the next segment, bytes; that for a rare large one is given back.
+pub const KEPT_BUFFER_BYTES: usize = MIB as usize;
+
 /// A pack that has reached this size is published (architecture section 2: 16 to 64 MiB). One large object can make a
 /// pack of any size.
 pub const PACK_BYTES: u64 = 32 * MIB;

@@ -6,7 +6,7 @@ use super::budget::Budget;
 use super::scan::{Numbered, Read, Step};
 use crate::fs;
 use crate::limits;
-use crate::message;
+use crate::message::{self, Likeness};
 use crate::model::id::ObjectId;
 use crate::model::mailbox::FolderKind;
 use crate::site::{Content, Source};
@@ -72,6 +72,7 @@ pub(super) struct OwnedSplit {
     pub skeleton_id: ObjectId,
     pub skeleton: Vec<u8>,
     pub parts: Vec<(ObjectId, PartBytes)>,
+    pub likeness: Likeness,
 }
 
 pub(super) enum PartBytes {
@@ -159,7 +160,8 @@ fn own(raw: &[u8], split: message::Split<'_>) -> Option<OwnedSplit> {
         Some((part.id, bytes))
     });
     let parts = parts.collect::<Option<_>>()?;
-    Some(OwnedSplit { trace, skeleton_id: ObjectId::of(&split.skeleton), skeleton: split.skeleton, parts })
+    let likeness = message::likeness(raw.get(trace.end..).unwrap_or_default());
+    Some(OwnedSplit { trace, likeness, skeleton_id: ObjectId::of(&split.skeleton), skeleton: split.skeleton, parts })
 }
 
 fn hash(open: &Open) -> io::Result<(ObjectId, u64)> {

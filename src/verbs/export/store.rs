@@ -324,9 +324,9 @@ fn store_split(writer: &mut PackWriter<'_>, id: ObjectId, raw: &[u8], split: Own
             PartBytes::Raw(range) => raw.get(range.clone()).unwrap_or_default(),
             PartBytes::Decoded(bytes) => bytes,
         };
-        writer.add(*part, Class::Part, bytes)?;
+        writer.add_like(*part, Class::Part, split.likeness, bytes)?;
     }
-    writer.add(split.skeleton_id, Class::Skeleton, &split.skeleton)?;
+    writer.add_like(split.skeleton_id, Class::Skeleton, split.likeness, &split.skeleton)?;
     let trace = raw.get(split.trace).unwrap_or_default();
-    writer.add_recipe(id, &encode_recipe(&split.skeleton_id, trace))
+    writer.add_recipe(id, split.likeness, &encode_recipe(&split.skeleton_id, trace))
 }
