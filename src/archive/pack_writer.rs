@@ -377,7 +377,7 @@ mod tests {
             (part, skeleton, noise(3 * at + 2).repeat(3))
         };
         let name = |recipe: &[u8]| ObjectId::of(&[recipe, b"joined"].concat());
-        for at in 0..700 {
+        for at in 0..2500 {
             let (part, skeleton, recipe) = message(at);
             writer.add(ObjectId::of(&part), Class::Part, &part).unwrap();
             writer.add(ObjectId::of(&skeleton), Class::Skeleton, &skeleton).unwrap();
@@ -387,7 +387,7 @@ mod tests {
         assert!(archive.packs().unwrap().names.len() > 1);
         let mut next = archive.pack_writer(&lock, 1).unwrap();
         let (mut whole, mut lost) = (0, 0);
-        for at in 0..700 {
+        for at in 0..2500 {
             let (part, skeleton, recipe) = message(at);
             if next.contains(&name(&recipe)).unwrap() {
                 assert!(next.contains(&ObjectId::of(&part)).unwrap(), "the part of message {at}");
