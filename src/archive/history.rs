@@ -70,15 +70,27 @@ impl<'a> History<'a> {
 
     /// The site's records at this snapshot, and the highest id that any record ever had.
     pub fn provisioning(&self) -> Result<(Provisioning, RecordId), ArchiveError> {
+        let (state, highest, _) = self.provisioning_and_renames()?;
+        Ok((state, highest))
+    }
+
+    /// The same, and which accounts bore another address before: (former, present), oldest first.
+    pub fn provisioning_and_renames(&self) -> Result<(Provisioning, RecordId, Vec<(String, String)>), ArchiveError> {
         let mut state = Provisioning::default();
         let mut highest = RecordId::default();
+        let mut former: Vec<(RecordId, String)> = Vec::new();
         self.provisioning_lines(|line| {
             if let ProvisioningLine::Put(stored) = &line {
                 highest = highest.max(stored.id);
+                let old = state.records.get(&stored.id).map(|old| &old.record);
+                let old = old.filter(|old| old.kind() == RecordKind::Account && old.key() != stored.record.key());
+                former.extend(old.map(|old| (stored.id, old.key().to_owned())));
             }
             state.apply(line);
         })?;
-        Ok((state, highest))
+        let present = |id: &RecordId| Some(state.records.get(id)?.record.key().to_owned());
+        let renamed = former.into_iter().filter_map(|(id, key)| Some((key, present(&id)?))).collect();
+        Ok((state, highest, renamed))
     }
 
     /// Every key that a record of this snapshot or an earlier one bore, oldest first; present ones included.

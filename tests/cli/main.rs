@@ -11,4 +11,5 @@ mod interrupts;
 mod json;
 mod looking;
 mod moving;
+mod subscriptions;
 mod wagon;

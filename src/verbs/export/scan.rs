@@ -155,13 +155,7 @@ fn scan_account(pass: &Pass<'_>, id: RecordId, address: &str, scanned: &mut Scan
     };
     let full = pass.options.full || pass.history.is_some_and(|history| chain_is_long(history, id, &state));
     let versions = remembered.map(|account| account.folders).unwrap_or_default();
-    Ok(diff::account(
-        pass,
-        id,
-        address,
-        state,
-        diff::Found { mailbox: &mailbox, seen, unseen, versions, settings, full },
-    ))
+    diff::account(pass, id, address, state, diff::Found { mailbox: &mailbox, seen, unseen, versions, settings, full })
 }
 
 /// Whether reading the account's manifests costs so much more than reading a full one that it is time for one.

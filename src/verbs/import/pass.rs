@@ -125,7 +125,7 @@ impl<'a> Pass<'a> {
         let (skip, rule) = match kind {
             SettingKind::Forwarding | SettingKind::Vacation => (Skip::Filters, "--skip filters"),
             SettingKind::Mountpoint => (Skip::Shares, "--skip shares"),
-            SettingKind::Tag => (Skip::Mail, "--skip mail"),
+            SettingKind::Tag | SettingKind::Subscription => (Skip::Mail, "--skip mail"),
             SettingKind::Identity | SettingKind::Signature | SettingKind::Preference | SettingKind::ExternalSource => {
                 (Skip::Preferences, "--skip preferences")
             }
