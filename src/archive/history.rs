@@ -4,11 +4,15 @@
 //! an error with the snapshot's name, never a loop. Reads only the manifests of the account that is asked for.
 
 use super::{Archive, ArchiveError};
+use crate::event::Rejection;
 use crate::format::FormatError;
 use crate::format::manifest::{AccountState, ManifestLine};
 use crate::format::snapshot::{AccountEntry, Provisioning, ProvisioningLine, SnapshotHead, parse_lines};
 use crate::model::id::{RecordId, SiteId, SnapshotNo};
 use crate::model::provisioning::RecordKind;
+
+/// Former and present addresses of accounts, oldest first.
+pub type Renames = Vec<(String, String)>;
 
 /// One source's snapshots up to a chosen one, oldest first.
 pub struct History<'a> {
@@ -63,6 +67,11 @@ impl<'a> History<'a> {
         self.chain.last().expect("a chain has at least its last snapshot")
     }
 
+    /// What the pass of the chosen snapshot could not take.
+    pub fn rejected(&self) -> Result<Vec<Rejection>, ArchiveError> {
+        self.archive.open_snapshot(self.head().no)?.rejected()
+    }
+
     /// The chain, oldest first.
     pub fn heads(&self) -> &[SnapshotHead] {
         &self.chain
@@ -75,7 +84,7 @@ impl<'a> History<'a> {
     }
 
     /// The same, and which accounts bore another address before: (former, present), oldest first.
-    pub fn provisioning_and_renames(&self) -> Result<(Provisioning, RecordId, Vec<(String, String)>), ArchiveError> {
+    pub fn provisioning_and_renames(&self) -> Result<(Provisioning, RecordId, Renames), ArchiveError> {
         let mut state = Provisioning::default();
         let mut highest = RecordId::default();
         let mut former: Vec<(RecordId, String)> = Vec::new();

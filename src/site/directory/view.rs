@@ -80,10 +80,13 @@ struct Lost {
     listed: bool,
 }
 
+/// Device and inode.
+type FileId = (u64, u64);
+
 struct OpenDb {
     db: SiteDb,
-    /// Device and inode: another file under the name is opened anew.
-    file: (u64, u64),
+    /// Another file under the name is opened anew.
+    file: FileId,
 }
 
 impl DirectorySite {
@@ -160,7 +163,7 @@ impl DirectorySite {
     }
 
     /// What changes with every change of the database; `None` where there is none, or it is lost.
-    fn database_version(&self, inner: &mut Inner) -> Result<Option<((u64, u64), i64)>, SiteError> {
+    fn database_version(&self, inner: &mut Inner) -> Result<Option<(FileId, i64)>, SiteError> {
         if inner.lost.is_some() {
             return Ok(None);
         }

@@ -190,7 +190,8 @@ impl<'a> Pass<'a> {
         let notes = std::mem::take(&mut *self.notes());
         let meta = self.map.meta();
         let ids = (meta.source_site.clone(), self.snapshot, meta.target_site.clone());
-        let ledger = Ledger::new(ids, notes.records, accounts);
+        let mut ledger = Ledger::new(ids, notes.records, accounts);
+        ledger.not_exported = self.history.rejected()?;
         let conflicts: Vec<Note> = notes.conflicts.into_iter().collect();
         let rows: Vec<_> = conflicts
             .iter()
