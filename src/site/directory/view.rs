@@ -54,6 +54,9 @@ impl FolderListing {
     }
 }
 
+/// Device and inode of the database, and its own counter of changes.
+type DbVersion = (FileId, i64);
+
 /// The views that are kept, and the database they come from.
 #[derive(Default)]
 pub struct Views {
@@ -163,7 +166,7 @@ impl DirectorySite {
     }
 
     /// What changes with every change of the database; `None` where there is none, or it is lost.
-    fn database_version(&self, inner: &mut Inner) -> Result<Option<(FileId, i64)>, SiteError> {
+    fn database_version(&self, inner: &mut Inner) -> Result<Option<DbVersion>, SiteError> {
         if inner.lost.is_some() {
             return Ok(None);
         }

@@ -121,10 +121,10 @@ pub fn export(
 
     let mut snapshot = archive.snapshot_writer(&lock)?;
     let budget = Budget::bytes(limits::IN_FLIGHT_BYTES);
-    let (found, to_split) = bounded(limits::QUEUE_ITEMS);
-    let (parts, to_store) = bounded(limits::QUEUE_ITEMS);
+    let (found, to_split) = bounded(limits::QUEUED_BATCHES);
+    let (parts, to_store) = bounded(limits::QUEUED_BATCHES);
     sink.emit(Event::PhaseStarted { phase: Phase::Store, total: None });
-    let pass = scan::Pass { source, history: history.as_ref(), catalog, options, sink };
+    let pass = scan::Pass { source, history: history.as_ref(), options, sink };
     let stored = thread::scope(|scope| {
         let (budget, accounts, snapshot) = (&budget, &records.accounts, &mut snapshot);
         let mut stages = Vec::new();
@@ -138,7 +138,7 @@ pub fn export(
         let writer = archive.pack_writer(&lock, options.workers.get())?;
         let store = scope.spawn(move || budget.guard(|| store::run(writer, snapshot, to_store, budget, options, sink)));
         // The scan asks the catalog, which belongs to this thread.
-        let scanned = budget.guard(|| scan::run(&pass, accounts, found));
+        let scanned = budget.guard(|| scan::run(&pass, catalog, accounts, found));
         let split: Result<(), ExportError> =
             stages.into_iter().try_for_each(|stage| stage.join().unwrap_or(Err(ExportError::Broken)));
         let stored = store.join().unwrap_or(Err(ExportError::Broken));
