@@ -123,9 +123,8 @@ fn for_each_company(messages: u64, work: impl Fn(Company) -> io::Result<()> + Sy
             Ok(())
         };
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
-        workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|_| Err(io::Error::other("a thread of make-site died"))))
-            .collect()
+        workers.into_iter().try_for_each(|worker| {
+            worker.join().unwrap_or_else(|_| Err(io::Error::other("a thread of make-site died")))
+        })
     })
 }
