@@ -54,11 +54,11 @@ class Page:
             self.parts.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" class="grid"/>')
             self.text(LEFT - 6, y + 4, f"{10.0**power:.{max(-power, 0)}f}", "small", "end")
         self.y = bottom
-        return lambda value: bottom - (math.log10(value) - low) / (high - low) * height if value else bottom
+        return lambda value: bottom - (math.log10(value) - low) / (high - low) * height if value > 0 else bottom
 
     def bars(self, head, groups, series, height=170):
         """`groups` are names; `series` pairs a name with one value a group, None for none."""
-        values = [value for _, row in series for value in row if value]
+        values = [value for _, row in series for value in row if value and value > 0]
         if not values:
             return
         at_y = self.scale(head, values, height)
@@ -67,7 +67,7 @@ class Page:
         for group, name in enumerate(groups):
             middle = LEFT + room * (group + 0.5)
             self.text(middle, self.y + 16, name, anchor="middle")
-            shown = [(at, row[group]) for at, (_, row) in enumerate(series) if row[group]]
+            shown = [(at, row[group]) for at, (_, row) in enumerate(series) if row[group] is not None]
             for place, (at, value) in enumerate(shown):
                 x, y = middle + (place - len(shown) / 2) * wide, min(at_y(value), self.y - 1)
                 label = f"{value:.3f}" if value < 0.1 else f"{value:.2g}" if value < 10 else f"{value:.0f}"
@@ -78,7 +78,7 @@ class Page:
 
     def lines(self, head, marks, series, height=190):
         """`marks` are the places along the x axis, evenly apart; `series` as for bars."""
-        values = [value for _, row in series for value in row if value]
+        values = [value for _, row in series for value in row if value and value > 0]
         if not values:
             return
         at_y = self.scale(head, values, height)
