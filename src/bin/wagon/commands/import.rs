@@ -178,6 +178,7 @@ fn write(out: &mut dyn Write, report: &ImportReport, verbose: bool) -> io::Resul
     let note = |one: &Note| format!("{}: {}", one.place, printable(&one.text));
     list(out, verbose, "clients will load these folders again", report.uids_lost.iter().map(note))?;
     list(out, verbose, "changed on both sides; the target stays", report.conflicts.iter().map(note))?;
+    list(out, verbose, "removed, because the source has it no more", report.removed.iter().map(note))?;
     let waiting = report.pending.iter().map(|one| {
         let place = format!("{}:{} to {}", one.account, one.place, one.refers);
         format!("{}: {}", printable(&place), printable(&one.cause))
