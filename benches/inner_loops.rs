@@ -7,7 +7,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use stationwagon::format::segment::{self, Encoder};
+use stationwagon::format::segment::{self, Effort, Encoder};
 use stationwagon::fs::RealFs;
 use stationwagon::map::{ItemRow, ItemState, Map, Meta};
 use stationwagon::message;
@@ -115,10 +115,12 @@ fn segments(bench: &mut Criterion) {
     let mut encoder = Encoder::default();
     for (name, bytes) in [("text", text(4, 256 * 1024)), ("noise", noise(5, 256 * 1024))] {
         group.throughput(Throughput::Bytes(bytes.len() as u64));
-        group.bench_function(format!("compress, 256 KiB of {name}"), |bench| {
-            bench.iter(|| encoder.encode(black_box(&bytes)).unwrap());
-        });
-        let member = encoder.encode(&bytes).unwrap();
+        for effort in [Effort::Least, Effort::Usual, Effort::Most] {
+            group.bench_function(format!("compress, 256 KiB of {name}, effort {effort:?}"), |bench| {
+                bench.iter(|| encoder.encode(black_box(&bytes), effort).unwrap());
+            });
+        }
+        let member = encoder.encode(&bytes, Effort::Usual).unwrap();
         let mut out = Vec::new();
         group.bench_function(format!("inflate, 256 KiB of {name}"), |bench| {
             bench.iter(|| segment::decode(black_box(&member), bytes.len() as u64, &mut out).unwrap());
