@@ -4,8 +4,10 @@
 //! is the only way a file gets its final name: written, synced, renamed, and its folder synced.
 
 mod real;
+mod throttled;
 
 pub use real::RealFs;
+pub use throttled::{Counted, Throttle, ThrottledFs};
 
 use sha2::{Digest, Sha256};
 use std::ffi::OsString;

@@ -90,6 +90,10 @@ pub(super) fn run(
         }
         scanned.accounts += 1;
         for step in scan_account(pass, *id, address, &mut scanned)? {
+            // An account of a million messages takes a while, the more so under a throttle.
+            if pass.sink.interrupted() {
+                return Err(ExportError::Interrupted);
+            }
             // A closed queue means that a later stage has failed; its error is the one to tell.
             out.send((number, step)).map_err(|_| ExportError::Broken)?;
             number += 1;
