@@ -3,6 +3,8 @@
 //! `cargo test --release --lib finding_objects -- --ignored --nocapture`; `OBJECTS=300000` for another size. Needs 30 bytes
 //! an object three times over in the folder for temporary files (`TMPDIR`).
 
+#![allow(clippy::print_stderr, reason = "a measurement tells what it measured")]
+
 use super::direct::DirectSearch;
 use super::known::KnownObjects;
 use super::*;
