@@ -140,6 +140,9 @@ pub const DIRECT_SEARCHES: u64 = 4096;
 /// Inflated segments that a reader keeps, bytes. Neighbours are read together.
 pub const SEGMENT_CACHE_BYTES: usize = 8 * MIB as usize;
 
+/// Indexes that a reader keeps open while it looks into them as they lie; a quarter of what a process may open.
+pub const OPEN_INDEXES: usize = 256;
+
 /// Packs that a reader keeps open.
 pub const OPEN_PACKS: usize = 64;
 

@@ -106,7 +106,7 @@ impl DirectSearch {
                     *seen = true;
                     self.objects = self.objects.saturating_add(index.header.objects);
                 }
-                if self.open.len() >= limits::OPEN_PACKS {
+                if self.open.len() >= limits::OPEN_INDEXES {
                     self.open.remove(0);
                 }
                 self.open.push(index);

@@ -46,10 +46,15 @@ impl KnownObjects {
     /// Leaves the table for the next pass, if it has a file and the archive a place for it.
     pub fn finish(self, archive: &Archive) -> Result<(), ArchiveError> {
         let Some(mut table) = self.table else { return Ok(()) };
-        let (Some(path), Some(file)) = (archive.kept_table(), &mut table.file) else { return Ok(()) };
-        if file.is_kept() {
-            return Ok(());
+        let Some(path) = archive.kept_table() else { return Ok(()) };
+        if table.young.is_some() {
+            match table.merge_all() {
+                // Another pass would be no wiser; it makes the table again from the indexes.
+                Err(_) if table.is_kept() => return archive.drop_kept_table(),
+                outcome => outcome?,
+            }
         }
+        let Some(file) = table.old.as_mut().filter(|file| !file.is_kept()) else { return Ok(()) };
         let listed = table.names.iter().take(table.merged);
         let idents = listed.map(|name| archive.pack_ident(*name)).collect::<Result<Vec<_>, _>>()?;
         file.publish(archive.fs.as_ref(), &path, &idents)
@@ -113,7 +118,7 @@ impl Archive {
                 let mut table = ObjectTable::new(self);
                 table.names = idents.iter().map(|ident| ident.name).collect();
                 table.merged = idents.len();
-                table.file = Some(file);
+                table.old = Some(file);
                 Ok(Some(table))
             }
             Err(ArchiveError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),

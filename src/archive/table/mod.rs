@@ -1,5 +1,5 @@
 //! Where every object of an archive lies, without holding all of them: what was added last in memory, bounded
-//! (`limits::TABLE_HELD_OBJECTS`), the rest in one sorted file of this machine.
+//! (`limits::TABLE_HELD_OBJECTS`), the rest in sorted files of this machine, a large one and a smaller, younger one.
 //!
 //! Promises that it finds what a list of all indexes would, in the order in which the packs were added; that a small
 //! archive needs no file; and that what is wrong with the file is an error, never an answer. The indexes are read and
@@ -62,8 +62,11 @@ pub(super) struct ObjectTable {
     /// Where a file is made when one is needed.
     scratch: PathBuf,
     names: Vec<PackName>,
-    /// The objects of the first `merged` packs.
-    file: Option<SortedFile>,
+    /// The objects of the first packs.
+    old: Option<SortedFile>,
+    /// Those of the next ones. Writing the large file anew for each few packs would grow with the square of their number.
+    young: Option<SortedFile>,
+    /// Packs in both.
     merged: usize,
     /// Those of the others, except for what waits.
     held: HeldTable,
@@ -80,7 +83,8 @@ impl ObjectTable {
             dir: archive.dir.clone(),
             scratch: archive.scratch_dir(),
             names: Vec::new(),
-            file: None,
+            old: None,
+            young: None,
             merged: 0,
             held: HeldTable::default(),
             waiting: Vec::new(),
@@ -122,8 +126,39 @@ impl ObjectTable {
         if many || !self.waiting.is_empty() { self.merge() } else { Ok(()) }
     }
 
-    /// Writes a new file of all that is there.
+    /// Takes what is held or waits into the young file, and that into the old one when it has grown to the size at which
+    /// both kinds of merges cost the same: the root of the product of what the old one has and what memory holds.
     fn merge(&mut self) -> Result<(), ArchiveError> {
+        let old = self.old.as_ref().map_or(0, SortedFile::len);
+        let young = self.young.as_ref().map_or(0, SortedFile::len);
+        let bound = old.saturating_mul(limits::TABLE_HELD_OBJECTS as u64);
+        // A reader's table is made at once, so many indexes at a time that a young file would gain nothing.
+        if young.saturating_mul(young) >= bound || self.waiting.len() >= limits::TABLE_MERGED_AT_ONCE {
+            self.merge_all()
+        } else {
+            self.young = Some(self.merged(false)?);
+            self.loosen();
+            Ok(())
+        }
+    }
+
+    /// Writes one file of all that is there.
+    fn merge_all(&mut self) -> Result<(), ArchiveError> {
+        self.old = Some(self.merged(true)?);
+        self.young = None;
+        self.loosen();
+        Ok(())
+    }
+
+    /// Forgets what is in a file now.
+    fn loosen(&mut self) {
+        self.merged = self.names.len();
+        self.held = HeldTable::default();
+        self.waiting.clear();
+    }
+
+    /// A new file of what is young, held or waits, and if `all` of what is old.
+    fn merged(&self, all: bool) -> Result<SortedFile, ArchiveError> {
         let mut files = Vec::new();
         for &number in &self.waiting {
             let Some(name) = self.names.get(number as usize) else { continue };
@@ -132,25 +167,20 @@ impl ObjectTable {
             files.push((number, path, file));
         }
         let mut sources: Vec<Source<'_>> = Vec::new();
-        sources.extend(self.file.as_ref().map(|file| Source::Table(Box::new(file.scan()))));
+        let tables = self.old.iter().filter(|_| all).chain(&self.young);
+        sources.extend(tables.map(|table| Source::Table(Box::new(table.scan()))));
         sources.extend(self.held.packs().map(|rows| Source::Held(Box::new(rows))));
         for (number, path, file) in &files {
-            let rows = IndexRows::open(file.as_ref(), path, *number)?;
-            sources.push(Source::File(rows));
+            sources.push(Source::File(IndexRows::open(file.as_ref(), path, *number)?));
         }
-        let merged = merge::merge(self.fs.as_ref(), &self.scratch, sources)?;
-        self.file = Some(merged);
-        self.merged = self.names.len();
-        self.held = HeldTable::default();
-        self.waiting.clear();
-        Ok(())
+        merge::merge(self.fs.as_ref(), &self.scratch, sources)
     }
 
     /// Every place where an object of this prefix lies, in the order in which the packs were added. There are several
     /// only after a repair.
     pub fn find(&self, prefix: Prefix) -> Result<Vec<Location>, ArchiveError> {
         let mut rows = Vec::new();
-        if let Some(file) = &self.file {
+        for file in self.old.iter().chain(&self.young) {
             file.find(&prefix, &mut rows)?;
         }
         self.held.find(&prefix, &mut rows);
@@ -164,7 +194,7 @@ impl ObjectTable {
 
     /// Whether answers come from a file that an earlier pass wrote.
     fn is_kept(&self) -> bool {
-        self.file.as_ref().is_some_and(SortedFile::is_kept)
+        self.old.as_ref().is_some_and(SortedFile::is_kept)
     }
 
     /// The packs in the order of adding.
@@ -187,7 +217,7 @@ impl Archive {
             table.load(name, index, keep)?;
         }
         table.settle()?;
-        table.file.iter_mut().for_each(SortedFile::unlink);
+        table.old.iter_mut().chain(&mut table.young).for_each(SortedFile::unlink);
         Ok(table)
     }
 

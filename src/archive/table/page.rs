@@ -22,11 +22,13 @@ pub struct Row {
 }
 
 impl Row {
-    fn encode(&self, to: &mut [u8]) {
-        let parts =
-            [&self.prefix[..], &self.pack.to_le_bytes(), &self.segment.to_le_bytes(), &self.block.to_le_bytes()];
-        let bytes = parts.into_iter().flatten();
-        to.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    fn encode(&self) -> [u8; ROW_BYTES] {
+        let mut row = [0; ROW_BYTES];
+        row[..20].copy_from_slice(&self.prefix);
+        row[20..24].copy_from_slice(&self.pack.to_le_bytes());
+        row[24..26].copy_from_slice(&self.segment.to_le_bytes());
+        row[26..].copy_from_slice(&self.block.to_le_bytes());
+        row
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
@@ -51,7 +53,7 @@ pub fn key(prefix: &Prefix) -> u64 {
 /// The bytes of a page with these rows, [`PAGE_ROWS`] at most.
 pub fn encode(rows: &[Row]) -> [u8; PAGE_BYTES] {
     let mut page = [0; PAGE_BYTES];
-    page.chunks_exact_mut(ROW_BYTES).zip(rows).for_each(|(to, row)| row.encode(to));
+    page.as_chunks_mut().0.iter_mut().zip(rows).for_each(|(to, row)| *to = row.encode());
     if let Some((body, sum)) = page.split_last_chunk_mut::<CHECKSUM_BYTES>() {
         *sum = libdeflater::crc32(body).to_le_bytes();
     }

@@ -60,6 +60,11 @@ impl SortedFile {
         Ok((Self { path: path.to_owned(), file, name: Name::Kept, rows, fences }, idents))
     }
 
+    /// Rows.
+    pub fn len(&self) -> u64 {
+        self.rows
+    }
+
     /// Whether it was opened and not written by this process.
     pub fn is_kept(&self) -> bool {
         matches!(self.name, Name::Kept)
