@@ -11,10 +11,12 @@ pub mod lock;
 mod open_pack;
 pub mod pack_reader;
 pub mod pack_writer;
+mod publisher;
 mod segment_cache;
 pub mod snapshot;
 mod spool;
 mod table;
+mod window;
 
 use crate::format::FormatError;
 use crate::format::archive_header::ArchiveHeader;
