@@ -10,6 +10,7 @@
 
 mod archives;
 mod disks;
+mod flips;
 mod letters;
 mod locks;
 mod maps;
