@@ -42,10 +42,10 @@ struct ContentsLine {
 
 /// Where an entry lies in the file.
 #[derive(Clone, Copy)]
-struct EntryPlace {
-    offset: u64,
-    compressed: u64,
-    size: u64,
+pub(super) struct EntryPlace {
+    pub offset: u64,
+    pub compressed: u64,
+    pub size: u64,
 }
 
 struct Opened {
@@ -110,6 +110,12 @@ impl SnapshotReader {
         segment::decode(&member, tar_entry::entry_bytes(place.size), &mut tar)
             .map_err(|error| format_error(path)(bad(error.to_string())))?;
         take_entry(tar, name).map(Some).map_err(|error| format_error(path)(bad(error.to_string())))
+    }
+
+    /// The file, and where in it an entry lies.
+    pub(super) fn place(&self, name: &str) -> Option<(&dyn FileRead, EntryPlace)> {
+        let place = self.opened.places.get(name)?;
+        Some((self.opened.file.as_ref(), *place))
     }
 
     /// The names of all entries but the head and the table of contents, in the order of the file.
@@ -297,6 +303,12 @@ impl SnapshotWriter<'_> {
         if size > limits::SNAPSHOT_ENTRY_BYTES {
             let (what, bound) = ("entry of a snapshot", limits::SNAPSHOT_ENTRY_BYTES);
             return Err(format_error(&path)(FormatError::OverBound { what, found: size, bound }));
+        }
+        if let Some(long) =
+            bytes.split(|&byte| byte == b'\n').find(|line| line.len() as u64 > limits::SNAPSHOT_LINE_BYTES)
+        {
+            let (what, found, bound) = ("line of a snapshot", long.len() as u64, limits::SNAPSHOT_LINE_BYTES);
+            return Err(format_error(&path)(FormatError::OverBound { what, found, bound }));
         }
         if name == HEAD || name == CONTENTS || !self.names.insert(name.to_owned()) {
             return Err(format_error(&path)(FormatError::Malformed { what: "a name used twice".to_owned(), at: 0 }));

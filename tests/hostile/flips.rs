@@ -100,7 +100,8 @@ fn no_byte_of_an_archive_can_change_without_being_noticed_or_without_being_harml
                 counts.refused += 1;
                 continue;
             };
-            let found = |read_data| check(&archive, read_data, &Silent).map_or(true, |report| !report.findings.is_empty());
+            let found =
+                |read_data| check(&archive, read_data, &Silent).map_or(true, |report| !report.findings.is_empty());
             let read = read_all(&archive);
             if let Ok(seen) = &read {
                 assert!(*seen == expected, "{}: an import would bring something else, in silence", what());

@@ -11,6 +11,8 @@
 mod archives;
 mod disks;
 mod flips;
+mod forged;
+mod forgeries;
 mod letters;
 mod locks;
 mod maps;
