@@ -8,7 +8,7 @@ use stationwagon::archive::Archive;
 use stationwagon::archive::check::check;
 use stationwagon::event::Silent;
 use stationwagon::format::pack_index::PackIndex;
-use stationwagon::format::segment::{self, Encoder, SegmentBuilder};
+use stationwagon::format::segment::{self, Effort, Encoder, SegmentBuilder};
 use stationwagon::format::tar_entry::{self, EntryName};
 use stationwagon::model::hex;
 use stationwagon::model::id::ObjectId;
@@ -36,7 +36,7 @@ fn put_pack(files: &mut MemoryFs, pack: Vec<u8>) -> [u8; 32] {
 }
 
 fn member(tar: &[u8]) -> Vec<u8> {
-    Encoder::default().encode(tar).unwrap()
+    Encoder::default().encode(tar, Effort::Least).unwrap()
 }
 
 /// Every object is refused or right, whichever way it is read.

@@ -12,9 +12,11 @@ pub mod lock;
 mod open_pack;
 pub mod pack_reader;
 pub mod pack_writer;
+mod publisher;
 mod segment_cache;
 pub mod snapshot;
 mod spool;
+mod window;
 
 use crate::format::FormatError;
 use crate::format::archive_header::ArchiveHeader;
@@ -65,6 +67,11 @@ pub struct Archive {
 impl Archive {
     fn new(fs: Arc<dyn Fs>, dir: &Path, header: ArchiveHeader) -> Self {
         Self { fs, dir: dir.to_owned(), header, open_snapshots: snapshot::OpenSnapshots::default() }
+    }
+
+    /// The same archive for somebody who outlives this value.
+    fn again(&self) -> Self {
+        Self::new(self.fs.clone(), &self.dir, self.header.clone())
     }
 
     pub fn id(&self) -> &SiteId {

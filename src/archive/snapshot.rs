@@ -10,7 +10,7 @@ use super::layout::{SNAPSHOTS, SnapshotName, format_error, io_error};
 use super::{Archive, ArchiveError};
 use crate::format::FormatError;
 use crate::format::archive_header::FORMAT;
-use crate::format::segment::{self, Encoder};
+use crate::format::segment::{self, Effort, Encoder};
 use crate::format::snapshot::{SnapshotHead, parse_lines, push_line};
 use crate::format::tar_entry;
 use crate::fs::{FileRead, FileWrite};
@@ -381,7 +381,7 @@ fn encode_entry(encoder: &mut Encoder, name: &str, bytes: &[u8]) -> Result<Vec<u
 /// Compresses, inflates and compares.
 fn encode(encoder: &mut Encoder, tar: &[u8]) -> Result<Vec<u8>, ArchiveError> {
     let faulty = |what: String| ArchiveError::FaultyCompressor { what };
-    let member = encoder.encode(tar).map_err(|error| faulty(error.to_string()))?;
+    let member = encoder.encode(tar, Effort::Most).map_err(|error| faulty(error.to_string()))?;
     let mut again = Vec::new();
     segment::decode(&member, tar.len() as u64, &mut again).map_err(|error| faulty(error.to_string()))?;
     if again != tar {

@@ -11,4 +11,6 @@ mod interrupts;
 mod json;
 mod looking;
 mod moving;
+mod options;
+mod throttles;
 mod wagon;

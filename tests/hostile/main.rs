@@ -9,6 +9,7 @@
 )]
 
 mod archives;
+mod blind_spots;
 mod disks;
 mod flips;
 mod forged;

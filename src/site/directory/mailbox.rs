@@ -4,7 +4,7 @@
 //! directories that give one key, or one directory under two names, are one folder and a rejection.
 
 use super::maildir::folder_dir;
-use super::{DirectorySite, io_error, layout, tree, vdir};
+use super::{DirectorySite, Unreadable, io_error, layout, tree, vdir};
 use crate::event::{Place, Reason, Rejection};
 use crate::fs::{FileKind, Stat};
 use crate::limits;
@@ -24,19 +24,53 @@ pub fn ident(stat: &Stat) -> String {
 impl DirectorySite {
     pub(super) fn scan_mailbox(&self, account: &str) -> Result<MailboxScan, SiteError> {
         let Some(maildir) = self.maildir(account) else { return Ok(MailboxScan::default()) };
+        let reached = match layout::mail_home(account).map_or(Ok(()), |home| self.reach(&home)) {
+            Err(error) if self.unreadable == Unreadable::Fails => return Err(error),
+            reached => reached,
+        };
         let view = self.view(account, &maildir)?;
         let mut scan =
             Scan { site: self, account, folders: BTreeMap::new(), seen: HashMap::new(), rejected: Vec::new() };
-        scan.mail(&maildir)?;
+        match reached {
+            Ok(()) => {
+                scan.mail(&maildir)?;
+                scan.filters(&maildir)?;
+                scan.rejected.extend(
+                    view.subscribed
+                        .as_ref()
+                        .err()
+                        .map(|reason| Rejection { place: Place::account(account), reason: reason.clone() }),
+                );
+            }
+            Err(error) => scan.reject_part(error)?,
+        }
         scan.dav()?;
-        scan.filters(&maildir)?;
+        scan.rejected.extend(
+            view.fault.iter().map(|reason| Rejection { place: Place::account(account), reason: reason.clone() }),
+        );
         let bad_rows = view.rows.bad.iter().map(|what| Rejection {
             place: Place::account(account),
             reason: Reason::Malformed(format!("{} in site.sqlite makes no sense", what)),
         });
         scan.rejected.extend(bad_rows);
         let folders = scan.folders.into_iter().map(|(key, ident)| FoundFolder { key, ident }).collect();
-        Ok(MailboxScan { folders, settings: view.rows.settings.clone(), rejected: scan.rejected })
+        let (settings, settings_unseen) = (view.rows.settings.clone(), view.rows_unseen);
+        Ok(MailboxScan { folders, settings, rejected: scan.rejected, settings_unseen })
+    }
+
+    /// Refuses a home that cannot be looked into: what lies below it would seem to be gone, where a directory above it is
+    /// a file, or a link to a disk that is not there. A home that does not exist is no trouble.
+    fn reach(&self, home: &Path) -> Result<(), SiteError> {
+        let mut path = self.root.clone();
+        for level in home {
+            path.push(level);
+            match tree::stat(self.fs.as_ref(), &path).map_err(io_error("look at", &path))? {
+                Some(stat) if stat.kind == FileKind::Dir => {}
+                Some(_) => return Err(io_error("list", &path)(io::ErrorKind::NotADirectory.into())),
+                None => break,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -98,6 +132,9 @@ impl Scan<'_> {
 
     fn dav(&mut self) -> Result<(), SiteError> {
         let Some(home) = layout::dav_home(self.account) else { return Ok(()) };
+        if let Err(error) = self.site.reach(&home) {
+            return self.reject_part(error);
+        }
         let home = self.site.root.join(home);
         for kind in [FolderKind::Calendars, FolderKind::Contacts, FolderKind::Tasks, FolderKind::Files] {
             let Some(dir) = vdir::kind_dir(kind).map(|name| home.join(name)) else { continue };
@@ -117,7 +154,7 @@ impl Scan<'_> {
                 self.reject(&format!("{}/{above}", kind.word()), reason);
                 return Ok(());
             }
-            Err(error) => return Err(io_error("list", dir)(error)),
+            Err(error) => return self.reject_part(io_error("list", dir)(error)),
         };
         entries.sort_unstable_by(|a, b| {
             (a.kind == FileKind::Symlink, &a.name).cmp(&(b.kind == FileKind::Symlink, &b.name))
@@ -216,6 +253,15 @@ impl Scan<'_> {
         }
         self.seen.insert(ident.clone(), key.clone());
         self.folders.insert(key, Some(ident));
+        Ok(())
+    }
+
+    /// Lists a part of the mailbox that nobody can look into; the rest goes on.
+    fn reject_part(&mut self, error: SiteError) -> Result<(), SiteError> {
+        if self.site.unreadable == Unreadable::Fails {
+            return Err(error);
+        }
+        self.rejected.push(Rejection { place: Place::account(self.account), reason: error.as_reason() });
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! The directory site as a [`Source`]: which module answers which call.
 
-use super::DirectorySite;
+use super::{DirectorySite, Unreadable};
 use crate::model::mailbox::{FolderKey, FolderKind};
 use crate::model::text;
 use crate::site::{
@@ -11,7 +11,12 @@ use std::os::unix::ffi::OsStrExt as _;
 impl Source for DirectorySite {
     fn describe(&self) -> Result<SiteDescription, SiteError> {
         let locator = text::from_bytes(self.root.as_os_str().as_bytes());
-        Ok(SiteDescription { scheme: "dir", locator, id: self.kept_site_id()? })
+        let (id, id_unseen) = match self.kept_site_id() {
+            Ok(id) => (id, false),
+            Err(_) if self.unreadable == Unreadable::Listed => (None, true), // the scan lists the cause
+            Err(error) => return Err(error),
+        };
+        Ok(SiteDescription { scheme: "dir", locator, id, id_unseen })
     }
 
     fn provisioning(&self) -> Result<ProvisioningScan, SiteError> {

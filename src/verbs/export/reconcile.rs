@@ -1,9 +1,9 @@
 //! Gives the records of a scan their lasting ids: finds out which record of the last snapshot each one is, also under
 //! another name, and which are gone.
 
-use super::{ExportError, Wanted};
+use super::{ExportError, Wanted, unseen};
 use crate::archive::history::History;
-use crate::event::{Reason, Rejection};
+use crate::event::Rejection;
 use crate::format::snapshot::{Provisioning, ProvisioningLine, StoredRecord};
 use crate::model::id::RecordId;
 use crate::model::provisioning::{Record, RecordKind, domain_of};
@@ -30,11 +30,12 @@ pub(super) fn reconcile(
     wanted: &Wanted,
 ) -> Result<Records, ExportError> {
     let looked_at = LookedAt::new(wanted, &known, &scan.records);
-    let mut old: BTreeMap<RecordId, StoredRecord> = known.records;
     let mut found: Vec<FoundRecord> =
         scan.records.into_iter().filter(|found| looked_at.record(&found.record)).collect();
     let mut highest = highest;
     let mut records = Records { accounts: Vec::new(), lines: Vec::new(), gone: Vec::new(), rejected: scan.rejected };
+    unseen::keep_kinds(&mut found, &known);
+    let mut old: BTreeMap<RecordId, StoredRecord> = known.records;
 
     let by_key: HashMap<(RecordKind, String), RecordId> =
         old.values().map(|stored| (place_of(&stored.record), stored.id)).collect();
@@ -73,6 +74,7 @@ pub(super) fn reconcile(
             match hit.and_then(|id| old.remove(&id)) {
                 Some(stored) => {
                     let id = stored.id;
+                    let new = unseen::fill_in(new, &stored);
                     note_change(&mut records.lines, id, Some(&stored), &new);
                     matched.push((id, new));
                 }
@@ -93,11 +95,13 @@ pub(super) fn reconcile(
     }
     records.accounts.sort_by(|a, b| a.1.cmp(&b.1));
 
-    // What could not be read is not gone.
-    let blind = records.rejected.iter().any(|rejection| matches!(rejection.reason, Reason::Unreadable(_)));
+    // What could not be looked at is not gone.
+    let may_be_there =
+        |record: &Record| scan.incomplete.contains(&record.kind()) || scan.unclear.contains(record.key());
     let rejected: HashSet<&str> = records.rejected.iter().filter_map(|r| r.place.account.as_deref()).collect();
     for (id, stored) in old {
-        if !blind && looked_at.record(&stored.record) && !rejected.contains(stored.record.key()) {
+        let kept = may_be_there(&stored.record) || rejected.contains(stored.record.key());
+        if !kept && looked_at.record(&stored.record) {
             records.lines.push(ProvisioningLine::Gone(id));
             records.gone.push(id);
         }

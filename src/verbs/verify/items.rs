@@ -5,7 +5,7 @@ use crate::archive::history::History;
 use crate::event::{Event, Phase, Place, Sink};
 use crate::format::manifest::{AccountState, ItemAt};
 use crate::fs;
-use crate::map::{FolderRow, FolderState, ItemRow, ItemState, Map, RecordState};
+use crate::map::{FolderRow, FolderState, ItemRow, ItemState, Map, RecordState, Rules};
 use crate::model::id::{FolderId, ItemId, ObjectId, RecordId};
 use crate::model::mailbox::{Folder, FolderKey, FolderKind};
 use crate::model::share::Grant;
@@ -20,8 +20,8 @@ pub(super) struct Account<'a> {
     pub address: &'a str,
     pub target: &'a dyn Source,
     pub map: &'a Map,
-    /// An import has gone through the whole account.
-    pub complete: bool,
+    /// By which rules an import has gone through the whole account; `None`: none has.
+    pub rules: Option<&'a Rules>,
 }
 
 /// What lies in the account on the target.
@@ -47,9 +47,8 @@ impl Account<'_> {
             rows.insert(row.id, row);
             Ok::<(), VerifyError>(())
         })?;
-        let complete = self.complete;
-        let items =
-            Items { target: self.target, address: &record.target_key, folders: &folders, present: &present, complete };
+        let (target, rules) = (self.target, self.rules);
+        let items = Items { target, address: &record.target_key, folders: &folders, present: &present, rules };
         for (item, at) in &state.items {
             report.items += 1;
             match items.compare(at, rows.get(item), report)? {
@@ -57,6 +56,7 @@ impl Account<'_> {
                 Outcome::ChangedOnTarget => report.changed_on_target += 1,
                 Outcome::DeletedOnTarget => report.deleted_on_target += 1,
                 Outcome::LeftOut => report.left_out += 1,
+                Outcome::NotMoved => report.not_moved += 1,
                 Outcome::Different(what) => {
                     report.different += 1;
                     let folder = state.folders.get(&at.folder).map(|folder| folder.key.to_string());
@@ -125,6 +125,7 @@ enum Outcome {
     ChangedOnTarget,
     DeletedOnTarget,
     LeftOut,
+    NotMoved,
     Different(String),
 }
 
@@ -134,15 +135,15 @@ struct Items<'a> {
     address: &'a str,
     folders: &'a BTreeMap<FolderId, FolderRow>,
     present: &'a Present,
-    /// An import has gone through the whole account, so what has no row was left out by a rule.
-    complete: bool,
+    /// Of an import that has gone through the whole account, so what has no row was left out by them.
+    rules: Option<&'a Rules>,
 }
 
 impl Items<'_> {
     fn compare(&self, at: &ItemAt, row: Option<&ItemRow>, report: &mut VerifyReport) -> Result<Outcome, VerifyError> {
         let different = |what: &str| Ok(Outcome::Different(what.to_owned()));
         let Some(row) = row else {
-            return if self.complete { Ok(Outcome::LeftOut) } else { different("it has not been imported") };
+            return if self.rules.is_some() { Ok(Outcome::LeftOut) } else { different("it has not been imported") };
         };
         match row.state {
             ItemState::Rejected => return Ok(Outcome::LeftOut),
@@ -169,7 +170,8 @@ impl Items<'_> {
             return Ok(Outcome::ChangedOnTarget);
         }
         let item = &at.item;
-        if row.object != item.object || row.folder != at.folder {
+        let stays = row.folder != at.folder && self.rules.is_some_and(|rules| rules.additive);
+        if row.object != item.object || (row.folder != at.folder && !stays) {
             return different("the snapshot has it in a newer state that was not imported");
         }
         if row.flags != item.flags || row.keywords != item.keywords {
@@ -178,7 +180,7 @@ impl Items<'_> {
         if is_mail && row.state == ItemState::Done && date != item.date {
             return Ok(Outcome::Different(format!("its internal date is {date}, not {}", item.date)));
         }
-        Ok(Outcome::Equal)
+        Ok(if stays { Outcome::NotMoved } else { Outcome::Equal })
     }
 
     /// Where the item lies: in its folder, or in another of the same kind (`true`: it was moved).

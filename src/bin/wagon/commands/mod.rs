@@ -17,6 +17,7 @@ mod open;
 pub mod shares;
 pub mod show;
 pub mod snapshots;
+mod throttle;
 pub mod verify;
 
 use crate::cli::{Global, Verb};

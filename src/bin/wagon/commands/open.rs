@@ -96,12 +96,22 @@ fn cache_dir(global: &Global) -> Result<PathBuf, CliError> {
 
 /// The site to read that the command line names.
 pub fn source(name: &str) -> Result<Box<dyn Source>, CliError> {
-    Ok(site::open_source(files(), name)?)
+    source_through(files(), name)
+}
+
+/// The same, its files read through `fs`.
+pub fn source_through(fs: Arc<dyn Fs>, name: &str) -> Result<Box<dyn Source>, CliError> {
+    Ok(site::open_source(fs, name)?)
 }
 
 /// The site to write that the command line names; a folder that is not there is made.
 pub fn target(name: &str, owner: Option<Owner>) -> Result<Box<dyn Target>, CliError> {
-    Ok(site::open_target(files(), name, owner.map(|owner| (owner.uid, owner.gid)))?)
+    target_through(files(), name, owner)
+}
+
+/// The same, its files written through `fs`.
+pub fn target_through(fs: Arc<dyn Fs>, name: &str, owner: Option<Owner>) -> Result<Box<dyn Target>, CliError> {
+    Ok(site::open_target(fs, name, owner.map(|owner| (owner.uid, owner.gid)))?)
 }
 
 /// A site that must be there, with what only a target can tell (where its maps are).
