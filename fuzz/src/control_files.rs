@@ -1,5 +1,6 @@
 //! The control files of a directory site. What was read and written again reads the same, and no value makes a line.
 
+use stationwagon::model::provisioning::{Account, AccountStatus};
 use stationwagon::site::directory::maildir::{keywords, subscriptions as subscribed, uidlist as uids};
 use stationwagon::site::directory::postfix::AddressKind;
 use stationwagon::site::directory::{acl as acls, passwd_file, postfix};
@@ -53,10 +54,8 @@ pub fn passwd(bytes: &[u8]) {
         // none.
         account.name = account.name.filter(|name| passwd_file::holds_name(name));
         account.groups.retain(|group| passwd_file::holds_group(group));
-        for key in [passwd_file::EXTRA, passwd_file::QUOTA_LIMITS] {
-            if account.attributes.get(key).is_some_and(|value| value.contains(char::is_control)) {
-                account.attributes.remove(key);
-            }
+        if account.attributes.get(passwd_file::EXTRA).is_some_and(|extra| extra.contains(char::is_control)) {
+            account.attributes.remove(passwd_file::EXTRA);
         }
         if passwd_file::refusal(&account).is_some() {
             continue;
@@ -67,6 +66,24 @@ pub fn passwd(bytes: &[u8]) {
         let (read, bad) = passwd_file::parse(format!("{line}\n").as_bytes());
         assert_eq!((read.len(), bad.len()), (1, 0), "{line:?}");
     }
+}
+
+/// The line of any account that is not refused is one line, of that account, and neither unlocks it nor changes its
+/// password or its quota, whatever the account's other values are.
+pub fn line_of(account: &Account) {
+    if passwd_file::refusal(account).is_some() {
+        return;
+    }
+    let line = passwd_file::encode_line(account);
+    assert!(!line.contains(['\n', '\r', '\0']), "{line:?}");
+    let again = passwd_file::parse_line(&line).unwrap();
+    assert_eq!(again.address, account.address);
+    assert_eq!(again.password, account.password.clone().filter(|password| !password.reveal().is_empty()));
+    assert_eq!(again.status == AccountStatus::Active, account.status == AccountStatus::Active, "{line:?}");
+    if account.quota_bytes.is_some_and(|bytes| bytes > 0) {
+        assert_eq!(again.quota_bytes, account.quota_bytes, "{line:?}");
+    }
+    assert!(again.groups.iter().all(|group| account.groups.contains(group)) || account.groups.is_empty(), "{line:?}");
 }
 
 pub fn aliases(bytes: &[u8]) {

@@ -43,6 +43,7 @@ pub fn provisioning(bytes: &[u8]) {
     assert_eq!((again, same), (site.clone(), lines));
     if read.is_ok() {
         let chosen = |address: &str| address.len() % 2 == 0;
+        site.accounts().for_each(|(_, account)| super::control_files::line_of(account));
         for stored in site.records.values() {
             let _ = site.belongs(&stored.record, &chosen);
             assert!(site.find(stored.record.kind(), stored.record.key()).is_some());

@@ -12,5 +12,6 @@ mod json;
 mod looking;
 mod moving;
 mod options;
+mod secrets;
 mod throttles;
 mod wagon;
