@@ -251,6 +251,12 @@ pub const VIEWS_KEPT: usize = 32;
 
 /// Bad lines of one control file in a mailbox that are reported one by one.
 pub const BAD_LINES_SHOWN: usize = 20;
+// Tables for people.
+
+/// Widest column, characters; what is longer stands out of it. One name of a megabyte would else widen every row, and
+/// formatting knows no width above 65,535.
+pub const COLUMN_CHARS: usize = 120;
+
 // Shares.
 
 /// Largest journal of a fix that is read, bytes. A step has about 500, so this is half a million shares mended at once.

@@ -21,4 +21,5 @@ mod names;
 mod rights;
 #[path = "../sites/mod.rs"]
 mod sites;
+mod values;
 mod world;
