@@ -165,7 +165,7 @@ fn control_files_of_a_source_that_an_enemy_wrote_are_reported_line_by_line_and_e
         "import --archive {}/archive --to {}/target --verbose",
         "ls --archive {}/archive ann@h.example",
         "show --archive {}/archive --provisioning",
-        "show --archive {}/archive 1",
+        "snapshots --archive {}/archive",
         "map export --site {}/target --format json",
     ] {
         let out = world.run(line);
