@@ -138,8 +138,28 @@ pub const DEFLATE_RATIO: u64 = 1032;
 /// Largest index of a pack that is read, bytes: eleven million objects. Stops a forged file from filling the memory.
 pub const INDEX_BYTES: u64 = 256 * MIB;
 
+/// Objects whose places are held in memory; more are merged into a table on disk. They take up to 35 bytes each; half as
+/// many would mean twice as many merges of a large table.
+pub const TABLE_HELD_OBJECTS: usize = 128 * 1024;
+
+/// Packs whose indexes are held in memory, so that a table that is opened again need not read thousands of small files.
+pub const TABLE_HELD_PACKS: usize = 256;
+
+/// Indexes that one merge reads from their files; each takes an open file and a buffer of 64 KiB.
+pub const TABLE_MERGED_AT_ONCE: usize = 64;
+
+/// Bytes of a table that are written at once. Chosen; nothing depends on it.
+pub const TABLE_WRITE_BYTES: usize = 256 * KIB as usize;
+
+/// Searches of single indexes after which a reader makes a table, beside what the size of the archive allows. A table of
+/// a hundred thousand objects costs as much time.
+pub const DIRECT_SEARCHES: u64 = 4096;
+
 /// Inflated segments that a reader keeps, bytes. Neighbours are read together.
 pub const SEGMENT_CACHE_BYTES: usize = 8 * MIB as usize;
+
+/// Indexes that a reader keeps open while it looks into them as they lie; a quarter of what a process may open.
+pub const OPEN_INDEXES: usize = 256;
 
 /// Packs that a reader keeps open.
 pub const OPEN_PACKS: usize = 64;

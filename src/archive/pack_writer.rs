@@ -5,11 +5,11 @@
 //! Format: format-spec/pack.md.
 
 use super::compressors::{Compressors, Encode, Sealed};
-use super::index::ObjectTable;
 use super::layout::format_error;
 use super::lock::ArchiveLock;
 use super::open_pack::OpenPack;
 use super::publisher::Publisher;
+use super::table::known::KnownObjects;
 use super::window::Window;
 use super::{Archive, ArchiveError};
 use crate::format::pack_index::{Prefix, prefix};
@@ -55,8 +55,8 @@ pub struct Added {
 /// an error of the archive itself every call is an error.
 pub struct PackWriter<'a> {
     archive: &'a Archive,
-    /// What published packs hold; loaded when it is first asked for.
-    known: Option<ObjectTable>,
+    /// What published packs hold; opened when it is first asked for.
+    known: KnownObjects,
     /// What was added since the last pack was published.
     fresh: HashSet<Prefix>,
     recipes: Ordered,
@@ -87,7 +87,7 @@ impl Archive {
     fn pack_writer_with(&self, _lock: &ArchiveLock, workers: usize, encode: Encode) -> PackWriter<'_> {
         PackWriter {
             archive: self,
-            known: None,
+            known: KnownObjects::default(),
             fresh: HashSet::new(),
             recipes: Ordered::default(),
             skeletons: Ordered::default(),
@@ -103,10 +103,10 @@ impl Archive {
 }
 
 impl PackWriter<'_> {
-    /// Whether the archive, or this writer, holds the object already. The first call reads all indexes.
+    /// Whether the archive, or this writer, holds the object already. The first call reads all indexes, or opens the table of an earlier pass.
     pub fn contains(&mut self, id: &ObjectId) -> Result<bool, ArchiveError> {
         let prefix = prefix(id);
-        Ok(self.fresh.contains(&prefix) || self.known()?.contains(prefix))
+        Ok(self.fresh.contains(&prefix) || self.known.contains(self.archive, prefix)?)
     }
 
     /// Adds bytes whose SHA-256 is `id`; does nothing when it is there already.
@@ -152,6 +152,7 @@ impl PackWriter<'_> {
             writer.settle()?;
             writer.publish()?;
             writer.await_published()?;
+            std::mem::take(&mut writer.known).finish(writer.archive)?;
             Ok(writer.added)
         })
     }
@@ -232,13 +233,6 @@ impl PackWriter<'_> {
         step(self).inspect_err(|error| self.failed |= !matches!(error, ArchiveError::DamagedObject { .. }))
     }
 
-    fn known(&mut self) -> Result<&mut ObjectTable, ArchiveError> {
-        if self.known.is_none() {
-            self.known = Some(self.archive.table_for_writing()?);
-        }
-        self.known.as_mut().ok_or(ArchiveError::Stopped)
-    }
-
     fn count(&mut self, id: &ObjectId, bytes: u64) {
         self.fresh.insert(prefix(id));
         self.added.objects += 1;
@@ -304,11 +298,10 @@ impl PackWriter<'_> {
     fn await_published(&mut self) -> Result<(), ArchiveError> {
         let Some((name, index)) = self.publisher.wait()? else { return Ok(()) };
         self.added.pack_bytes += index.pack_bytes();
-        let path = self.archive.dir().join(name.index_path());
         for entry in index.entries() {
             self.fresh.remove(&entry.prefix);
         }
-        self.known()?.push(name, index).map_err(format_error(&path))
+        self.known.push(self.archive, name, index)
     }
 }
 
@@ -377,7 +370,7 @@ mod tests {
             (part, skeleton, noise(3 * at + 2).repeat(3))
         };
         let name = |recipe: &[u8]| ObjectId::of(&[recipe, b"joined"].concat());
-        for at in 0..700 {
+        for at in 0..2500 {
             let (part, skeleton, recipe) = message(at);
             writer.add(ObjectId::of(&part), Class::Part, &part).unwrap();
             writer.add(ObjectId::of(&skeleton), Class::Skeleton, &skeleton).unwrap();
@@ -387,7 +380,7 @@ mod tests {
         assert!(archive.packs().unwrap().names.len() > 1);
         let mut next = archive.pack_writer(&lock, 1).unwrap();
         let (mut whole, mut lost) = (0, 0);
-        for at in 0..700 {
+        for at in 0..2500 {
             let (part, skeleton, recipe) = message(at);
             if next.contains(&name(&recipe)).unwrap() {
                 assert!(next.contains(&ObjectId::of(&part)).unwrap(), "the part of message {at}");

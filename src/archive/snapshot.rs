@@ -8,6 +8,7 @@
 use super::cursor::{Cursor, read_exact_at};
 use super::layout::{SNAPSHOTS, SnapshotName, format_error, io_error};
 use super::{Archive, ArchiveError};
+use crate::event::Rejection;
 use crate::format::FormatError;
 use crate::format::archive_header::FORMAT;
 use crate::format::segment::{self, Effort, Encoder};
@@ -93,6 +94,16 @@ impl SnapshotReader {
 
     pub fn head(&self) -> &SnapshotHead {
         &self.opened.head
+    }
+
+    /// What the pass could not take, as the snapshot lists it.
+    pub fn rejected(&self) -> Result<Vec<Rejection>, ArchiveError> {
+        let mut rejected = Vec::new();
+        self.lines("rejected.jsonl", |line| {
+            rejected.push(line);
+            Ok(())
+        })?;
+        Ok(rejected)
     }
 
     /// The bytes of one entry; `None` when the snapshot has none of that name. Costs one read.

@@ -93,7 +93,14 @@ impl ThrottledFs {
         Self { inner, throttle: Arc::new(throttle), counted }
     }
 
-    fn written(&self, file: Box<dyn FileWrite>) -> Box<dyn FileWrite> {
+    fn read_through(&self, file: Box<dyn FileRead>) -> Box<dyn FileRead> {
+        match self.counted {
+            Counted::Reading => Box::new(ThrottledRead { file, throttle: Arc::clone(&self.throttle) }),
+            Counted::Writing => file,
+        }
+    }
+
+    fn write_through(&self, file: Box<dyn FileWrite>) -> Box<dyn FileWrite> {
         match self.counted {
             Counted::Reading => file,
             Counted::Writing => Box::new(ThrottledWrite { file, throttle: Arc::clone(&self.throttle) }),
@@ -150,6 +157,10 @@ impl FileWrite for ThrottledWrite {
         self.file.set_mode(mode)
     }
 
+    fn write_behind(&mut self, offset: u64, bytes: u64) {
+        self.file.write_behind(offset, bytes);
+    }
+
     fn path(&self) -> &Path {
         self.file.path()
     }
@@ -161,11 +172,11 @@ impl FileWrite for ThrottledWrite {
 
 impl Fs for ThrottledFs {
     fn open(&self, path: &Path) -> io::Result<Box<dyn FileRead>> {
-        let file = self.inner.open(path)?;
-        Ok(match self.counted {
-            Counted::Reading => Box::new(ThrottledRead { file, throttle: Arc::clone(&self.throttle) }),
-            Counted::Writing => file,
-        })
+        Ok(self.read_through(self.inner.open(path)?))
+    }
+
+    fn open_plain(&self, path: &Path) -> io::Result<Box<dyn FileRead>> {
+        Ok(self.read_through(self.inner.open_plain(path)?))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
@@ -193,11 +204,11 @@ impl Fs for ThrottledFs {
     }
 
     fn create_temp(&self, dir: &Path, prefix: &str) -> io::Result<Box<dyn FileWrite>> {
-        Ok(self.written(self.inner.create_temp(dir, prefix)?))
+        Ok(self.write_through(self.inner.create_temp(dir, prefix)?))
     }
 
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn FileWrite>> {
-        Ok(self.written(self.inner.create_new(path)?))
+        Ok(self.write_through(self.inner.create_new(path)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -227,6 +227,22 @@ pub enum Content {
 pub trait Source: Send + Sync {
     fn describe(&self) -> Result<SiteDescription, SiteError>;
 
+    /// Tells which accounts bore other addresses before, as (former, present), oldest first. What the site keeps by
+    /// address beside files may still lie under a former one, where somebody renamed an account by hand; from now on it
+    /// counts, unless the present address has something of its own or the former names another account again.
+    fn follow_accounts(&self, _renamed: Vec<(String, String)>) {}
+
+    /// Adds to the listing of a folder what the site still keeps beside files under its former place, on the same
+    /// terms; `false` where there is nothing to add.
+    fn carry_beside(
+        &self,
+        _account: &str,
+        _former: &FolderKey,
+        _listing: &mut FolderListing,
+    ) -> Result<bool, SiteError> {
+        Ok(false)
+    }
+
     /// Every provisioning record; accounts that only exist as mailboxes included. What of them cannot be read is a
     /// rejection, and marked as unseen in the scan.
     fn provisioning(&self) -> Result<ProvisioningScan, SiteError>;

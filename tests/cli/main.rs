@@ -13,5 +13,6 @@ mod looking;
 mod moving;
 mod options;
 mod secrets;
+mod subscriptions;
 mod throttles;
 mod wagon;

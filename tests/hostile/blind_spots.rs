@@ -151,6 +151,10 @@ fn what_can_be_seen_of_a_site_goes_on_changing_in_the_archive() {
     world.said(3, EXPORT);
     undo();
     let (records, mailboxes) = archived(&world);
+    world.wagon(0, "import --archive {}/archive --to {}/target");
+    let beside = fs::read_dir(world.path("target")).unwrap().map(|entry| entry.unwrap().path());
+    let ledger = beside.filter(|path| path.extension().is_some_and(|end| end == "txt")).last().unwrap();
+    assert_says(&fs::read_to_string(ledger).unwrap(), &["The export could not take these", "site.sqlite: unreadable"]);
     assert_eq!(account(&records, ANN), Account { password: Some(Secret::new("{PLAIN}new")), ..before });
     assert!(mailboxes.iter().flat_map(|mailbox| mailbox.items.values()).any(|at| at.item.name == "9.new"));
 

@@ -10,6 +10,7 @@
 
 mod archives;
 mod blind_spots;
+mod by_hand;
 mod disks;
 mod flips;
 mod forged;

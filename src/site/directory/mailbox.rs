@@ -3,12 +3,14 @@
 //! A directory that cannot be read is still a folder, and reading it is what fails then: it must not look deleted. Two
 //! directories that give one key, or one directory under two names, are one folder and a rejection.
 
-use super::maildir::folder_dir;
+use super::maildir::{SUBSCRIPTIONS, folder_dir};
+use super::view::View;
 use super::{DirectorySite, Unreadable, io_error, layout, tree, vdir};
 use crate::event::{Place, Reason, Rejection};
 use crate::fs::{FileKind, Stat};
 use crate::limits;
 use crate::model::mailbox::{FolderKey, FolderKind};
+use crate::model::setting::Setting;
 use crate::model::text;
 use crate::site::{FoundFolder, MailboxScan, SiteError};
 use std::collections::{BTreeMap, HashMap};
@@ -53,8 +55,12 @@ impl DirectorySite {
             reason: Reason::Malformed(format!("{} in site.sqlite makes no sense", what)),
         });
         scan.rejected.extend(bad_rows);
+        let mut settings = view.rows.settings.clone();
+        settings.extend(scan.subscriptions_elsewhere(&view));
         let folders = scan.folders.into_iter().map(|(key, ident)| FoundFolder { key, ident }).collect();
-        let (settings, settings_unseen) = (view.rows.settings.clone(), view.rows_unseen);
+        settings.sort_by_cached_key(Setting::key);
+        settings.dedup_by_key(|setting| setting.key());
+        let settings_unseen = view.rows_unseen;
         Ok(MailboxScan { folders, settings, rejected: scan.rejected, settings_unseen })
     }
 
@@ -128,6 +134,26 @@ impl Scan<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Subscriptions to what is no folder of the mailbox, as far as they can be carried.
+    fn subscriptions_elsewhere(&mut self, view: &View) -> Vec<Setting> {
+        let Ok(subscribed) = &view.subscribed else { return Vec::new() };
+        let is_folder =
+            |path: &str| FolderKey::new(FolderKind::Mail, path).is_ok_and(|key| self.folders.contains_key(&key));
+        let (mut found, mut too_long) = (Vec::new(), 0);
+        for path in subscribed.iter().filter(|path| !is_folder(path)) {
+            if path.len() > limits::FOLDER_PATH_BYTES || found.len() >= limits::FOLDERS_PER_ACCOUNT {
+                too_long += 1;
+            } else {
+                found.push(Setting::Subscription { path: path.clone() });
+            }
+        }
+        if too_long > 0 {
+            let what = format!("{too_long} subscriptions are longer or more than are carried");
+            self.reject(SUBSCRIPTIONS, Reason::TooLarge(what));
+        }
+        found
     }
 
     fn dav(&mut self) -> Result<(), SiteError> {

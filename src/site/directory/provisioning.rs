@@ -30,12 +30,13 @@ const UIDLIST_HEAD_BYTES: usize = 512;
 impl DirectorySite {
     pub(super) fn scan_provisioning(&self) -> Result<ProvisioningScan, SiteError> {
         let mut scan = Scan { site: self, rejected: Vec::new(), blank: Blank::default() };
-        let rows = scan.database()?;
+        let mut rows = scan.database()?;
         let mut accounts = scan.passwd()?;
         scan.blank.in_passwd = accounts.keys().cloned().collect();
         for address in scan.tree()? {
             accounts.entry(address.clone()).or_insert_with(|| bare_account(address));
         }
+        self.follow_renamed(&mut rows, |address| accounts.contains_key(address));
         let maps = scan.maps(&rows, &accounts)?;
         let Scan { rejected, blank, .. } = scan;
 

@@ -4,7 +4,8 @@ use super::{DirectorySite, Unreadable};
 use crate::model::mailbox::{FolderKey, FolderKind};
 use crate::model::text;
 use crate::site::{
-    Content, Depth, FolderScan, FoundItem, MailboxScan, ProvisioningScan, SiteDescription, SiteError, Source,
+    Content, Depth, FolderListing, FolderScan, FoundItem, MailboxScan, ProvisioningScan, SiteDescription, SiteError,
+    Source,
 };
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -17,6 +18,21 @@ impl Source for DirectorySite {
             Err(error) => return Err(error),
         };
         Ok(SiteDescription { scheme: "dir", locator, id, id_unseen })
+    }
+
+    fn follow_accounts(&self, renamed: Vec<(String, String)>) {
+        self.note_renamed(renamed);
+    }
+
+    fn carry_beside(&self, account: &str, former: &FolderKey, listing: &mut FolderListing) -> Result<bool, SiteError> {
+        let view = self.view(account, &self.maildir(account).unwrap_or_default())?;
+        if view.fault_is_new
+            && let Some(reason) = &view.fault
+        {
+            return Err(SiteError::Unsupported(reason.to_string()));
+        }
+        let own = view.row(&listing.folder.key);
+        Ok(own.is_none() && view.row(former).is_some_and(|row| row.add_to(listing)))
     }
 
     fn provisioning(&self) -> Result<ProvisioningScan, SiteError> {

@@ -55,7 +55,7 @@ impl FolderListing {
 }
 
 /// Device and inode of the database, and its own counter of changes.
-type DbVersion = ((u64, u64), i64);
+type DbVersion = (FileId, i64);
 
 /// The views that are kept, and the database they come from.
 #[derive(Default)]
@@ -71,6 +71,10 @@ struct Inner {
     lost: Option<Lost>,
     /// By account, with the mark of the files it came from.
     kept: HashMap<String, (Vec<u8>, Arc<View>)>,
+    /// Former and present addresses of accounts, oldest first.
+    renamed: Vec<(String, String)>,
+    /// Present address to the former one under which the database still keeps the account.
+    under: HashMap<String, String>,
 }
 
 struct Lost {
@@ -79,10 +83,13 @@ struct Lost {
     listed: bool,
 }
 
+/// Device and inode.
+type FileId = (u64, u64);
+
 struct OpenDb {
     db: SiteDb,
-    /// Device and inode: another file under the name is opened anew.
-    file: (u64, u64),
+    /// Another file under the name is opened anew.
+    file: FileId,
 }
 
 impl DirectorySite {
@@ -103,8 +110,8 @@ impl DirectorySite {
         {
             return Ok(Arc::clone(view));
         }
-        let rows =
-            inner.open.as_ref().filter(|_| inner.lost.is_none()).map(|open| open.db.mailbox(account)).transpose();
+        let under = inner.under.get(account).map_or(account, String::as_str);
+        let rows = inner.open.as_ref().filter(|_| inner.lost.is_none()).map(|open| open.db.mailbox(under)).transpose();
         let rows = match rows.map_err(|error| self.database_error(error)) {
             Ok(rows) => rows.unwrap_or_default(),
             Err(error) => self.lose(&mut inner, error)?,
@@ -166,6 +173,18 @@ impl DirectorySite {
         self.refresh(inner)?;
         let version = |open: &OpenDb| Ok((open.file, open.db.version()?));
         inner.open.as_ref().map(version).transpose().map_err(|error| self.database_error(error))
+    }
+
+    /// Remembers who bore which address, for the next scan of all records.
+    pub(super) fn note_renamed(&self, renamed: Vec<(String, String)>) {
+        self.lock_views().renamed = renamed;
+    }
+
+    /// Brings the rows of accounts that were renamed by hand under their present addresses.
+    pub(super) fn follow_renamed(&self, rows: &mut RecordRows, bears: impl Fn(&str) -> bool) {
+        let mut inner = self.lock_views();
+        inner.under = rows.follow(&inner.renamed, bears);
+        inner.kept.clear();
     }
 
     /// The id that the site keeps.

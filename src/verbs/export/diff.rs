@@ -2,7 +2,7 @@
 //! new, changed, moved or gone. Decides nothing about content; that is read later.
 
 use super::scan::{Begin, End, Pass, Read, Seen, Step, blind};
-use super::unseen;
+use super::{ExportError, unseen};
 use crate::catalog::{AccountMark, FolderMark};
 use crate::format::manifest::{AccountState, FolderLine, ItemChange, ManifestLine};
 use crate::model::id::{FolderId, ItemId, RecordId};
@@ -37,13 +37,15 @@ pub(super) fn account(
     address: &str,
     state: AccountState,
     found: Found<'_>,
-) -> Vec<Step> {
+) -> Result<Vec<Step>, ExportError> {
     let mut lines = Vec::new();
     setting_lines(&state, found.mailbox, &mut lines);
     let mut last_folder = state.last_folder;
     let (unchanged, mut placed) = place_folders(&state, found.seen, &found.versions, &mut last_folder);
     let mut marks: Vec<FolderMark> = unchanged;
+    let listed: HashSet<&FolderKey> = found.mailbox.folders.iter().map(|found| &found.key).collect();
     for folder in &mut placed {
+        carry_beside(pass, address, &state, &listed, folder)?;
         if let Some(known) = state.folders.get(&folder.id) {
             unseen::fill_folder(&mut folder.listing, known);
         }
@@ -143,7 +145,25 @@ pub(super) fn account(
     steps.extend(lines.into_iter().map(Step::Line));
     steps.extend(reads.into_iter().map(|read| Step::Read(Box::new(read))));
     steps.push(Step::End(Box::new(end)));
-    steps
+    Ok(steps)
+}
+
+/// A folder that somebody renamed by hand keeps what the source still has under its newest former place.
+fn carry_beside(
+    pass: &Pass<'_>,
+    address: &str,
+    state: &AccountState,
+    listed: &HashSet<&FolderKey>,
+    folder: &mut Placed,
+) -> Result<(), ExportError> {
+    let known = state.folders.get(&folder.id).map(|known| &known.key);
+    let former = state.former.get(&folder.id).into_iter().flatten().rev();
+    for key in known.into_iter().chain(former).filter(|key| !listed.contains(key)) {
+        if pass.source.carry_beside(address, key, &mut folder.listing)? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn setting_lines(state: &AccountState, mailbox: &MailboxScan, lines: &mut Vec<ManifestLine>) {

@@ -105,9 +105,18 @@ pub fn export(
     drop_stale_marks(catalog, history.as_ref())?;
 
     sink.emit(Event::PhaseStarted { phase: Phase::Scan, total: None });
+    let known = history.as_ref().map(History::provisioning_and_renames).transpose()?;
+    let (known, highest, mut renamed) = known.unwrap_or_default();
+    source.follow_accounts(renamed.clone());
     let found = source.provisioning()?;
-    let known = history.as_ref().map(History::provisioning).transpose()?.unwrap_or_default();
-    let records = reconcile::reconcile(source, history.as_ref(), known, found, &wanted)?;
+    let mut records = reconcile::reconcile(source, history.as_ref(), (&known, highest), found, &wanted)?;
+    if !records.renamed.is_empty() {
+        // Only now that they are recognised does the source know where to look for what it kept of them.
+        renamed.append(&mut records.renamed);
+        source.follow_accounts(renamed);
+        let found = source.provisioning()?;
+        records = reconcile::reconcile(source, history.as_ref(), (&known, highest), found, &wanted)?;
+    }
     sink.emit(Event::PhaseFinished { phase: Phase::Scan });
 
     let mut snapshot = archive.snapshot_writer(&lock)?;

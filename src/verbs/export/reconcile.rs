@@ -17,6 +17,8 @@ pub(super) struct Records {
     pub lines: Vec<ProvisioningLine>,
     pub gone: Vec<RecordId>,
     pub rejected: Vec<Rejection>,
+    /// Former and present addresses of the accounts that this pass found renamed.
+    pub renamed: Vec<(String, String)>,
 }
 
 /// Hints whose numbers a file system gives to another once they are free; they need content to be believed.
@@ -25,17 +27,23 @@ const WEAK_IDENT: &str = "ino:";
 pub(super) fn reconcile(
     source: &dyn Source,
     history: Option<&History<'_>>,
-    (known, highest): (Provisioning, RecordId),
+    (known, highest): (&Provisioning, RecordId),
     scan: ProvisioningScan,
     wanted: &Wanted,
 ) -> Result<Records, ExportError> {
-    let looked_at = LookedAt::new(wanted, &known, &scan.records);
+    let looked_at = LookedAt::new(wanted, known, &scan.records);
     let mut found: Vec<FoundRecord> =
         scan.records.into_iter().filter(|found| looked_at.record(&found.record)).collect();
     let mut highest = highest;
-    let mut records = Records { accounts: Vec::new(), lines: Vec::new(), gone: Vec::new(), rejected: scan.rejected };
-    unseen::keep_kinds(&mut found, &known);
-    let mut old: BTreeMap<RecordId, StoredRecord> = known.records;
+    let mut records = Records {
+        accounts: Vec::new(),
+        lines: Vec::new(),
+        gone: Vec::new(),
+        rejected: scan.rejected,
+        renamed: Vec::new(),
+    };
+    unseen::keep_kinds(&mut found, known);
+    let mut old: BTreeMap<RecordId, StoredRecord> = known.records.clone();
 
     let by_key: HashMap<(RecordKind, String), RecordId> =
         old.values().map(|stored| (place_of(&stored.record), stored.id)).collect();
@@ -75,6 +83,10 @@ pub(super) fn reconcile(
                 Some(stored) => {
                     let id = stored.id;
                     let new = unseen::fill_in(new, &stored);
+                    if matches!(new.record, Record::Account(_)) && new.record.key() != stored.record.key() {
+                        let (former, present) = (stored.record.key(), new.record.key());
+                        records.renamed.push((former.to_owned(), present.to_owned()));
+                    }
                     note_change(&mut records.lines, id, Some(&stored), &new);
                     matched.push((id, new));
                 }

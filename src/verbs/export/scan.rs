@@ -226,7 +226,7 @@ fn scan_account(pass: &Pass<'_>, id: RecordId, address: &str, remembered: Option
     let full = pass.options.full || pass.history.is_some_and(|history| chain_is_long(history, id, &state));
     let versions = remembered.map(|account| account.folders).unwrap_or_default();
     let found = diff::Found { mailbox: &mailbox, seen, unseen, versions, settings, full };
-    Ok((diff::account(pass, id, address, state, found), scanned))
+    Ok((diff::account(pass, id, address, state, found)?, scanned))
 }
 
 /// Whether reading the account's manifests costs so much more than reading a full one that it is time for one.

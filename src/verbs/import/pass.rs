@@ -147,7 +147,7 @@ impl<'a> Pass<'a> {
         let (skip, rule) = match kind {
             SettingKind::Forwarding | SettingKind::Vacation => (Skip::Filters, "--skip filters"),
             SettingKind::Mountpoint => (Skip::Shares, "--skip shares"),
-            SettingKind::Tag => (Skip::Mail, "--skip mail"),
+            SettingKind::Tag | SettingKind::Subscription => (Skip::Mail, "--skip mail"),
             SettingKind::Identity | SettingKind::Signature | SettingKind::Preference | SettingKind::ExternalSource => {
                 (Skip::Preferences, "--skip preferences")
             }
@@ -218,7 +218,8 @@ impl<'a> Pass<'a> {
         let notes = std::mem::take(&mut *self.notes());
         let meta = self.map.meta();
         let ids = (meta.source_site.clone(), self.snapshot, meta.target_site.clone());
-        let ledger = Ledger::new(ids, notes.records, accounts);
+        let mut ledger = Ledger::new(ids, notes.records, accounts);
+        ledger.not_exported = self.history.rejected()?;
         let conflicts: Vec<Note> = notes.conflicts.into_iter().collect();
         let rows: Vec<_> = conflicts
             .iter()

@@ -143,13 +143,7 @@ pub fn show(view: &View<'_>, address: &str) -> Result<Shown, ShowError> {
 
 /// What a snapshot could not take, as it lists it itself.
 pub fn rejections(archive: &Archive, no: SnapshotNo) -> Result<Vec<Rejection>, ArchiveError> {
-    let snapshot = archive.open_snapshot(no)?;
-    let mut rejected = Vec::new();
-    snapshot.lines("rejected.jsonl", |line| {
-        rejected.push(line);
-        Ok(())
-    })?;
-    Ok(rejected)
+    archive.open_snapshot(no)?.rejected()
 }
 
 fn records(view: &View<'_>, wanted: impl Fn(&Record) -> bool) -> Shown {

@@ -8,6 +8,7 @@ use crate::fs;
 use crate::map::{FolderRow, FolderState, ItemRow, ItemState, Map, RecordState, Rules};
 use crate::model::id::{FolderId, ItemId, ObjectId, RecordId};
 use crate::model::mailbox::{Folder, FolderKey, FolderKind};
+use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::model::share::Grant;
 use crate::site::{Content, Depth, FolderScan, FoundItem, Source};
 use std::collections::{BTreeMap, HashMap};
@@ -29,6 +30,15 @@ pub(super) struct Account<'a> {
 struct Present {
     folders: HashMap<FolderKey, Folder>,
     items: HashMap<FolderKey, HashMap<String, FoundItem>>,
+    settings: HashMap<SettingKey, Setting>,
+}
+
+impl Present {
+    /// A subscription to a folder that has come meanwhile is the folder's.
+    fn subscribed(&self, path: &str) -> bool {
+        FolderKey::new(FolderKind::Mail, path)
+            .is_ok_and(|key| self.folders.get(&key).is_some_and(|folder| folder.subscribed))
+    }
 }
 
 impl Account<'_> {
@@ -41,6 +51,7 @@ impl Account<'_> {
         let folders: BTreeMap<FolderId, FolderRow> =
             self.map.folders(self.id)?.into_iter().map(|row| (row.id, row)).collect();
         self.folders(&record.target_key, &state, &folders, &present, report, sink)?;
+        self.settings(&record.target_key, &state, &present, report, sink)?;
 
         let mut rows: HashMap<ItemId, ItemRow> = HashMap::new();
         self.map.each_item(self.id, |row| {
@@ -70,7 +81,9 @@ impl Account<'_> {
 
     fn look(&self, address: &str, report: &mut VerifyReport, sink: &dyn Sink) -> Result<Present, VerifyError> {
         let mut present = Present::default();
-        for found in self.target.mailbox(address)?.folders {
+        let mailbox = self.target.mailbox(address)?;
+        present.settings = mailbox.settings.into_iter().map(|setting| (setting.key(), setting)).collect();
+        for found in mailbox.folders {
             report.folders += 1;
             match self.target.folder(address, &found.key, None, Depth::Marks) {
                 Ok(FolderScan::Listed(listing)) => {
@@ -108,6 +121,45 @@ impl Account<'_> {
             if grants.get(folder).is_some_and(|written| sorted(written) != sorted(&here.grants)) {
                 let text = "the access list is not as it was imported; `wagon shares check` tells more".to_owned();
                 sink.emit(Event::Notice { place, text });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Account<'_> {
+    /// What the account has beside its folders. Mountpoints are links, which `wagon shares check` looks at.
+    fn settings(
+        &self,
+        address: &str,
+        state: &AccountState,
+        present: &Present,
+        report: &mut VerifyReport,
+        sink: &dyn Sink,
+    ) -> Result<(), VerifyError> {
+        let rows: HashMap<SettingKey, _> =
+            self.map.settings(self.id)?.into_iter().map(|row| (row.source.key(), row)).collect();
+        for (key, source) in state.settings.iter().filter(|(key, _)| key.0 != SettingKind::Mountpoint) {
+            let name = format!("the {} {}", key.0.word(), key.1);
+            let name = name.trim_end();
+            let place = || Place::account(address);
+            let Some(row) = rows.get(key) else {
+                if self.rules.is_none() {
+                    report.differs(sink, place(), format!("{name} has not been imported"));
+                }
+                continue; // a rule left it out, or the target refused it; the ledger has it
+            };
+            report.records += 1;
+            if row.source != *source && self.rules.is_none() {
+                report.differs(sink, place(), format!("{name} is newer in the snapshot, and was not imported"));
+                continue;
+            }
+            let Some(written) = &row.written else { continue };
+            let here = present.settings.get(&written.key());
+            let with_folder = matches!(written, Setting::Subscription { path } if present.subscribed(path));
+            if here != Some(written) && !with_folder {
+                let what = if here.is_some() { "is another on the target" } else { "is not on the target any more" };
+                sink.emit(Event::Notice { place: place(), text: format!("{name} {what}: a user may have changed it") });
             }
         }
         Ok(())

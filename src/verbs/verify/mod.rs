@@ -1,7 +1,7 @@
 //! Reads a target back and compares it with a snapshot, through the map.
 //!
 //! Promises to look at every item of the chosen accounts: its content is read and hashed; its folder, flags, keywords and
-//! date are compared, and provisioning and access lists as well. What users of the target changed since the import is
+//! date are compared, and provisioning, settings and access lists as well. What users of the target changed since the import is
 //! told apart from what is wrong, because the map knows what import wrote. Changes nothing.
 
 mod items;
@@ -53,7 +53,7 @@ pub struct VerifyReport {
     pub not_moved: u64,
     pub different: u64,
     pub bytes: u64,
-    /// Provisioning records and access lists compared.
+    /// Provisioning records, access lists and settings compared.
     pub records: u64,
     /// Kinds that the import left out (`--skip`), so that they are not compared: for how many accounts.
     pub skipped: BTreeMap<String, u64>,

@@ -53,7 +53,7 @@ pub struct ExportArgs {
 
 pub fn run(args: &ExportArgs, global: &Global, screen: &Screen) -> Result<Outcome, CliError> {
     let source = open::source_through(args.throttle.apply(Counted::Reading)?, &args.from)?;
-    let opened = open::archive_or_new(&args.archive, args.dry_run.dry_run)?;
+    let opened = open::archive_or_new(&args.archive, global, args.dry_run.dry_run)?;
     let mut catalog = open::catalog(global, source.as_ref(), &opened.archive)?;
     let options = ExportOptions {
         source: args.source.clone(),

@@ -2,7 +2,7 @@
 
 use super::open;
 use super::throttle::ThrottleArgs;
-use crate::cli::{ArchiveArg, AtArgs, DryRunArg, Owner, date, owner, workers};
+use crate::cli::{ArchiveArg, AtArgs, DryRunArg, Global, Owner, date, owner, workers};
 use crate::exit::{CliError, Outcome};
 use crate::render::table::{Align, Table, bytes, count};
 use crate::render::{AGAIN, Screen};
@@ -128,8 +128,8 @@ const LINES_SHOWN: usize = 20;
 /// Largest file of rename rules, bytes: about a million addresses.
 const RENAME_FILE_BYTES: u64 = 64 * MIB;
 
-pub fn run(args: &ImportArgs, screen: &Screen) -> Result<Outcome, CliError> {
-    let archive = open::archive(&args.archive)?;
+pub fn run(args: &ImportArgs, global: &Global, screen: &Screen) -> Result<Outcome, CliError> {
+    let archive = open::archive_to_read(&args.archive, global)?;
     let target = open::target_through(args.throttle.apply(Counted::Writing)?, &args.to, args.owner)?;
     let options = ImportOptions {
         fs: open::files(),

@@ -65,7 +65,7 @@ fn write(out: &mut dyn Write, report: &VerifyReport) -> io::Result<()> {
     for (number, what) in left.into_iter().filter(|(number, what)| *number > 0 || *what == "equal") {
         writeln!(out, "  {number} {what}")?;
     }
-    writeln!(out, "  {} compared beside them", count(report.records, "record and access list"))?;
+    writeln!(out, "  {} records, settings and access lists compared beside them", report.records)?;
     for (kind, accounts) in &report.skipped {
         writeln!(
             out,
