@@ -42,7 +42,7 @@ pub fn provisioning(bytes: &[u8]) {
     .unwrap();
     assert_eq!((again, same), (site.clone(), lines));
     if read.is_ok() {
-        let chosen = |address: &str| address.len() % 2 == 0;
+        let chosen = |address: &str| address.len().is_multiple_of(2);
         site.accounts().for_each(|(_, account)| super::control_files::line_of(account));
         for stored in site.records.values() {
             let _ = site.belongs(&stored.record, &chosen);

@@ -11,6 +11,7 @@ use stationwagon::format::snapshot::Provisioning;
 use stationwagon::limits::WHOLE_ITEM_BYTES;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -121,11 +122,13 @@ fn no_byte_of_an_archive_can_change_without_being_noticed_or_without_being_harml
     }
     for (kind, counts) in &kinds {
         let Counts { bytes, refused, by_check, by_read_data, costs_nothing, harmless } = counts;
-        println!(
+        writeln!(
+            io::stderr(),
             "{kind}: {bytes} bytes, {refused} refused by every verb, {by_check} found by check, {by_read_data} by check \
              --read-data only, of which {costs_nothing} cost nothing; {} harmless, 0 silent",
             harmless.len()
-        );
+        )
+        .unwrap();
         assert_eq!(refused + by_check + by_read_data + harmless.len(), *bytes);
     }
     // Only the archive's own id and date have no checksum; whatever they say, the same site arrives.

@@ -182,7 +182,8 @@ fn lengths_counts_and_places_that_lie_cost_what_they_hide_and_nothing_else() {
     let id = sha256(LETTER);
     let good = member(&object(LETTER));
     let length = good.len() as u64;
-    let rows: [(&str, Vec<(u64, u64, u64)>, u16, u16, u64); 5] = [
+    type Lie = (&'static str, Vec<(u64, u64, u64)>, u16, u16, u64);
+    let rows: [Lie; 5] = [
         ("longer than it is", vec![(0, length, 2048)], 0, 0, 1),
         ("another block", vec![(0, length, 1024)], 0, 1, 1),
         ("the end of the pack", vec![(length, 20, 1024)], 0, 0, 1),
