@@ -312,6 +312,27 @@ fn an_index_is_made_again_from_its_pack() {
 }
 
 #[test]
+fn a_pass_that_adds_nothing_reads_no_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = create(dir.path());
+    let objects = objects();
+    fill(&archive, &objects, 2);
+    // Checksums that are wrong: a writer that read these would make them again.
+    let indexes = files_below(&dir.path().join("index"));
+    for (path, bytes) in &indexes {
+        let mut bytes = bytes.clone();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    }
+    let spoiled = files_below(&dir.path().join("index"));
+    let lock = archive.lock("a test", 0).unwrap();
+    assert_eq!(archive.pack_writer(&lock, 1).unwrap().finish().unwrap().objects, 0);
+    assert!(files_below(&dir.path().join("index")) == spoiled);
+    assert!(archive.pack_writer(&lock, 1).unwrap().contains(&ObjectId::of(&objects[0])).unwrap());
+    assert!(files_below(&dir.path().join("index")) == indexes, "who may add something knows what is there first");
+}
+
+#[test]
 fn a_pack_that_lies_about_its_size_asks_for_no_memory() {
     // A segment of zeros inflates a thousandfold; an index may claim that much, and no more.
     let dir = tempfile::tempdir().unwrap();

@@ -5,11 +5,15 @@
 
 use super::heads::Heads;
 use super::{Archive, ArchiveError};
+use crate::event::Rejection;
 use crate::format::FormatError;
 use crate::format::manifest::{AccountState, ManifestLine};
-use crate::format::snapshot::{AccountEntry, Provisioning, ProvisioningLine, SnapshotHead, StoredRecord, parse_lines};
+use crate::format::snapshot::{AccountEntry, Provisioning, ProvisioningLine, SnapshotHead};
 use crate::model::id::{RecordId, SiteId, SnapshotNo};
 use crate::model::provisioning::RecordKind;
+
+/// Former and present addresses of accounts, oldest first.
+pub type Renames = Vec<(String, String)>;
 
 /// One source's snapshots up to a chosen one, oldest first.
 pub struct History<'a> {
@@ -64,6 +68,11 @@ impl<'a> History<'a> {
         self.chain.last().expect("a chain has at least its last snapshot")
     }
 
+    /// What the pass of the chosen snapshot could not take.
+    pub fn rejected(&self) -> Result<Vec<Rejection>, ArchiveError> {
+        self.archive.open_snapshot(self.head().no)?.rejected()
+    }
+
     /// The chain, oldest first.
     pub fn heads(&self) -> &[SnapshotHead] {
         &self.chain
@@ -71,15 +80,30 @@ impl<'a> History<'a> {
 
     /// The site's records at this snapshot, and the highest id that any record ever had.
     pub fn provisioning(&self) -> Result<(Provisioning, RecordId), ArchiveError> {
+        let (state, highest, _) = self.provisioning_and_renames()?;
+        Ok((state, highest))
+    }
+
+    /// The same, and which accounts bore another address before: (former, present), oldest first.
+    pub fn provisioning_and_renames(&self) -> Result<(Provisioning, RecordId, Renames), ArchiveError> {
         let mut state = Provisioning::default();
         let mut highest = RecordId::default();
+        let mut former: Vec<(RecordId, String)> = Vec::new();
         self.provisioning_lines(|line| {
-            if let ProvisioningLine::Put(StoredRecord { id, .. }) | ProvisioningLine::Last(id) = &line {
+            if let ProvisioningLine::Last(id) = &line {
                 highest = highest.max(*id);
+            }
+            if let ProvisioningLine::Put(stored) = &line {
+                highest = highest.max(stored.id);
+                let old = state.records.get(&stored.id).map(|old| &old.record);
+                let old = old.filter(|old| old.kind() == RecordKind::Account && old.key() != stored.record.key());
+                former.extend(old.map(|old| (stored.id, old.key().to_owned())));
             }
             state.apply(line);
         })?;
-        Ok((state, highest))
+        let present = |id: &RecordId| Some(state.records.get(id)?.record.key().to_owned());
+        let renamed = former.into_iter().filter_map(|(id, key)| Some((key, present(&id)?))).collect();
+        Ok((state, highest, renamed))
     }
 
     /// Every key that a record of this snapshot or an earlier one bore, oldest first; present ones included.
@@ -97,12 +121,10 @@ impl<'a> History<'a> {
     pub fn provisioning_lines(&self, mut each: impl FnMut(ProvisioningLine)) -> Result<(), ArchiveError> {
         for head in self.chain.iter().filter(|head| head.provisioning_lines > 0 && !self.lost.contains(&head.no)) {
             let snapshot = self.archive.open_snapshot(head.no)?;
-            let Some(bytes) = snapshot.entry("provisioning.jsonl")? else { continue };
-            parse_lines(&bytes, |line| {
+            snapshot.lines("provisioning.jsonl", |line| {
                 each(line);
                 Ok(())
-            })
-            .map_err(|source| ArchiveError::Format { path: snapshot.path().to_owned(), source })?;
+            })?;
         }
         Ok(())
     }
@@ -137,13 +159,12 @@ impl<'a> History<'a> {
             let snapshot = self.archive.open_snapshot(head.no)?;
             let damaged = |source| ArchiveError::Format { path: snapshot.path().to_owned(), source };
             let name = manifest_name(account);
-            let bytes = snapshot
-                .entry(&name)?
-                .ok_or_else(|| damaged(FormatError::Malformed { what: format!("{name} is missing"), at: 0 }))?;
             if Some(at) == full {
                 *state = AccountState::default();
             }
-            parse_lines(&bytes, |line: ManifestLine| state.apply(line)).map_err(damaged)?;
+            if !snapshot.lines(&name, |line: ManifestLine| state.apply(line))? {
+                return Err(damaged(FormatError::Malformed { what: format!("{name} is missing"), at: 0 }));
+            }
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 pub mod check;
 mod compressors;
 mod cursor;
+mod entry_lines;
 pub mod forget;
 pub mod heads;
 pub mod history;
@@ -16,16 +17,18 @@ pub mod pack_reader;
 pub mod pack_writer;
 mod parallel;
 pub mod prune;
+mod publisher;
 mod readers;
 pub mod repair;
 mod rewrite;
 mod salvage;
-
 mod segment_cache;
 pub mod snapshot;
 mod spool;
+mod table;
 mod usage;
 pub mod wanted;
+mod window;
 
 use crate::format::FormatError;
 use crate::format::archive_header::ArchiveHeader;
@@ -72,7 +75,9 @@ pub struct Archive {
     header: ArchiveHeader,
     open_snapshots: snapshot::OpenSnapshots,
     /// Says that somebody reads (`readers`).
-    sharing: readers::Sharing,
+    sharing: Arc<readers::Sharing>,
+    /// Where tables of objects are made and kept; without it they go with the process.
+    scratch: Option<PathBuf>,
 }
 
 impl Archive {
@@ -82,7 +87,30 @@ impl Archive {
             dir: dir.to_owned(),
             header,
             open_snapshots: snapshot::OpenSnapshots::default(),
-            sharing: readers::Sharing::default(),
+            sharing: Arc::default(),
+            scratch: None,
+        }
+    }
+
+    /// The same with `dir`, which must exist, as the place for what a large archive's tables of objects need: 28 bytes
+    /// for each object. A writer leaves its table there for the next pass. Without it, the system's folder for temporary
+    /// files is used, and nothing is left.
+    #[must_use]
+    pub fn with_tables_in(mut self, dir: &Path) -> Self {
+        self.scratch = Some(dir.to_owned());
+        self
+    }
+
+    fn scratch_dir(&self) -> PathBuf {
+        self.scratch.clone().unwrap_or_else(std::env::temp_dir)
+    }
+
+    /// The same archive for somebody who outlives this value.
+    fn again(&self) -> Self {
+        Self {
+            sharing: self.sharing.clone(),
+            scratch: self.scratch.clone(),
+            ..Self::new(self.fs.clone(), &self.dir, self.header.clone())
         }
     }
 

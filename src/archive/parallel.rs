@@ -5,6 +5,11 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+/// Threads that are worth starting for upkeep.
+pub(super) fn workers() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
 /// Does `work` to each of `things`, with a state that each thread makes for itself. Holds all results at once, so what is
 /// given is bounded by the caller (the segments of one pack).
 pub(super) fn in_order<T: Sync, S, R: Send>(
@@ -12,7 +17,7 @@ pub(super) fn in_order<T: Sync, S, R: Send>(
     state: impl Fn() -> S + Sync,
     work: impl Fn(&mut S, &T) -> R + Sync,
 ) -> Vec<R> {
-    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(things.len());
+    let threads = workers().min(things.len());
     if threads <= 1 {
         let mut state = state();
         return things.iter().map(|thing| work(&mut state, thing)).collect();

@@ -113,7 +113,7 @@ fn plan(archive: &Archive, usage: Usage, options: &PruneOptions, sink: &dyn Sink
     // Of several copies the one in the pack with the least waste stays, so that the others can go.
     let mut order = Vec::new();
     for name in archive.packs()?.names {
-        let index = archive.usable_index(name)?;
+        let index = archive.current_index(name)?;
         let used = index.entries().filter(|entry| needed(&entry.prefix)).count();
         order.push((index.len() - used, std::cmp::Reverse(used), name));
     }
@@ -121,7 +121,7 @@ fn plan(archive: &Archive, usage: Usage, options: &PruneOptions, sink: &dyn Sink
     let mut owner: HashMap<Prefix, u32> = HashMap::with_capacity(usage.needed.len());
     let mut packs = Vec::new();
     for (number, (_, _, name)) in (0u32..).zip(order) {
-        let index = archive.usable_index(name)?;
+        let index = archive.current_index(name)?;
         let mut used = 0;
         for entry in index.entries().filter(|entry| needed(&entry.prefix)) {
             used += u64::from(*owner.entry(entry.prefix).or_insert(number) == number);
@@ -227,7 +227,7 @@ fn apply(
         let mut rewriter = Rewriter::new(archive, lock, style, &plan.skeletons);
         let mut moved: HashSet<Prefix> = HashSet::new();
         for (number, pack) in &batch {
-            let index = archive.usable_index(pack.name)?;
+            let index = archive.current_index(pack.name)?;
             let mine = |prefix: &Prefix| plan.owner.get(prefix) == Some(number);
             rewriter.take(pack.name, &index, mine)?;
             moved.extend(index.entries().map(|entry| entry.prefix).filter(mine));

@@ -153,7 +153,7 @@ fn delist(archive: &Archive, _lock: &ArchiveLock, unjoinable: &HashSet<Prefix>) 
         return Ok(());
     }
     for name in archive.packs()?.names {
-        let index = archive.usable_index(name)?;
+        let index = archive.current_index(name)?;
         let kept: Vec<_> = index.entries().filter(|entry| !unjoinable.contains(&entry.prefix)).collect();
         if kept.len() < index.len() {
             let index = PackIndex::new(name.0, index.pack_bytes(), index.segments().to_vec(), kept);

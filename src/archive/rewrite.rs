@@ -4,17 +4,18 @@
 //! Promises: what is written was inflated and is what its name says; new packs are published with their indexes before
 //! anybody may remove the old ones; memory is bounded whatever the packs hold. Format: format-spec/pack.md.
 
-use super::compressors::Compressed;
-use super::cursor::Cursor;
+use super::compressors::{Compressed, Compressors, Sealed};
+use super::cursor::{Cursor, read_exact_at};
 use super::layout::{PackName, format_error};
 use super::lock::ArchiveLock;
 use super::open_pack::OpenPack;
 use super::pack_reader::{inflate, stream};
-use super::parallel::in_order;
+use super::parallel::workers;
+use super::publisher::Publisher;
 use super::usage::{by_segment, open_pack};
 use super::{Archive, ArchiveError};
 use crate::format::pack_index::{IndexEntry, PackIndex, Prefix, SegmentRow, prefix};
-use crate::format::segment::{self, Encoder, SegmentBuilder, TEXT_LEVEL};
+use crate::format::segment::{Effort, Encoder, SegmentBuilder};
 use crate::format::tar_entry::{self, BLOCK, EntryName};
 use crate::fs::FileRead;
 use crate::limits;
@@ -42,8 +43,8 @@ pub(super) struct Rewriter<'a> {
     waiting: [Vec<Waiting>; 3],
     waiting_bytes: usize,
     builders: [SegmentBuilder; 3],
-    sealed: Vec<SegmentBuilder>,
-    sealed_bytes: usize,
+    compressors: Compressors,
+    publisher: Publisher,
     published: Vec<(PackName, PackIndex)>,
 }
 
@@ -55,6 +56,10 @@ struct Waiting {
 
 impl<'a> Rewriter<'a> {
     pub fn new(archive: &'a Archive, _lock: &ArchiveLock, style: Style, skeletons: &'a HashSet<Prefix>) -> Self {
+        let level = match style {
+            Style::AsTheyAre => None,
+            Style::Small(level) => Some(level),
+        };
         Self {
             archive,
             style,
@@ -63,8 +68,8 @@ impl<'a> Rewriter<'a> {
             waiting: Default::default(),
             waiting_bytes: 0,
             builders: Default::default(),
-            sealed: Vec::new(),
-            sealed_bytes: 0,
+            compressors: Compressors::start(workers(), level, Encoder::encode),
+            publisher: Publisher::default(),
             published: Vec::new(),
         }
     }
@@ -106,15 +111,22 @@ impl<'a> Rewriter<'a> {
         row: &SegmentRow,
         entries: &[IndexEntry],
     ) -> Result<(), ArchiveError> {
+        let listed = entries.iter().map(|entry| (entry.prefix, entry.block)).collect();
         if row.uncompressed > limits::WHOLE_SEGMENT_BYTES {
             large_object(pack, file, row, entries)?;
-        } else {
-            let tar = inflate(file, row, pack)?;
-            entries.iter().try_for_each(|entry| sound_entry(&tar, entry, pack, row).map(|_| ()))?;
+            self.drain()?;
+            let mut member = Cursor::new(file, row.offset, row.offset.saturating_add(row.compressed));
+            return self.with_pack(|open, _| open.append_member(&mut member, row.uncompressed, listed));
         }
-        let listed = entries.iter().map(|entry| (entry.prefix, entry.block)).collect();
-        let end = row.offset.saturating_add(row.compressed);
-        self.with_pack(|open, _| open.append_member(&mut Cursor::new(file, row.offset, end), row.uncompressed, listed))
+        let damaged = || ArchiveError::DamagedSegment { pack: pack.to_string(), offset: row.offset };
+        let tar = inflate(file, row, pack)?;
+        entries.iter().try_for_each(|entry| sound_entry(&tar, entry, pack, row).map(drop))?;
+        // `inflate` has seen that it is no longer than what it holds.
+        let bytes = usize::try_from(row.compressed).map_err(|_| damaged())?;
+        let member = read_exact_at(file, row.offset, bytes).map_err(|_| damaged())?;
+        self.make_room()?;
+        self.compressors.push_compressed(Compressed { member, uncompressed: row.uncompressed, entries: listed });
+        Ok(())
     }
 
     fn add(&mut self, name: EntryName, content: &[u8]) -> Result<(), ArchiveError> {
@@ -150,52 +162,42 @@ impl<'a> Rewriter<'a> {
         if content.len() >= limits::OWN_SEGMENT_BYTES {
             let mut own = SegmentBuilder::default();
             own.push(name, content).map_err(malformed)?;
-            return self.seal(own);
+            return self.seal(own, Effort::Least);
         }
         let Some(builder) = self.builders.get_mut(class) else { return Ok(()) };
         builder.push(name, content).map_err(malformed)?;
         if builder.len() >= limits::SEGMENT_BYTES {
             let full = std::mem::take(builder);
-            self.seal(full)?;
+            self.seal(full, effort(class))?;
         }
         Ok(())
     }
 
-    fn seal(&mut self, builder: SegmentBuilder) -> Result<(), ArchiveError> {
+    fn seal(&mut self, builder: SegmentBuilder, effort: Effort) -> Result<(), ArchiveError> {
         if builder.is_empty() {
             return Ok(());
         }
-        self.sealed_bytes += builder.len();
-        self.sealed.push(builder);
-        if self.sealed_bytes >= limits::SEALED_BYTES as usize { self.compress() } else { Ok(()) }
+        self.make_room()?;
+        let (bytes, entries) = builder.into_parts();
+        self.compressors.push(Sealed { bytes, entries, effort })
     }
 
-    /// Compresses what is sealed, on all cores; each member is inflated again and compared.
-    fn compress(&mut self) -> Result<(), ArchiveError> {
-        self.sealed_bytes = 0;
-        let level = match self.style {
-            Style::AsTheyAre => TEXT_LEVEL,
-            Style::Small(level) => level,
-        };
-        let sealed: Vec<_> = std::mem::take(&mut self.sealed).into_iter().map(SegmentBuilder::into_parts).collect();
-        let members = in_order(
-            &sealed,
-            || (Encoder::at_level(level), Vec::new()),
-            |(encoder, scratch), (bytes, _)| {
-                let faulty = |what: String| ArchiveError::FaultyCompressor { what };
-                let member = encoder.encode(bytes).map_err(|error| faulty(error.to_string()))?;
-                segment::decode(&member, bytes.len() as u64, scratch).map_err(|error| faulty(error.to_string()))?;
-                match *scratch == *bytes {
-                    true => Ok(member),
-                    false => Err(faulty(format!("a segment of {} bytes differs", bytes.len()))),
-                }
-            },
-        );
-        for ((bytes, entries), member) in sealed.into_iter().zip(members) {
-            let segment = Compressed { member: member?, uncompressed: bytes.len() as u64, entries };
-            self.with_pack(|pack, _| pack.append(segment))?;
+    fn make_room(&mut self) -> Result<(), ArchiveError> {
+        while self.compressors.is_full() {
+            self.append_oldest()?;
         }
         Ok(())
+    }
+
+    fn drain(&mut self) -> Result<(), ArchiveError> {
+        while self.append_oldest()? {}
+        Ok(())
+    }
+
+    fn append_oldest(&mut self) -> Result<bool, ArchiveError> {
+        let Some(segment) = self.compressors.take()? else { return Ok(false) };
+        self.with_pack(|pack, _| pack.append(segment))?;
+        Ok(true)
     }
 
     fn with_pack(
@@ -207,25 +209,40 @@ impl<'a> Rewriter<'a> {
             None => OpenPack::create(self.archive)?,
         };
         append(&mut pack, self.archive)?;
-        if pack.is_full() {
-            self.published.push(pack.publish(self.archive)?);
-        } else {
-            self.pack = Some(pack);
+        if pack.is_full(limits::PACK_BYTES) {
+            return self.publish(pack);
         }
+        self.pack = Some(pack);
         Ok(())
+    }
+
+    /// Has a pack published, after the one before it.
+    fn publish(&mut self, pack: OpenPack) -> Result<(), ArchiveError> {
+        self.published.extend(self.publisher.wait()?);
+        self.publisher.start(pack, self.archive)
     }
 
     /// Publishes the last pack; all that were published, with their indexes.
     pub fn finish(mut self) -> Result<Vec<(PackName, PackIndex)>, ArchiveError> {
         self.sort_waiting()?;
-        for builder in std::mem::take(&mut self.builders) {
-            self.seal(builder)?;
+        for (class, builder) in std::mem::take(&mut self.builders).into_iter().enumerate() {
+            self.seal(builder, effort(class))?;
         }
-        self.compress()?;
+        self.drain()?;
         if let Some(pack) = self.pack.take() {
-            self.published.push(pack.publish(self.archive)?);
+            self.publish(pack)?;
         }
+        self.published.extend(self.publisher.wait()?);
         Ok(self.published)
+    }
+}
+
+/// How hard objects of a class are deflated, as an export does it.
+fn effort(class: usize) -> Effort {
+    match class {
+        0 => Effort::Most,
+        1 => Effort::Least,
+        _ => Effort::Usual,
     }
 }
 

@@ -8,9 +8,10 @@
 use super::cursor::{Cursor, read_exact_at};
 use super::layout::{SNAPSHOTS, SnapshotName, format_error, io_error};
 use super::{Archive, ArchiveError};
+use crate::event::Rejection;
 use crate::format::FormatError;
 use crate::format::archive_header::FORMAT;
-use crate::format::segment::{self, Encoder};
+use crate::format::segment::{self, Effort, Encoder};
 use crate::format::snapshot::{SnapshotHead, parse_lines, push_line};
 use crate::format::tar_entry;
 use crate::fs::{FileRead, FileWrite};
@@ -42,10 +43,10 @@ struct ContentsLine {
 
 /// Where an entry lies in the file.
 #[derive(Clone, Copy)]
-struct EntryPlace {
-    offset: u64,
-    compressed: u64,
-    size: u64,
+pub(super) struct EntryPlace {
+    pub offset: u64,
+    pub compressed: u64,
+    pub size: u64,
 }
 
 struct Opened {
@@ -95,6 +96,16 @@ impl SnapshotReader {
         &self.opened.head
     }
 
+    /// What the pass could not take, as the snapshot lists it.
+    pub fn rejected(&self) -> Result<Vec<Rejection>, ArchiveError> {
+        let mut rejected = Vec::new();
+        self.lines("rejected.jsonl", |line| {
+            rejected.push(line);
+            Ok(())
+        })?;
+        Ok(rejected)
+    }
+
     /// The bytes of one entry; `None` when the snapshot has none of that name. Costs one read.
     pub fn entry(&self, name: &str) -> Result<Option<Vec<u8>>, ArchiveError> {
         let Some(place) = self.opened.places.get(name) else { return Ok(None) };
@@ -110,6 +121,12 @@ impl SnapshotReader {
         segment::decode(&member, tar_entry::entry_bytes(place.size), &mut tar)
             .map_err(|error| format_error(path)(bad(error.to_string())))?;
         take_entry(tar, name).map(Some).map_err(|error| format_error(path)(bad(error.to_string())))
+    }
+
+    /// The file, and where in it an entry lies.
+    pub(super) fn place(&self, name: &str) -> Option<(&dyn FileRead, EntryPlace)> {
+        let place = self.opened.places.get(name)?;
+        Some((self.opened.file.as_ref(), *place))
     }
 
     /// The names of all entries but the head and the table of contents, in the order of the file.
@@ -290,6 +307,12 @@ impl SnapshotWriter<'_> {
             let (what, bound) = ("entry of a snapshot", limits::SNAPSHOT_ENTRY_BYTES);
             return Err(format_error(&path)(FormatError::OverBound { what, found: size, bound }));
         }
+        if let Some(long) =
+            bytes.split(|&byte| byte == b'\n').find(|line| line.len() as u64 > limits::SNAPSHOT_LINE_BYTES)
+        {
+            let (what, found, bound) = ("line of a snapshot", long.len() as u64, limits::SNAPSHOT_LINE_BYTES);
+            return Err(format_error(&path)(FormatError::OverBound { what, found, bound }));
+        }
         if name == HEAD || name == CONTENTS || !self.names.insert(name.to_owned()) {
             return Err(format_error(&path)(FormatError::Malformed { what: "a name used twice".to_owned(), at: 0 }));
         }
@@ -361,7 +384,7 @@ fn encode_entry(encoder: &mut Encoder, name: &str, bytes: &[u8]) -> Result<Vec<u
 /// Compresses, inflates and compares.
 fn encode(encoder: &mut Encoder, tar: &[u8]) -> Result<Vec<u8>, ArchiveError> {
     let faulty = |what: String| ArchiveError::FaultyCompressor { what };
-    let member = encoder.encode(tar).map_err(|error| faulty(error.to_string()))?;
+    let member = encoder.encode(tar, Effort::Most).map_err(|error| faulty(error.to_string()))?;
     let mut again = Vec::new();
     segment::decode(&member, tar.len() as u64, &mut again).map_err(|error| faulty(error.to_string()))?;
     if again != tar {

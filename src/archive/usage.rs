@@ -12,7 +12,7 @@ use super::{Archive, ArchiveError};
 use crate::event::{Event, Phase, Sink};
 use crate::format::manifest::{ItemLine, ManifestLine};
 use crate::format::pack_index::{IndexEntry, PackIndex, Prefix, SegmentRow, prefix};
-use crate::format::snapshot::{AccountEntry, SnapshotHead, parse_lines};
+use crate::format::snapshot::{AccountEntry, SnapshotHead};
 use crate::format::tar_entry::{self, BLOCK, EntryName};
 use crate::fs::FileRead;
 use crate::limits;
@@ -106,15 +106,13 @@ impl Archive {
         for name in self.standing_names()? {
             pass_over(self.open_named_snapshot(name).and_then(|snapshot| {
                 for entry in &snapshot.head().accounts {
-                    pass_over(snapshot.entry(&manifest_name(entry.id)).and_then(|bytes| {
-                        parse_lines(&bytes.unwrap_or_default(), |line: ManifestLine| {
-                            if let ManifestLine::Item(line) = &line {
-                                each(snapshot.head(), entry, line);
-                            }
-                            Ok(())
-                        })
-                        .map_err(|source| ArchiveError::Format { path: snapshot.path().to_owned(), source })
-                    }))?;
+                    let read = snapshot.lines(&manifest_name(entry.id), |line: ManifestLine| {
+                        if let ManifestLine::Item(line) = &line {
+                            each(snapshot.head(), entry, line);
+                        }
+                        Ok(())
+                    });
+                    pass_over(read.map(drop))?;
                 }
                 Ok(())
             }))?;
@@ -131,7 +129,7 @@ impl Archive {
         skeletons: &HashSet<Prefix>,
         damage: Damage,
     ) -> Result<Vec<(Prefix, Refers)>, ArchiveError> {
-        let index = &self.usable_index(name)?;
+        let index = &self.current_index(name)?;
         let segments: Vec<_> = by_segment(index, |entry| wanted.contains(&entry.prefix)).into_iter().collect();
         if segments.is_empty() {
             return Ok(Vec::new());
@@ -159,7 +157,7 @@ impl Archive {
     }
 
     /// The index of a pack, made again in memory where its file cannot be used or is not of the pack as it is.
-    pub(super) fn usable_index(&self, name: PackName) -> Result<PackIndex, ArchiveError> {
+    pub(super) fn current_index(&self, name: PackName) -> Result<PackIndex, ArchiveError> {
         let path = self.dir.join(name.pack_path());
         let size = self.fs.stat(&path).map_err(io_error("look at", &path))?.size;
         match self.read_index(name)? {

@@ -7,6 +7,7 @@
 mod base64_body;
 mod header;
 mod join;
+mod likeness;
 mod outline;
 mod refers;
 
@@ -19,6 +20,7 @@ mod trace;
 mod tests;
 
 pub use join::{Fetch, JoinError, join};
+pub use likeness::{Likeness, likeness};
 pub use outline::outline;
 pub use refers::{parts_of, skeleton_of};
 pub use skeleton::encode_recipe;

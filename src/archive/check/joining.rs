@@ -49,7 +49,7 @@ impl Joining {
             .into_iter()
             .map(|recipe| {
                 let skeleton = message::skeleton_of(&recipe.content).ok();
-                let at = skeleton.and_then(|id| reader.table().find(prefix(&id)).next());
+                let at = skeleton.and_then(|id| reader.place(prefix(&id)));
                 (at.map(|at| (at.pack, at.segment, at.block)), recipe)
             })
             .collect();

@@ -4,12 +4,13 @@
 use super::joining::{Joining, Recipe};
 use super::{Checking, Copy, Reading, sample};
 use crate::archive::ArchiveError;
-use crate::archive::index::{IndexState, ObjectTable, ends_as_tar};
+use crate::archive::index::{IndexState, ends_as_tar};
 use crate::archive::layout::{PackName, format_error, io_error};
 use crate::archive::pack_reader::{ObjectReader, inflate};
 use crate::archive::parallel::in_order;
 use crate::archive::repair::digest_of;
 use crate::archive::rewrite::large_object;
+use crate::archive::table::{Keep, ObjectTable};
 use crate::archive::usage::by_segment;
 use crate::event::{Event, Phase};
 use crate::format::pack_index::{IndexEntry, PackIndex, SegmentRow, prefix};
@@ -32,18 +33,17 @@ type DamagedSegments = HashMap<(String, u64), usize>;
 impl Checking<'_> {
     /// Checks all packs; gives what they hold, and counts it.
     pub fn check_packs(&mut self, names: Vec<PackName>) -> Result<ObjectTable, ArchiveError> {
-        let mut table = ObjectTable::default();
+        let mut table = ObjectTable::new(self.archive);
         let indexes = self.archive.indexes()?;
         for path in &indexes.strange {
             self.find(path, "no file of an archive".to_owned());
         }
         let mut segments = DamagedSegments::new();
         for (number, &name) in names.iter().enumerate() {
-            let index = self.check_index(name)?;
+            let (index, keep) = self.check_index(name)?;
             self.report.objects += index.len() as u64;
-            let path = self.archive.dir.join(name.index_path());
             self.check_extent(number, name, &index, &mut segments);
-            table.push(name, index).map_err(format_error(&path))?;
+            table.push(name, index, keep)?;
             self.report.packs += 1;
             self.advance(0)?;
         }
@@ -54,21 +54,23 @@ impl Checking<'_> {
         for name in indexes.names.into_iter().filter(|name| names.binary_search(name).is_err()) {
             let finding = self.find(&name.pack_path(), "the pack is missing, its index is there".to_owned());
             if let IndexState::Sound(index) = self.archive.read_index(name)? {
-                for entry in index.entries().filter(|entry| !table.contains(entry.prefix)) {
-                    self.lose(entry.prefix, Copy::All, finding);
+                for entry in index.entries() {
+                    if !table.contains(entry.prefix)? {
+                        self.lose(entry.prefix, Copy::All, finding);
+                    }
                 }
             }
         }
         Ok(table)
     }
 
-    fn check_index(&mut self, name: PackName) -> Result<PackIndex, ArchiveError> {
+    fn check_index(&mut self, name: PackName) -> Result<(PackIndex, Keep), ArchiveError> {
         match self.archive.read_index(name)? {
-            IndexState::Sound(index) => Ok(index),
+            IndexState::Sound(index) => Ok((index, Keep::File)),
             IndexState::Unusable(why) => {
                 let what = format!("the index cannot be used ({why}); the next export makes it again from the pack");
                 self.find(&name.index_path(), what);
-                self.archive.rebuild_index(name)
+                Ok((self.archive.rebuild_index(name)?, Keep::Segments))
             }
         }
     }
@@ -113,17 +115,17 @@ impl Checking<'_> {
     fn check_data(&mut self, table: ObjectTable, mut segments: DamagedSegments) -> Result<ObjectTable, ArchiveError> {
         let reader = self.archive.objects_of(table);
         let mut unjoined = Vec::new();
-        let names: Vec<_> = reader.table().packs().map(|(name, _)| name).collect();
+        let names: Vec<_> = reader.table().into_iter().flat_map(ObjectTable::names).collect();
         let chosen = sample::packs(self.reading, &names);
-        for (number, (name, index)) in reader.table().packs().enumerate() {
-            if chosen.contains(&name) {
-                self.check_pack(number, name, index, &reader, &mut segments, &mut unjoined)?;
-                self.report.packs_read += 1;
-                self.sink.emit(Event::Advanced { phase: Phase::Check, items: 0, bytes: index.pack_bytes() });
-            }
+        for (number, &name) in names.iter().enumerate().filter(|(_, name)| chosen.contains(name)) {
+            // Read again: the indexes of a large archive are not held.
+            let index = self.archive.usable_index(name)?.0;
+            self.check_pack(number, name, &index, &reader, &mut segments, &mut unjoined)?;
+            self.report.packs_read += 1;
+            self.sink.emit(Event::Advanced { phase: Phase::Check, items: 0, bytes: index.pack_bytes() });
         }
         if let Reading::Sample(most) = self.reading {
-            self.check_sample(most, &reader, &mut unjoined)?;
+            self.check_sample(most, &names, &reader, &mut unjoined)?;
         }
         for Unjoined { id, pack, error } in unjoined {
             let known = match &error {
@@ -142,7 +144,7 @@ impl Checking<'_> {
             };
             self.lose(prefix(&id), Copy::All, finding);
         }
-        Ok(reader.into_table())
+        Ok(reader.into_table().unwrap_or_else(|| ObjectTable::new(self.archive)))
     }
 
     fn check_pack(
@@ -178,6 +180,9 @@ impl Checking<'_> {
                 );
                 for ((row, _), seen) in jobs.iter().zip(seen) {
                     let mut seen = seen?;
+                    if let Some(error) = seen.unanswered {
+                        return Err(error);
+                    }
                     let recipes = std::mem::take(&mut seen.recipes);
                     unjoined.extend(joining.add(recipes, reader, self.sink)?);
                     self.note(number, name, row, seen, segments);
@@ -214,10 +219,12 @@ impl Checking<'_> {
     fn check_sample(
         &mut self,
         most: u64,
+        names: &[PackName],
         reader: &ObjectReader,
         unjoined: &mut Vec<Unjoined>,
     ) -> Result<(), ArchiveError> {
-        for (name, index) in reader.table().packs() {
+        for &name in names {
+            let index = &self.archive.usable_index(name)?.0;
             let share = sample::share(most, index.len() as u64, self.report.objects);
             let entries = sample::entries(index, share);
             let read = in_order(
@@ -277,6 +284,8 @@ struct Seen {
     recipes: Vec<Recipe>,
     /// Objects that no index lists.
     unlisted: u64,
+    /// The table of objects could not tell, which is no finding but the end of the check.
+    unanswered: Option<ArchiveError>,
 }
 
 /// Inflates a segment, and looks for each object where the index says; whether it is what its name says.
@@ -319,7 +328,10 @@ fn look_at(
         match listed {
             Some(listed) if sound => drop(seen.lost.swap_remove(listed)),
             Some(_) => {}
-            None => seen.unlisted += u64::from(!reader.table().contains(short)),
+            None => match reader.lists(short) {
+                Ok(listed) => seen.unlisted += u64::from(!listed),
+                Err(error) => return Seen { unanswered: Some(error), ..seen },
+            },
         }
     }
     seen

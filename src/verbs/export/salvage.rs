@@ -58,11 +58,11 @@ pub(super) fn listed(numbers: &[SnapshotNo]) -> String {
 /// above all that a lost snapshot may have given away.
 pub(super) fn records(
     history: &History<'_>,
+    (mut known, mut highest): (Provisioning, RecordId),
     catalog: &Catalog,
     source: &dyn Source,
     found: &[FoundRecord],
 ) -> Result<(Provisioning, RecordId), ExportError> {
-    let (mut known, mut highest) = history.provisioning()?;
     if history.lost().is_empty() {
         return Ok((known, highest));
     }

@@ -93,7 +93,7 @@ pub fn work(pass: &Pass<'_>) -> Result<Work, ImportError> {
                 work.ledgers.push(names);
             }
             _ => {
-                work.items += items_in_snapshot(pass, id);
+                work.items = work.items.saturating_add(items_in_snapshot(pass, id));
                 work.jobs.push(Job { record: id, source: source.clone(), target });
             }
         }
@@ -182,7 +182,6 @@ pub struct Folders {
 fn bring(pass: &Pass<'_>, job: &Job, state: &AccountState, ledger: &mut AccountLedger) -> Result<(), ImportError> {
     deliver::settle_intents(pass, job)?;
     let mut folders = folders::bring(pass, job, state)?;
-    settings::bring(pass, job, state, &mut ledger.settings)?;
     let mut sorted = changes::sort(pass, job, state, &folders, ledger)?;
     if !sorted.fresh.is_empty()
         && let Some(origins) = way_back::origins(pass, &job.source)?
@@ -199,6 +198,8 @@ fn bring(pass: &Pass<'_>, job: &Job, state: &AccountState, ledger: &mut AccountL
     deliver::deliver(pass, job, state, &mut folders, fresh, ledger)?;
     changes::apply(pass, job, state, &folders, sorted.changed)?;
     gone::follow(pass, job, state, &folders, sorted.gone)?;
+    // After folders went: a subscription may outlive its folder.
+    settings::bring(pass, job, state, &mut ledger.settings)?;
     folders::set_active_scripts(pass, job, state, &mut folders)?;
     finish(pass, job, ledger)
 }

@@ -146,7 +146,7 @@ impl Batch {
         }
         pass.map.put_items(&intents)?;
         let mut outcomes = Vec::new();
-        let mut progress = (0, 0);
+        let mut progress = (0, 0_u64);
         for (folder, key, deliveries) in prepared {
             let ids: Vec<_> = deliveries.iter().map(|(id, at, _)| (*id, *at)).collect();
             let batch: Vec<_> = deliveries.into_iter().map(|(_, _, delivery)| delivery).collect();
@@ -160,7 +160,7 @@ impl Batch {
                 match delivered {
                     Delivered::Done { .. } => {
                         tally.count(&Fate::Imported);
-                        progress = (progress.0 + 1, progress.1 + at.item.size);
+                        progress = (progress.0 + 1, progress.1.saturating_add(at.item.size));
                         outcomes.push((id, ItemState::Done, None));
                     }
                     Delivered::Rejected(reason) => {

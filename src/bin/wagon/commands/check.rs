@@ -1,7 +1,7 @@
 //! `wagon check`
 
 use super::open;
-use crate::cli::ArchiveArg;
+use crate::cli::{ArchiveArg, Global};
 use crate::exit::{CliError, Outcome};
 use crate::render::Screen;
 use crate::render::table::count;
@@ -42,8 +42,8 @@ fn part(text: &str) -> Result<Reading, String> {
     if (1..=of).contains(&number) { Ok(Reading::Group { number, of }) } else { Err(wrong()) }
 }
 
-pub fn run(args: &CheckArgs, screen: &Screen) -> Result<Outcome, CliError> {
-    let archive = open::archive(&args.archive)?;
+pub fn run(args: &CheckArgs, global: &Global, screen: &Screen) -> Result<Outcome, CliError> {
+    let archive = open::archive_to_read(&args.archive, global)?;
     let reading = args.sample.map(Reading::Sample).or(args.read_data).unwrap_or_default();
     let report = screen.watch("nothing was changed", |sink| check_part(&archive, reading, sink))?;
     screen.report("check", &report, |out| write(out, &report, screen.verbose()))?;
