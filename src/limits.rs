@@ -69,6 +69,10 @@ pub const BATCH_BYTES: u64 = 16 * MIB;
 /// Smallest share of [`BATCH_BYTES`], so that many threads do not mean a sync for every message.
 pub const BATCH_BYTES_LEAST: u64 = MIB;
 
+/// Messages of which an import remembers where it delivered them, for the sake of their copies in other mailboxes: about
+/// 150 bytes each, 5 MB. Copies of what is older are read from the archive.
+pub const COPIES_REMEMBERED: usize = 32_768;
+
 /// Provisioning changes that are given to a target at once.
 pub const BATCH_RECORDS: usize = 4096;
 // Looking into an archive.

@@ -18,5 +18,5 @@ mod tests;
 
 pub use join::{Fetch, JoinError, join};
 pub use outline::outline;
-pub use skeleton::encode_recipe;
+pub use skeleton::{encode_recipe, parse_recipe};
 pub use split::{Part, Split, split};
