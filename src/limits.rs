@@ -60,7 +60,7 @@ pub const RENAME_RULES: usize = 1_000_000;
 
 /// Items of one delivery: intents are committed, the items delivered, the outcomes committed. Each of the three waits for
 /// the disk, so few large batches are faster; a killed import has at most one such batch a thread to settle.
-pub const BATCH_ITEMS: usize = 256;
+pub const BATCH_ITEMS: usize = 1024;
 
 /// Bytes that all threads of an import hold together; each delivers its share at a time, and at least
 /// [`BATCH_BYTES_LEAST`]. An item larger than that goes alone.

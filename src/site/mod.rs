@@ -325,6 +325,12 @@ pub trait Target: Source {
     /// never held a message nor been opened.
     fn put_folder(&self, account: &str, folder: &Folder) -> Result<Result<FolderPut, Reason>, SiteError>;
 
+    /// Says that an account's new folders are made: they and what was written into them are durable when this returns.
+    fn folders_made(&self, account: &str) -> Result<(), SiteError> {
+        let _ = account;
+        Ok(())
+    }
+
     /// Renames a folder with everything in it and below it.
     fn rename_folder(&self, account: &str, from: &FolderKey, to: &FolderKey) -> Result<Result<(), Reason>, SiteError>;
 

@@ -46,17 +46,15 @@ pub fn names(hand: &Hand, dir: &Path, kind: FolderKind) -> Result<Vec<String>, S
 pub fn make(hand: &Hand, dir: &Path, folder: &Folder) -> Result<bool, SiteError> {
     let created = !hand.is_dir(dir)?;
     hand.make_dir(dir, 0o700)?;
-    let mut wrote = false;
     if has_metadata_files(folder.key.kind()) {
         for (file, value) in [(vdir::DISPLAYNAME, &folder.title), (vdir::COLOR, &folder.color)] {
             let path = dir.join(file);
             match value {
                 Some(value) => {
                     let same = hand.read(&path)?.is_some_and(|now| vdir::parse_metadata(&now).as_ref() == Some(value));
-                    // A new collection waits for the disk once, not for each of its files.
+                    // A new collection waits for the disk with its account (`Target::folders_made`).
                     if !same && created {
                         hand.put(&path, &vdir::encode_metadata(value), PRIVATE, Sync::Nothing)?;
-                        wrote = true;
                     } else if !same {
                         hand.update(&path, &vdir::encode_metadata(value), PRIVATE)?;
                     }
@@ -64,9 +62,6 @@ pub fn make(hand: &Hand, dir: &Path, folder: &Folder) -> Result<bool, SiteError>
                 None => drop(hand.remove_file(&path)?),
             }
         }
-    }
-    if wrote {
-        hand.sync_sites(std::iter::once(dir))?;
     }
     Ok(created)
 }

@@ -159,6 +159,18 @@ impl Target for DirectoryTarget {
         self.make_folder(account, folder)
     }
 
+    fn folders_made(&self, account: &str) -> Result<(), SiteError> {
+        let place = self.place(account)?;
+        let tops = [place.home, place.dav];
+        let mut there = Vec::new();
+        for top in &tops {
+            if self.hand.is_dir(top)? {
+                there.push(top.as_path());
+            }
+        }
+        self.hand.sync_sites(there.into_iter())
+    }
+
     fn rename_folder(&self, account: &str, from: &FolderKey, to: &FolderKey) -> Result<Result<(), Reason>, SiteError> {
         let place = self.place(account)?;
         match place::held(to) {
