@@ -17,8 +17,16 @@ pub const WHOLE_ITEM_BYTES: u64 = 32 * MIB;
 /// Most message bytes held between scan and store. An item larger than this is let through alone.
 pub const IN_FLIGHT_BYTES: u64 = 16 * MIB;
 
-/// Items that wait between two stages of a pipeline; bounds counts, as [`IN_FLIGHT_BYTES`] bounds bytes.
-pub const QUEUE_ITEMS: usize = 256;
+/// Steps that go from one stage of a pass to the next at once. Waking a thread for each message took a tenth of the
+/// processors' time (docs/measurements.md).
+pub const QUEUE_BATCH: usize = 32;
+
+/// Batches that wait between two stages of a pipeline; bounds counts, as [`IN_FLIGHT_BYTES`] bounds bytes.
+pub const QUEUED_BATCHES: usize = 8;
+
+/// Message bytes at which a splitter hands over what it has of a batch, so that a batch of large messages does not wait
+/// for its last.
+pub const HANDED_OVER_BYTES: u64 = 512 * KIB;
 
 /// Largest control file of a site (uidlist, passwd, alias map, ACL, subscriptions) that is read, bytes. A uidlist of a
 /// million messages has about 60 MB.
@@ -106,6 +114,16 @@ pub const STREAMED_OBJECT_BYTES: usize = 4 * MIB as usize;
 /// Uncompressed bytes of segments that wait for compression or for their turn in the pack; bounds the writer's memory.
 pub const SEALED_BYTES: u64 = 8 * MIB;
 
+/// Bytes of small objects of one kind, as tar entries, that are ordered before they go into segments. More would save
+/// more, but spread a folder's messages over more segments than a reader keeps (docs/measurements.md).
+pub const WINDOW_BYTES: u64 = 2 * MIB;
+
+/// Bytes of a pack after which the disk is asked to begin writing them. Chosen.
+pub const WRITE_BEHIND_BYTES: u64 = 4 * MIB;
+
+/// Largest buffer that a compressor keeps for the next segment, bytes; that for a rare large one is given back.
+pub const KEPT_BUFFER_BYTES: usize = MIB as usize;
+
 /// A pack that has reached this size is published (architecture section 2: 16 to 64 MiB). One large object can make a
 /// pack of any size.
 pub const PACK_BYTES: u64 = 32 * MIB;
@@ -124,8 +142,28 @@ pub const DEFLATE_RATIO: u64 = 1032;
 /// Largest index of a pack that is read, bytes: eleven million objects. Stops a forged file from filling the memory.
 pub const INDEX_BYTES: u64 = 256 * MIB;
 
+/// Objects whose places are held in memory; more are merged into a table on disk. They take up to 35 bytes each; half as
+/// many would mean twice as many merges of a large table.
+pub const TABLE_HELD_OBJECTS: usize = 128 * 1024;
+
+/// Packs whose indexes are held in memory, so that a table that is opened again need not read thousands of small files.
+pub const TABLE_HELD_PACKS: usize = 256;
+
+/// Indexes that one merge reads from their files; each takes an open file and a buffer of 64 KiB.
+pub const TABLE_MERGED_AT_ONCE: usize = 64;
+
+/// Bytes of a table that are written at once. Chosen; nothing depends on it.
+pub const TABLE_WRITE_BYTES: usize = 256 * KIB as usize;
+
+/// Searches of single indexes after which a reader makes a table, beside what the size of the archive allows. A table of
+/// a hundred thousand objects costs as much time.
+pub const DIRECT_SEARCHES: u64 = 4096;
+
 /// Inflated segments that a reader keeps, bytes. Neighbours are read together.
 pub const SEGMENT_CACHE_BYTES: usize = 8 * MIB as usize;
+
+/// Indexes that a reader keeps open while it looks into them as they lie; a quarter of what a process may open.
+pub const OPEN_INDEXES: usize = 256;
 
 /// Packs that a reader keeps open.
 pub const OPEN_PACKS: usize = 64;
@@ -249,3 +287,18 @@ pub const TRACE_ADDRESS_BYTES: usize = 322;
 
 /// How far into a Received field the peer's address is looked for, bytes. It stands in the first line or two.
 pub const TRACE_PEER_BYTES: usize = 2 * KIB as usize;
+
+// Throttles.
+
+/// Bursts that make a second's worth: an eighth of a second's bytes may pass at once. Long enough that a wait is longer than
+/// what the scheduler adds to it, short enough that nobody else at the disk notices.
+pub const THROTTLE_BURSTS_A_SECOND: u64 = 8;
+
+/// Least bytes that a throttled read or write is cut to: a page; less would only cost calls.
+pub const THROTTLE_PIECE_BYTES: usize = 4 * KIB as usize;
+
+/// Slowest rate that may be asked for, bytes a second. Below it a single message takes minutes, which is a typing error.
+pub const THROTTLE_LEAST_RATE: u64 = KIB;
+
+/// How often a throttled wait looks whether the user wants to stop.
+pub const THROTTLE_LOOK: std::time::Duration = std::time::Duration::from_millis(20);

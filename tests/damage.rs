@@ -59,7 +59,9 @@ fn store(archive: &Archive, letters: &[Vec<u8>]) {
                 }
                 let skeleton = ObjectId::of(&split.skeleton);
                 writer.add(skeleton, Class::Skeleton, &split.skeleton).unwrap();
-                writer.add_recipe(id, &message::encode_recipe(&skeleton, split.trace)).unwrap();
+                writer
+                    .add_recipe(id, message::Likeness::default(), &message::encode_recipe(&skeleton, split.trace))
+                    .unwrap();
             }
         }
     }

@@ -18,7 +18,7 @@ mod sites;
 
 use servers::dovecot::{Dovecot, missing, open_dir};
 use servers::imap::{Imap, value};
-use servers::lmtp;
+use servers::{free_ports, lmtp};
 use sites::{Place, Seen, look, skip};
 use stationwagon::fs::{Fs, RealFs};
 use stationwagon::testing::example_site::{self, people};
@@ -36,7 +36,9 @@ fn exported(place: &Place) {
 }
 
 fn served(place: &Place) -> Dovecot {
-    let server = Dovecot::start(&place.wagon(0, "config --to {}/target"));
+    let [lmtp] = free_ports();
+    let printed = place.wagon(0, &format!("config --to {{}}/target --lmtp 127.0.0.1:{lmtp}"));
+    let server = Dovecot::start(&printed, lmtp);
     server.doveadm(&["acl", "recalc", "-A"]);
     server
 }

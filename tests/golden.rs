@@ -16,11 +16,22 @@
 mod sites;
 
 use sites::{Place, look};
+use stationwagon::archive::Archive;
+use stationwagon::catalog::Catalog;
+use stationwagon::event::Silent;
 use stationwagon::fs::{Fs, RealFs};
 use stationwagon::model::hex;
+use stationwagon::model::mailbox::FolderKey;
+use stationwagon::site::{
+    Content, Depth, FolderScan, FoundItem, MailboxScan, ProvisioningScan, SiteDescription, SiteError, Source,
+    open_source,
+};
 use stationwagon::testing::example_site;
+use stationwagon::verbs::export::{ExportOptions, export};
 use std::fmt::Write;
 use std::fs;
+use std::io::Read;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -121,11 +132,87 @@ fn write_the_archive_of_this_format() {
     let dir = tempfile::tempdir().unwrap();
     let place = Place::at(dir.path());
     let real: Arc<dyn Fs> = Arc::new(RealFs);
-    example_site::build(&real, &place.path("source")).unwrap();
-    let shown = archive.display();
-    place.wagon(0, &format!("export --from {{}}/source --archive {shown} --jobs 1 --label first"));
-    example_site::a_day_passes(&real, &place.path("source")).unwrap();
-    place.wagon(0, &format!("export --from {{}}/source --archive {shown} --jobs 1 --label second"));
-    place.wagon(0, &format!("import --archive {shown} --to {{}}/target"));
+    let source = place.path("source");
+    example_site::build(&real, &source).unwrap();
+    {
+        let written = Archive::create(real.clone(), &archive, "golden".parse().unwrap(), DAY).unwrap();
+        let mut catalog = Catalog::open(&place.path("catalog.sqlite")).unwrap();
+        let mut pass = |label: &str, clock: fn() -> i64| {
+            let options = ExportOptions {
+                source: None,
+                accounts: Vec::new(),
+                exclude: Vec::new(),
+                deep: false,
+                full: false,
+                label: Some(label.to_owned()),
+                dry_run: false,
+                workers: NonZeroUsize::MIN,
+                clock,
+                holder: "golden".to_owned(),
+            };
+            let site = Nowhere(open_source(real.clone(), source.to_str().unwrap()).unwrap());
+            let report = export(&site, &written, &mut catalog, &options, &Silent).unwrap();
+            assert_eq!(report.rejected, []);
+        };
+        pass("first", || DAY);
+        example_site::a_day_passes(&real, &source).unwrap();
+        pass("second", || DAY + 86_400);
+    }
+    place.wagon(0, &format!("import --archive {} --to {{}}/target", archive.display()));
     fs::write(archives().join(format!("{format}.listing")), listing(&place.path("target"))).unwrap();
+}
+
+/// When the golden archives say that they were written: any fixed moment will do; seconds since 1970.
+const DAY: i64 = 1_800_000_000;
+
+/// A site that does not say where it lies: a fixture names no folder of the machine that made it.
+struct Nowhere(Box<dyn Source>);
+
+impl Source for Nowhere {
+    fn describe(&self) -> Result<SiteDescription, SiteError> {
+        Ok(SiteDescription { locator: "source".to_owned(), ..self.0.describe()? })
+    }
+
+    fn provisioning(&self) -> Result<ProvisioningScan, SiteError> {
+        self.0.provisioning()
+    }
+
+    fn mailbox(&self, account: &str) -> Result<MailboxScan, SiteError> {
+        self.0.mailbox(account)
+    }
+
+    fn folder(
+        &self,
+        account: &str,
+        key: &FolderKey,
+        mark: Option<&[u8]>,
+        depth: Depth,
+    ) -> Result<FolderScan, SiteError> {
+        self.0.folder(account, key, mark, depth)
+    }
+
+    fn read(&self, account: &str, key: &FolderKey, item: &FoundItem) -> Result<Content, SiteError> {
+        self.0.read(account, key, item)
+    }
+}
+
+#[test]
+fn no_fixture_names_a_folder_of_the_machine_that_made_it() {
+    for file in files_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")) {
+        let bytes = fs::read(&file).unwrap();
+        let mut text = Vec::new();
+        // Packs and snapshots are several members of gzip behind each other; anything else is taken as it is.
+        if flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut text).is_err() {
+            text = bytes;
+        }
+        for home in ["/tmp/", "/home/", "/root/", "/work/", "/var/folders/", "/.tmp"] {
+            let found = text.windows(home.len()).any(|window| window == home.as_bytes());
+            assert!(!found, "{} names {home}", file.display());
+        }
+    }
+}
+
+fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }

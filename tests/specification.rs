@@ -63,7 +63,7 @@ fn every_json_example_is_read_and_written_as_it_stands() {
     for line in lines("jsonl manifest").lines() {
         state.apply(same::<ManifestLine>(line)).unwrap();
     }
-    assert_eq!((state.folders.len(), state.items.len(), state.settings.len()), (3, 1, 7));
+    assert_eq!((state.folders.len(), state.items.len(), state.settings.len()), (3, 1, 8));
     same::<ArchiveHeader>(&blocks(&page("archive.md"), "json")[0]);
 }
 

@@ -6,19 +6,20 @@
 use super::ArchiveError;
 use crate::format::FormatError;
 use crate::format::pack_index::Prefix;
-use crate::format::segment::{self, Encoder};
+use crate::format::segment::{self, Effort, Encoder};
 use crate::limits::SEALED_BYTES;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::collections::BTreeMap;
 use std::thread::JoinHandle;
 
 /// Makes a gzip member. [`Encoder::encode`], but for the test that proves that a faulty one is caught.
-pub(super) type Encode = fn(&mut Encoder, &[u8]) -> Result<Vec<u8>, FormatError>;
+pub(super) type Encode = fn(&mut Encoder, &[u8], Effort) -> Result<Vec<u8>, FormatError>;
 
 /// A segment that will get no more entries.
 pub(super) struct Sealed {
     pub bytes: Vec<u8>,
     pub entries: Vec<(Prefix, u16)>,
+    pub effort: Effort,
 }
 
 /// A segment that can be appended to a pack.
@@ -110,8 +111,8 @@ impl Drop for Compressors {
 /// written once and referred to for ever.
 fn compress(sealed: Sealed, encode: Encode, encoder: &mut Encoder, scratch: &mut Vec<u8>) -> Outcome {
     let faulty = |what: String| ArchiveError::FaultyCompressor { what };
-    let Sealed { bytes, entries } = sealed;
-    let member = encode(encoder, &bytes).map_err(|error| faulty(error.to_string()))?;
+    let Sealed { bytes, entries, effort } = sealed;
+    let member = encode(encoder, &bytes, effort).map_err(|error| faulty(error.to_string()))?;
     segment::decode(&member, bytes.len() as u64, scratch).map_err(|error| faulty(error.to_string()))?;
     if *scratch != bytes {
         return Err(faulty(format!("a segment of {} bytes differs", bytes.len())));

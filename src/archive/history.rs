@@ -4,11 +4,15 @@
 //! an error with the snapshot's name, never a loop. Reads only the manifests of the account that is asked for.
 
 use super::{Archive, ArchiveError};
+use crate::event::Rejection;
 use crate::format::FormatError;
 use crate::format::manifest::{AccountState, ManifestLine};
 use crate::format::snapshot::{AccountEntry, Provisioning, ProvisioningLine, SnapshotHead, parse_lines};
 use crate::model::id::{RecordId, SiteId, SnapshotNo};
 use crate::model::provisioning::RecordKind;
+
+/// Former and present addresses of accounts, oldest first.
+pub type Renames = Vec<(String, String)>;
 
 /// One source's snapshots up to a chosen one, oldest first.
 pub struct History<'a> {
@@ -63,6 +67,11 @@ impl<'a> History<'a> {
         self.chain.last().expect("a chain has at least its last snapshot")
     }
 
+    /// What the pass of the chosen snapshot could not take.
+    pub fn rejected(&self) -> Result<Vec<Rejection>, ArchiveError> {
+        self.archive.open_snapshot(self.head().no)?.rejected()
+    }
+
     /// The chain, oldest first.
     pub fn heads(&self) -> &[SnapshotHead] {
         &self.chain
@@ -70,15 +79,27 @@ impl<'a> History<'a> {
 
     /// The site's records at this snapshot, and the highest id that any record ever had.
     pub fn provisioning(&self) -> Result<(Provisioning, RecordId), ArchiveError> {
+        let (state, highest, _) = self.provisioning_and_renames()?;
+        Ok((state, highest))
+    }
+
+    /// The same, and which accounts bore another address before: (former, present), oldest first.
+    pub fn provisioning_and_renames(&self) -> Result<(Provisioning, RecordId, Renames), ArchiveError> {
         let mut state = Provisioning::default();
         let mut highest = RecordId::default();
+        let mut former: Vec<(RecordId, String)> = Vec::new();
         self.provisioning_lines(|line| {
             if let ProvisioningLine::Put(stored) = &line {
                 highest = highest.max(stored.id);
+                let old = state.records.get(&stored.id).map(|old| &old.record);
+                let old = old.filter(|old| old.kind() == RecordKind::Account && old.key() != stored.record.key());
+                former.extend(old.map(|old| (stored.id, old.key().to_owned())));
             }
             state.apply(line);
         })?;
-        Ok((state, highest))
+        let present = |id: &RecordId| Some(state.records.get(id)?.record.key().to_owned());
+        let renamed = former.into_iter().filter_map(|(id, key)| Some((key, present(&id)?))).collect();
+        Ok((state, highest, renamed))
     }
 
     /// Every key that a record of this snapshot or an earlier one bore, oldest first; present ones included.

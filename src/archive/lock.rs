@@ -10,6 +10,7 @@ use crate::fs::Fs;
 use crate::limits::ARCHIVE_HEADER_BYTES;
 use crate::model::text;
 use serde::{Deserialize, Serialize};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -43,7 +44,12 @@ impl Archive {
         let lock = ArchiveLock { fs: self.fs.clone(), holder: self.dir.join(HOLDER), _held: held };
         let says = Holder { holder: holder.to_owned(), pid: std::process::id(), since: now };
         let says = serde_json::to_vec(&says).unwrap_or_default();
-        self.fs.replace(&lock.holder, &says, 0o600).map_err(io_error("write", &lock.holder))?;
+        // It only informs, and so is not worth waiting for the disk.
+        let error = |source| io_error("write", &lock.holder)(source);
+        let mut file = self.fs.create_temp(&self.dir, ".wagon-").map_err(error)?;
+        file.write_all(&says).map_err(error)?;
+        self.fs.rename(file.path(), &lock.holder).map_err(error)?;
+        drop(file.keep());
         for folder in [PACKS, INDEXES, SNAPSHOTS] {
             self.remove_left_behind(folder)?;
         }

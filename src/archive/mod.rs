@@ -11,9 +11,12 @@ pub mod lock;
 mod open_pack;
 pub mod pack_reader;
 pub mod pack_writer;
+mod publisher;
 mod segment_cache;
 pub mod snapshot;
 mod spool;
+mod table;
+mod window;
 
 use crate::format::FormatError;
 use crate::format::archive_header::ArchiveHeader;
@@ -59,11 +62,31 @@ pub struct Archive {
     dir: PathBuf,
     header: ArchiveHeader,
     open_snapshots: snapshot::OpenSnapshots,
+    /// Where tables of objects are made and kept; without it they go with the process.
+    scratch: Option<PathBuf>,
 }
 
 impl Archive {
     fn new(fs: Arc<dyn Fs>, dir: &Path, header: ArchiveHeader) -> Self {
-        Self { fs, dir: dir.to_owned(), header, open_snapshots: snapshot::OpenSnapshots::default() }
+        Self { fs, dir: dir.to_owned(), header, open_snapshots: snapshot::OpenSnapshots::default(), scratch: None }
+    }
+
+    /// The same with `dir`, which must exist, as the place for what a large archive's tables of objects need: 28 bytes
+    /// for each object. A writer leaves its table there for the next pass. Without it, the system's folder for temporary
+    /// files is used, and nothing is left.
+    #[must_use]
+    pub fn with_tables_in(mut self, dir: &Path) -> Self {
+        self.scratch = Some(dir.to_owned());
+        self
+    }
+
+    fn scratch_dir(&self) -> PathBuf {
+        self.scratch.clone().unwrap_or_else(std::env::temp_dir)
+    }
+
+    /// The same archive for somebody who outlives this value.
+    fn again(&self) -> Self {
+        Self { scratch: self.scratch.clone(), ..Self::new(self.fs.clone(), &self.dir, self.header.clone()) }
     }
 
     pub fn id(&self) -> &SiteId {

@@ -9,7 +9,7 @@ use super::layout::{PACKS, PackName, io_error};
 use super::spool::Spooled;
 use super::{Archive, ArchiveError};
 use crate::format::pack_index::{IndexEntry, PackIndex, Prefix, SegmentRow};
-use crate::format::segment::Encoder;
+use crate::format::segment::{Effort, Encoder};
 use crate::format::tar_entry;
 use crate::fs::FileWrite;
 use crate::limits;
@@ -22,6 +22,8 @@ pub(super) struct OpenPack {
     path: PathBuf,
     digest: Sha256,
     bytes: u64,
+    /// Up to here the disk was asked to write already.
+    hastened: u64,
     segments: Vec<SegmentRow>,
     entries: Vec<IndexEntry>,
 }
@@ -30,12 +32,12 @@ impl OpenPack {
     pub fn create(archive: &Archive) -> Result<Self, ArchiveError> {
         let file = archive.temporary(PACKS)?;
         let path = file.path().to_owned();
-        Ok(Self { file, path, digest: Sha256::new(), bytes: 0, segments: Vec::new(), entries: Vec::new() })
+        Ok(Self { file, path, digest: Sha256::new(), bytes: 0, hastened: 0, segments: Vec::new(), entries: Vec::new() })
     }
 
-    /// Whether it should be published before another segment is appended.
-    pub fn is_full(&self) -> bool {
-        self.bytes >= limits::PACK_BYTES || self.segments.len() >= limits::SEGMENTS_PER_PACK
+    /// Whether it has `bytes`, or as many segments as a pack may have, and should be published before more is added.
+    pub fn is_full(&self, bytes: u64) -> bool {
+        self.bytes >= bytes || self.segments.len() >= limits::SEGMENTS_PER_PACK
     }
 
     /// Appends a segment that was compressed in memory.
@@ -72,6 +74,11 @@ impl OpenPack {
         self.file.write_all(bytes).map_err(io_error("write", &self.path))?;
         self.digest.update(bytes);
         self.bytes += bytes.len() as u64;
+        if self.bytes - self.hastened >= limits::WRITE_BEHIND_BYTES {
+            // So that little is left to be written when the pack is synced, and everything waits for it.
+            self.file.write_behind(self.hastened, self.bytes - self.hastened);
+            self.hastened = self.bytes;
+        }
         Ok(())
     }
 
@@ -82,9 +89,9 @@ impl OpenPack {
         self.entries.extend(entries.into_iter().map(|(prefix, block)| IndexEntry { prefix, segment, block }));
     }
 
-    /// Ends the tar and publishes the pack, then its index.
+    /// Ends the tar and publishes the pack, then its index. Waits for the disk.
     pub fn publish(mut self, archive: &Archive) -> Result<(PackName, PackIndex), ArchiveError> {
-        let end = Encoder::default().encode(&tar_entry::END);
+        let end = Encoder::default().encode(&tar_entry::END, Effort::Most);
         let end = end.map_err(|error| ArchiveError::FaultyCompressor { what: error.to_string() })?;
         self.write(&end)?;
         let name = PackName(self.digest.finalize().into());

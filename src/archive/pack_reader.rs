@@ -4,12 +4,12 @@
 //! more when it is joined. Several threads share a reader. Format: format-spec/pack.md, format-spec/message.md.
 
 use super::cursor::{Cursor, read_exact_at};
-use super::index::{Location, ObjectTable};
 use super::layout::{PackName, format_error, io_error};
 use super::segment_cache::SegmentCache;
+use super::table::{Finder, Location, ObjectTable};
 use super::{Archive, ArchiveError};
 use crate::format::FormatError;
-use crate::format::pack_index::{SegmentRow, prefix};
+use crate::format::pack_index::{Prefix, SegmentRow, prefix};
 use crate::format::segment;
 use crate::format::tar_entry::{self, BLOCK, EntryName};
 use crate::fs::{FileRead, Fs};
@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct ObjectReader {
     fs: Arc<dyn Fs>,
     dir: PathBuf,
-    table: ObjectTable,
+    finder: Finder,
     cache: Mutex<SegmentCache>,
 }
 
@@ -44,20 +44,24 @@ enum Body {
 }
 
 impl Archive {
-    /// A reader of what the archive holds now.
+    /// A reader of what the archive holds now. Reads no index yet.
     pub fn objects(&self) -> Result<ObjectReader, ArchiveError> {
-        Ok(self.objects_of(self.table_for_reading()?))
+        Ok(self.objects_by(Finder::new(self.again())?))
     }
 
     pub(super) fn objects_of(&self, table: ObjectTable) -> ObjectReader {
-        ObjectReader { fs: self.fs.clone(), dir: self.dir.clone(), table, cache: Mutex::default() }
+        self.objects_by(Finder::of(self.again(), table))
+    }
+
+    fn objects_by(&self, finder: Finder) -> ObjectReader {
+        ObjectReader { fs: self.fs.clone(), dir: self.dir.clone(), finder, cache: Mutex::default() }
     }
 }
 
 impl ObjectReader {
     /// Whether an index lists the object; its bytes may be damaged.
     pub fn contains(&self, id: &ObjectId) -> Result<bool, ArchiveError> {
-        Ok(self.table.contains(prefix(id)))
+        self.finder.contains(prefix(id))
     }
 
     /// The object's bytes, joined if it is a message that was taken apart, and checked against its name. More than
@@ -112,16 +116,23 @@ impl ObjectReader {
     /// returns `Ok`: the name is checked at the end.
     pub fn copy(&self, id: &ObjectId, out: &mut dyn Write) -> Result<u64, ArchiveError> {
         let mut first = None;
-        for at in self.table.find(prefix(id)) {
-            let mut out = Hashing { out: &mut *out, digest: Sha256::new(), written: 0 };
-            match self.copy_from(id, at, &mut out) {
-                Ok(()) => return Ok(out.written),
-                // Another copy could still be sound, but what has gone out cannot be taken back.
-                Err(error) if out.written > 0 => return Err(error),
-                Err(error) => drop(first.get_or_insert(error)),
+        let mut places = self.finder.find(prefix(id))?;
+        loop {
+            for at in places.at {
+                let mut out = Hashing { out: &mut *out, digest: Sha256::new(), written: 0 };
+                match self.copy_from(id, at, &mut out) {
+                    Ok(()) => return Ok(out.written),
+                    // Another copy could still be sound, but what has gone out cannot be taken back.
+                    Err(error) if out.written > 0 => return Err(error),
+                    Err(error) => drop(first.get_or_insert(error)),
+                }
             }
+            if places.sure {
+                return Err(first.unwrap_or(ArchiveError::NoObject { id: *id }));
+            }
+            first = None;
+            places = self.finder.find_surely(prefix(id))?;
         }
-        Err(first.unwrap_or(ArchiveError::NoObject { id: *id }))
     }
 
     fn copy_from(&self, id: &ObjectId, at: Location, out: &mut Hashing<'_>) -> Result<(), ArchiveError> {
@@ -150,12 +161,18 @@ impl ObjectReader {
         Ok(())
     }
 
-    pub(super) fn table(&self) -> &ObjectTable {
-        &self.table
+    /// Whether an index lists an object whose name begins so.
+    pub(super) fn lists(&self, prefix: Prefix) -> Result<bool, ArchiveError> {
+        self.finder.contains(prefix)
     }
 
-    pub(super) fn into_table(self) -> ObjectTable {
-        self.table
+    /// The table that it was made of, or had to make.
+    pub(super) fn table(&self) -> Option<&ObjectTable> {
+        self.finder.made_table()
+    }
+
+    pub(super) fn into_table(self) -> Option<ObjectTable> {
+        self.finder.into_table()
     }
 
     /// Tries the places of an object until one gives it; the error is that of the first.
@@ -165,13 +182,20 @@ impl ObjectReader {
         mut read: impl FnMut(Location) -> Result<T, ArchiveError>,
     ) -> Result<T, ArchiveError> {
         let mut first = None;
-        for at in self.table.find(prefix(id)) {
-            match read(at) {
-                Ok(found) => return Ok(found),
-                Err(error) => drop(first.get_or_insert(error)),
+        let mut places = self.finder.find(prefix(id))?;
+        loop {
+            for at in places.at {
+                match read(at) {
+                    Ok(found) => return Ok(found),
+                    Err(error) => drop(first.get_or_insert(error)),
+                }
             }
+            if places.sure {
+                return Err(first.unwrap_or(ArchiveError::NoObject { id: *id }));
+            }
+            first = None;
+            places = self.finder.find_surely(prefix(id))?;
         }
-        Err(first.unwrap_or(ArchiveError::NoObject { id: *id }))
     }
 
     /// The bytes of the object at one place, not yet compared with its name.
@@ -237,8 +261,8 @@ impl ObjectReader {
     fn entry(&self, id: &ObjectId, at: Location) -> Result<Entry, ArchiveError> {
         let damaged = |what: String| ArchiveError::DamagedObject { id: *id, what };
         let no_place = || damaged("the index has no such segment".to_owned());
-        let (pack, index) = self.table.pack(at.pack).ok_or_else(no_place)?;
-        let row = *index.segment(at.segment).ok_or_else(no_place)?;
+        let pack = self.finder.pack(at.pack).ok_or_else(no_place)?;
+        let row = self.finder.segment(at).ok_or_else(no_place)?;
         let named = |text: &str| {
             EntryName::parse(text)
                 .filter(|name| name.id() == id)

@@ -8,9 +8,10 @@
 use super::cursor::{Cursor, read_exact_at};
 use super::layout::{SNAPSHOTS, SnapshotName, format_error, io_error};
 use super::{Archive, ArchiveError};
+use crate::event::Rejection;
 use crate::format::FormatError;
 use crate::format::archive_header::FORMAT;
-use crate::format::segment::{self, Encoder};
+use crate::format::segment::{self, Effort, Encoder};
 use crate::format::snapshot::{SnapshotHead, parse_lines, push_line};
 use crate::format::tar_entry;
 use crate::fs::{FileRead, FileWrite};
@@ -93,6 +94,19 @@ impl SnapshotReader {
 
     pub fn head(&self) -> &SnapshotHead {
         &self.opened.head
+    }
+
+    /// What the pass could not take, as the snapshot lists it.
+    pub fn rejected(&self) -> Result<Vec<Rejection>, ArchiveError> {
+        let mut rejected = Vec::new();
+        if let Some(bytes) = self.entry("rejected.jsonl")? {
+            parse_lines(&bytes, |line| {
+                rejected.push(line);
+                Ok(())
+            })
+            .map_err(|source| ArchiveError::Format { path: self.path().to_owned(), source })?;
+        }
+        Ok(rejected)
     }
 
     /// The bytes of one entry; `None` when the snapshot has none of that name. Costs one read.
@@ -369,7 +383,7 @@ fn encode_entry(encoder: &mut Encoder, name: &str, bytes: &[u8]) -> Result<Vec<u
 /// Compresses, inflates and compares.
 fn encode(encoder: &mut Encoder, tar: &[u8]) -> Result<Vec<u8>, ArchiveError> {
     let faulty = |what: String| ArchiveError::FaultyCompressor { what };
-    let member = encoder.encode(tar).map_err(|error| faulty(error.to_string()))?;
+    let member = encoder.encode(tar, Effort::Most).map_err(|error| faulty(error.to_string()))?;
     let mut again = Vec::new();
     segment::decode(&member, tar.len() as u64, &mut again).map_err(|error| faulty(error.to_string()))?;
     if again != tar {

@@ -6,7 +6,7 @@
 
 use super::layout::{PACKS, io_error};
 use super::{Archive, ArchiveError};
-use crate::format::segment::{Encoder, STORED, TEXT_LEVEL};
+use crate::format::segment::{Encoder, STORED, STREAM_LEVEL};
 use crate::format::tar_entry::{self, EntryName};
 use crate::fs::FileWrite;
 use crate::model::id::ObjectId;
@@ -76,7 +76,7 @@ impl Archive {
         let mut chunk = vec![0; CHUNK];
         let mut filled = fill(content, &mut chunk).map_err(|error| other(format!("cannot read it: {error}")))?;
         let stored = chunk.get(..filled).is_some_and(|sample| Encoder::default().is_incompressible(sample));
-        let level = Compression::new(if stored { STORED } else { TEXT_LEVEL }.unsigned_abs());
+        let level = Compression::new(if stored { STORED } else { STREAM_LEVEL }.unsigned_abs());
         let checked = Checked { file, written: 0, inflated: GzDecoder::new(Digesting::default()) };
         let mut encoder: GzEncoder<Checked> = flate2::GzBuilder::new().mtime(0).write(checked, level);
         let (mut whole, mut object, mut read) = (Sha256::new(), Sha256::new(), 0u64);

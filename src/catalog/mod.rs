@@ -80,7 +80,8 @@ impl Catalog {
         Ok(Some(AccountMark { settings, folders }))
     }
 
-    /// Takes in what a committed pass learnt, as one transaction. `gone` accounts are forgotten.
+    /// Takes in what a committed pass learnt, as one transaction. `gone` accounts are forgotten. A pass that learnt nothing
+    /// writes nothing: what is here goes with an earlier snapshot of the same chain just as well.
     pub fn commit(
         &mut self,
         snapshot: SnapshotNo,
@@ -88,6 +89,9 @@ impl Catalog {
         accounts: &[(RecordId, AccountMark)],
         gone: &[RecordId],
     ) -> Result<(), DbError> {
+        if accounts.is_empty() && gone.is_empty() {
+            return Ok(());
+        }
         let transaction = self.db.transaction()?;
         {
             const DROP_FOLDERS: &str = "DELETE FROM folder WHERE account = ?1";
@@ -151,6 +155,7 @@ mod tests {
         };
         catalog.commit(SnapshotNo(7), 100, &[(RecordId(1), mark.clone()), (RecordId(2), mark.clone())], &[]).unwrap();
         catalog.commit(SnapshotNo(8), 101, &[], &[RecordId(2)]).unwrap();
+        catalog.commit(SnapshotNo(9), 102, &[], &[]).unwrap();
         drop(catalog);
 
         let catalog = Catalog::open(&dir.path().join("catalog.sqlite")).unwrap();

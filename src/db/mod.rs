@@ -79,6 +79,10 @@ pub fn open(path: &Path, kind: &Kind) -> Result<Connection, DbError> {
     db.pragma_update(None, "foreign_keys", true)?;
     db.set_prepared_statement_cache_capacity(64);
     let known = u32::try_from(kind.migrations.len()).unwrap_or(u32::MAX);
+    let number = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    if number("user_version")? == i64::from(known) && number("application_id")? == i64::from(kind.application_id) {
+        return Ok(db); // nothing to write, so nothing to wait for the disk for
+    }
     let transaction = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let found: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found > known {

@@ -3,7 +3,7 @@
 
 use super::FormatError;
 use crate::model::id::{FolderId, ItemId};
-use crate::model::mailbox::{Flags, Folder, Item};
+use crate::model::mailbox::{Flags, Folder, FolderKey, Item};
 use crate::model::setting::{Setting, SettingKey};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -78,6 +78,8 @@ pub struct AccountState {
     pub folders: BTreeMap<FolderId, Folder>,
     pub items: BTreeMap<ItemId, ItemAt>,
     pub settings: BTreeMap<SettingKey, Setting>,
+    /// Where folders were before, oldest first.
+    pub former: BTreeMap<FolderId, Vec<FolderKey>>,
     /// The highest ids ever used in this account, so that none is used twice.
     pub last_folder: FolderId,
     pub last_item: ItemId,
@@ -99,10 +101,14 @@ impl AccountState {
         match line {
             ManifestLine::Folder(FolderLine { id, folder }) => {
                 self.last_folder = self.last_folder.max(id);
-                self.folders.insert(id, folder);
+                let key = folder.key.clone();
+                if let Some(old) = self.folders.insert(id, folder).filter(|old| old.key != key) {
+                    self.former.entry(id).or_default().push(old.key);
+                }
             }
             ManifestLine::FolderGone(id) => {
                 self.folders.remove(&id).ok_or_else(|| missing("folder", id.0))?;
+                self.former.remove(&id);
                 let gone: Vec<_> = self.items.extract_if(.., |_, at| at.folder == id).collect();
                 self.removed.extend(gone.into_iter().map(|(id, at)| (id, at.item)));
             }
@@ -137,12 +143,15 @@ impl AccountState {
         Ok(())
     }
 
-    /// The whole state as lines that build it from nothing: last ids, settings, folders, items, each in order of id.
+    /// The whole state as lines that build it from nothing: last ids, settings, folders, items, each in order of id. A
+    /// folder that was elsewhere comes with a line for each of its former places, so that these are not forgotten.
     pub fn lines(&self) -> impl Iterator<Item = ManifestLine> + '_ {
         let last = std::iter::once(ManifestLine::Last((self.last_folder, self.last_item)));
         let settings = self.settings.values().cloned().map(ManifestLine::Setting);
-        let folders =
-            self.folders.iter().map(|(&id, folder)| ManifestLine::Folder(FolderLine { id, folder: folder.clone() }));
+        let folders = self.folders.iter().flat_map(|(&id, folder)| {
+            let former = self.former.get(&id).into_iter().flatten().cloned().map(Folder::at);
+            former.chain([folder.clone()]).map(move |folder| ManifestLine::Folder(FolderLine { id, folder }))
+        });
         let items = self
             .items
             .iter()

@@ -14,8 +14,10 @@ use sha2::{Digest, Sha256};
 pub const INDEX_VERSION: u32 = 1;
 
 const MAGIC: &[u8; 8] = b"wagonidx";
-const HEADER_BYTES: usize = 64;
-const ROW_BYTES: usize = 24;
+/// Bytes before the first row.
+pub const HEADER_BYTES: usize = 64;
+/// Bytes of a segment's row, and of an object's.
+pub const ROW_BYTES: usize = 24;
 const DIGEST_BYTES: usize = 32;
 
 /// The first 20 bytes of an object's name. Enough to find it; the entry in the pack has the whole name.
@@ -44,6 +46,51 @@ pub struct IndexEntry {
     pub prefix: Prefix,
     pub segment: u16,
     pub block: u16,
+}
+
+impl IndexEntry {
+    /// The object of a row. Any bytes are one.
+    pub fn decode(row: &[u8; ROW_BYTES]) -> Self {
+        let mut entry = Self { prefix: [0; 20], segment: u16::from_le_bytes([row[20], row[21]]), block: 0 };
+        entry.prefix.copy_from_slice(&row[..20]);
+        entry.block = u16::from_le_bytes([row[22], row[23]]);
+        entry
+    }
+}
+
+impl SegmentRow {
+    /// The segment of a row. Any bytes are one; whether it can be true is another question.
+    pub fn decode(row: &[u8; ROW_BYTES]) -> Self {
+        Self { offset: u64_at(row, 0), compressed: u64_at(row, 8), uncompressed: u64_at(row, 16) }
+    }
+}
+
+/// What the header of an index says. Nothing of it is proved: for whoever searches an index in its file and compares what
+/// he finds with the pack.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IndexHeader {
+    pub segments: u32,
+    pub objects: u64,
+    pub pack_bytes: u64,
+    pub pack: [u8; 32],
+}
+
+impl IndexHeader {
+    /// The header of a known version, if the file has the length that it gives.
+    pub fn parse(header: &[u8; HEADER_BYTES], file_bytes: u64) -> Option<Self> {
+        let (segments, objects) = (u32_at(header, 12), u64_at(header, 16));
+        let rows = u64::from(segments).checked_add(objects)?.checked_mul(ROW_BYTES as u64)?;
+        let fits = rows.checked_add((HEADER_BYTES + DIGEST_BYTES) as u64)? == file_bytes;
+        let known = header.starts_with(MAGIC) && u32_at(header, 8) == INDEX_VERSION;
+        let pack = *header.last_chunk()?;
+        (fits && known).then_some(Self { segments, objects, pack_bytes: u64_at(header, 24), pack })
+    }
+}
+
+/// Where in the file of an index with so many segments its objects' rows lie.
+pub fn rows(segments: u64, objects: u64) -> std::ops::Range<u64> {
+    let start = HEADER_BYTES as u64 + segments * ROW_BYTES as u64;
+    start..start + objects * ROW_BYTES as u64
 }
 
 /// A pack's index.
@@ -128,11 +175,7 @@ impl PackIndex {
             .ok_or_else(short)?;
         let mut pack = [0; 32];
         pack.copy_from_slice(header.get(32..64).ok_or_else(short)?);
-        let segments = rows.chunks_exact(ROW_BYTES).map(|row| SegmentRow {
-            offset: u64_at(row, 0),
-            compressed: u64_at(row, 8),
-            uncompressed: u64_at(row, 16),
-        });
+        let segments = rows.as_chunks::<ROW_BYTES>().0.iter().map(SegmentRow::decode);
         let index =
             Self { pack, pack_bytes: u64_at(header, 24), segments: segments.collect(), entries: entries.to_vec() };
         index.validate().map_err(|what| malformed(what, HEADER_BYTES))?;
@@ -163,6 +206,11 @@ impl PackIndex {
             last = Some(entry.prefix);
         }
         Ok(())
+    }
+
+    /// The same with its segments only.
+    pub fn without_objects(&self) -> Self {
+        Self { entries: Vec::new(), segments: self.segments.clone(), ..*self }
     }
 
     /// SHA-256 of the pack: its name.
@@ -196,11 +244,7 @@ impl PackIndex {
     /// The `number`th object in order of name.
     pub fn entry(&self, number: usize) -> Option<IndexEntry> {
         let at = number.checked_mul(ROW_BYTES)?;
-        let row = self.entries.get(at..at.checked_add(ROW_BYTES)?)?;
-        let (name, place) = row.split_first_chunk::<20>()?;
-        let (segment, block) = place.split_first_chunk::<2>()?;
-        let block = block.first_chunk::<2>()?;
-        Some(IndexEntry { prefix: *name, segment: u16::from_le_bytes(*segment), block: u16::from_le_bytes(*block) })
+        self.entries.get(at..)?.first_chunk().map(IndexEntry::decode)
     }
 
     /// All objects in order of name.

@@ -9,9 +9,30 @@ use super::tar_entry::{self, BLOCK, EntryName};
 use crate::limits;
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 
-/// How hard to compress. Of 54 MB of small objects of a corpus site, 6 left 1.6 per cent less than 4 and took a quarter
-/// longer (434 ms); 9 would have left another 0.7 per cent less and taken half as long again; 12 2.4 per cent, and 13 s.
-pub const TEXT_LEVEL: i32 = 6;
+/// How hard to compress what is streamed.
+pub const STREAM_LEVEL: i32 = 6;
+
+/// How hard to compress: what a second of a processor saves differs by content (docs/measurements.md, "levels").
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effort {
+    /// For what hardly shrinks further: skeletons, which are mostly signatures and ids, and large parts.
+    Least,
+    /// For text.
+    Usual,
+    /// For what is small and repeats itself: recipes, manifests.
+    Most,
+}
+
+impl Effort {
+    fn level(self) -> CompressionLvl {
+        let level = match self {
+            Self::Least => 1,
+            Self::Usual => 5,
+            Self::Most => 6,
+        };
+        CompressionLvl::new(level).unwrap_or_default()
+    }
+}
 
 /// Blocks that are stored as they are, for what does not compress.
 pub const STORED: i32 = 0;
@@ -74,32 +95,41 @@ pub fn list(tar: &[u8], segment: u16) -> Result<Vec<IndexEntry>, FormatError> {
 
 /// Makes gzip members; reuses its tables.
 pub struct Encoder {
-    text: Compressor,
+    least: Compressor,
+    usual: Compressor,
+    most: Compressor,
     stored: Compressor,
-    probe: Compressor,
+    /// What a compressor writes into, before its length is known.
+    out: Vec<u8>,
 }
 
 impl Default for Encoder {
     fn default() -> Self {
-        let level = |level| CompressionLvl::new(level).unwrap_or_default();
         Self {
-            text: Compressor::new(level(TEXT_LEVEL)),
-            stored: Compressor::new(level(STORED)),
-            probe: Compressor::new(level(1)),
+            least: Compressor::new(Effort::Least.level()),
+            usual: Compressor::new(Effort::Usual.level()),
+            most: Compressor::new(Effort::Most.level()),
+            stored: Compressor::new(CompressionLvl::new(STORED).unwrap_or_default()),
+            out: Vec::new(),
         }
     }
 }
 
 impl Encoder {
     /// One gzip member with these bytes: deflated, or stored where deflating gains nothing.
-    pub fn encode(&mut self, bytes: &[u8]) -> Result<Vec<u8>, FormatError> {
+    pub fn encode(&mut self, bytes: &[u8], effort: Effort) -> Result<Vec<u8>, FormatError> {
         if !self.is_incompressible(bytes) {
-            let member = compress(&mut self.text, bytes)?;
+            let compressor = match effort {
+                Effort::Least => &mut self.least,
+                Effort::Usual => &mut self.usual,
+                Effort::Most => &mut self.most,
+            };
+            let member = compress(compressor, bytes, &mut self.out)?;
             if member.len() < bytes.len() {
                 return Ok(member);
             }
         }
-        compress(&mut self.stored, bytes)
+        compress(&mut self.stored, bytes, &mut self.out)
     }
 
     /// Whether a sample from the middle of large bytes keeps at least 31/32 of its size. Small ones are not sampled:
@@ -111,18 +141,23 @@ impl Encoder {
         }
         let from = bytes.len() / 2 - SAMPLE / 2;
         let Some(sample) = bytes.get(from..from + SAMPLE) else { return false };
-        let mut out = vec![0; self.probe.deflate_compress_bound(SAMPLE)];
-        self.probe.deflate_compress(sample, &mut out).is_ok_and(|size| size >= SAMPLE - SAMPLE / 32)
+        let mut out = vec![0; self.least.deflate_compress_bound(SAMPLE)];
+        self.least.deflate_compress(sample, &mut out).is_ok_and(|size| size >= SAMPLE - SAMPLE / 32)
     }
 }
 
-fn compress(compressor: &mut Compressor, bytes: &[u8]) -> Result<Vec<u8>, FormatError> {
-    let mut member = vec![0; compressor.gzip_compress_bound(bytes.len())];
+fn compress(compressor: &mut Compressor, bytes: &[u8], out: &mut Vec<u8>) -> Result<Vec<u8>, FormatError> {
+    let bound = compressor.gzip_compress_bound(bytes.len());
+    if out.len() < bound {
+        out.resize(bound, 0);
+    }
     let size = compressor
-        .gzip_compress(bytes, &mut member)
+        .gzip_compress(bytes, out)
         .map_err(|error| FormatError::Malformed { what: format!("the compressor said {error}"), at: 0 })?;
-    member.truncate(size);
-    member.shrink_to_fit();
+    let member = out.get(..size).unwrap_or_default().to_vec();
+    if out.len() > limits::KEPT_BUFFER_BYTES {
+        *out = Vec::new();
+    }
     Ok(member)
 }
 
@@ -142,8 +177,7 @@ pub fn decode(member: &[u8], uncompressed: u64, out: &mut Vec<u8>) -> Result<(),
         return Err(FormatError::OverBound { what: "segment", found: uncompressed, bound });
     }
     let size = usize::try_from(uncompressed).map_err(|error| bad(error.to_string()))?;
-    out.clear();
-    out.resize(size, 0);
+    out.resize(size, 0); // what is in it is written over, so only growth is worth zeros
     let found = Decompressor::new()
         .gzip_decompress(member, out)
         .map_err(|error| bad(format!("the gzip member does not inflate ({error})")))?;
@@ -173,7 +207,7 @@ mod tests {
     #[test]
     fn members_have_neither_time_nor_name() {
         for bytes in [b"text ".repeat(1000), noise(100_000)] {
-            let member = Encoder::default().encode(&bytes).unwrap();
+            let member = Encoder::default().encode(&bytes, Effort::Usual).unwrap();
             assert!(member.starts_with(&MEMBER_MAGIC));
         }
     }
@@ -181,14 +215,14 @@ mod tests {
     #[test]
     fn what_does_not_compress_is_stored() {
         let bytes = noise(200_000);
-        let member = Encoder::default().encode(&bytes).unwrap();
+        let member = Encoder::default().encode(&bytes, Effort::Usual).unwrap();
         assert!(member.len() < bytes.len() + 100, "{}", member.len());
         assert!(member.windows(64).any(|window| window == &bytes[1000..1064]), "stored blocks show the bytes");
     }
 
     #[test]
     fn a_claim_that_deflate_cannot_hold_is_refused_before_memory_is_asked_for() {
-        let member = Encoder::default().encode(&[0; 1000]).unwrap();
+        let member = Encoder::default().encode(&[0; 1000], Effort::Usual).unwrap();
         assert!(decode(&member, u64::MAX, &mut Vec::new()).is_err());
         assert!(decode(&member, 999, &mut Vec::new()).is_err());
         assert!(decode(&member, 1001, &mut Vec::new()).is_err());
@@ -210,7 +244,7 @@ mod tests {
     proptest! {
         #[test]
         fn members_inflate_to_what_they_were(bytes in prop::collection::vec(any::<u8>(), 0..5000)) {
-            let member = Encoder::default().encode(&bytes).unwrap();
+            let member = Encoder::default().encode(&bytes, Effort::Usual).unwrap();
             let mut out = Vec::new();
             decode(&member, bytes.len() as u64, &mut out).unwrap();
             prop_assert_eq!(out, bytes);
@@ -219,7 +253,7 @@ mod tests {
         #[test]
         fn damage_is_noticed_or_harmless(at in any::<prop::sample::Index>(), flip in 1..=255u8) {
             let bytes = b"a line of text, and another\n".repeat(50);
-            let mut member = Encoder::default().encode(&bytes).unwrap();
+            let mut member = Encoder::default().encode(&bytes, Effort::Usual).unwrap();
             let at = at.index(member.len());
             member[at] ^= flip;
             let mut out = Vec::new();

@@ -4,8 +4,10 @@
 //! is the only way a file gets its final name: written, synced, renamed, and its folder synced.
 
 mod real;
+mod throttled;
 
 pub use real::RealFs;
+pub use throttled::{Counted, Throttle, ThrottledFs};
 
 use sha2::{Digest, Sha256};
 use std::ffi::OsString;
@@ -53,6 +55,9 @@ pub trait FileRead: Send + Sync {
 /// A file being written under a temporary name. Dropping it without [`FileWrite::keep`] removes it.
 pub trait FileWrite: io::Write + Send {
     fn sync(&mut self) -> io::Result<()>;
+    /// Asks the system to begin writing these bytes to the disk, without waiting: a later [`FileWrite::sync`] has less to
+    /// do. A hint; nothing is promised.
+    fn write_behind(&mut self, _offset: u64, _bytes: u64) {}
     /// Modification time, seconds since 1970.
     fn set_mtime(&mut self, seconds: i64) -> io::Result<()>;
     fn set_mode(&mut self, mode: u32) -> io::Result<()>;
@@ -64,6 +69,18 @@ pub trait FileWrite: io::Write + Send {
 /// Every file operation that wagon does. Paths are absolute or relative to the working directory.
 pub trait Fs: Send + Sync {
     fn open(&self, path: &Path) -> io::Result<Box<dyn FileRead>>;
+    /// Opens a file that users can put there: no symbolic link is followed, and a pipe is not waited for. What was opened
+    /// may still be no regular file.
+    fn open_plain(&self, path: &Path) -> io::Result<Box<dyn FileRead>> {
+        let before = self.lstat(path)?;
+        if before.kind != FileKind::File {
+            return Err(not_regular());
+        }
+        let file = self.open(path)?;
+        let stat = file.stat()?;
+        // Somebody put another file there between the two calls.
+        if (stat.dev, stat.ino) == (before.dev, before.ino) { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
     /// Everything in the folder but `.` and `..`, in no order.
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>>;
     /// Does not follow a symbolic link.
@@ -113,6 +130,11 @@ pub trait Fs: Send + Sync {
     }
 }
 
+/// The error of opening what is no regular file where one is needed.
+pub fn not_regular() -> io::Error {
+    io::Error::other("not a regular file")
+}
+
 /// Reads the file to its end; `size` is what `stat` said and only a hint, `limit` is a bound.
 pub fn read_whole(file: &dyn FileRead, size: u64, limit: u64) -> io::Result<Vec<u8>> {
     let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {limit} bytes"));
@@ -132,7 +154,13 @@ pub fn read_whole(file: &dyn FileRead, size: u64, limit: u64) -> io::Result<Vec<
         };
         match file.read_at(rest, filled as u64) {
             Ok(0) => break,
-            Ok(n) => filled += n,
+            Ok(n) => {
+                filled += n;
+                // There was room for more, so this was the end.
+                if filled as u64 == size {
+                    break;
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

@@ -46,6 +46,13 @@ impl FileWrite for RealTemporary {
         self.file.sync_all()
     }
 
+    fn write_behind(&mut self, offset: u64, bytes: u64) {
+        // Dirty pages cannot be dropped from the cache, so Linux begins to write them and goes on. That it is refused on
+        // other systems changes nothing.
+        let bytes = std::num::NonZeroU64::new(bytes);
+        let _ = rustix::fs::fadvise(&self.file, offset, bytes, rustix::fs::Advice::DontNeed);
+    }
+
     fn set_mtime(&mut self, seconds: i64) -> io::Result<()> {
         let distance = Duration::from_secs(seconds.unsigned_abs());
         let time = if seconds < 0 {
@@ -81,6 +88,21 @@ impl Drop for RealTemporary {
 impl Fs for RealFs {
     fn open(&self, path: &Path) -> io::Result<Box<dyn FileRead>> {
         Ok(Box::new(RealFile(File::open(path)?)))
+    }
+
+    fn open_plain(&self, path: &Path) -> io::Result<Box<dyn FileRead>> {
+        use rustix::fs::OFlags;
+        use rustix::io::Errno;
+        use std::os::unix::fs::OpenOptionsExt;
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        match File::options().read(true).custom_flags(flags).open(path) {
+            Ok(file) => Ok(Box::new(RealFile(file))),
+            // A symbolic link (LOOP; MLINK on FreeBSD), or a socket.
+            Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::LOOP | Errno::MLINK | Errno::NXIO)) => {
+                Err(super::not_regular())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {

@@ -75,6 +75,7 @@ const KINDS: &[(SettingKind, &str)] = &[
     (SettingKind::ExternalSource, "external-source"),
     (SettingKind::Tag, "tag"),
     (SettingKind::Mountpoint, "mountpoint"),
+    (SettingKind::Subscription, "subscription"),
 ];
 
 fn setting(row: &Row<'_>) -> Result<SettingRow, DbError> {

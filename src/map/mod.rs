@@ -18,7 +18,7 @@ mod tests;
 pub use folders::{FolderRow, FolderState};
 pub use items::{ItemRow, ItemState};
 pub use links::{ConflictRow, GrantsRow, LinkKind, PendingRow, SettingRow};
-pub use records::{Progress, RecordRow, RecordState};
+pub use records::{Progress, RecordRow, RecordState, Rules};
 pub use shares_queries::KNOWN_TO_NOBODY;
 
 use crate::db::{self, DbError, Durability, Kind};

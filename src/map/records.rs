@@ -5,6 +5,8 @@ use crate::db::DbError;
 use crate::model::id::{RecordId, SnapshotNo};
 use crate::model::provisioning::{Record, RecordKind};
 use rusqlite::{Connection, Row, params};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// How far a record came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,10 +52,26 @@ pub struct RecordRow {
 pub struct Progress {
     /// The snapshot that was imported completely.
     pub snapshot: SnapshotNo,
-    /// The options that decide what is taken over, as a text that is only compared.
-    pub rules: String,
+    pub rules: Rules,
     /// The account's part of the ledger, as JSON.
     pub ledger: String,
+}
+
+/// The options of a pass that decide what an account gets. Other rules than last time, and the account is looked at again.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Rules {
+    /// Nothing was moved, renamed or removed on the target.
+    #[serde(default)]
+    pub additive: bool,
+    /// Deletions followed.
+    #[serde(default)]
+    pub delete: bool,
+    /// Items older than this (seconds since 1970) were left out.
+    #[serde(default)]
+    pub since: Option<i64>,
+    /// What was left out by its kind, as the command line calls it: `shares`.
+    #[serde(default)]
+    pub skip: BTreeSet<String>,
 }
 
 const COLUMNS: &str = "SELECT id, kind, source_key, target_key, state, base, seen, snapshot FROM record";
@@ -152,7 +170,8 @@ impl Map {
         const STATEMENT: &str = "SELECT record, snapshot, rules, ledger FROM progress ORDER BY record";
         self.reading(|db| {
             collect(db, STATEMENT, [], |row| {
-                let progress = Progress { snapshot: SnapshotNo(row.get(1)?), rules: row.get(2)?, ledger: row.get(3)? };
+                let progress =
+                    Progress { snapshot: SnapshotNo(row.get(1)?), rules: from_json(row, 2)?, ledger: row.get(3)? };
                 Ok((RecordId(row.get(0)?), progress))
             })
         })
@@ -165,7 +184,7 @@ impl Map {
         self.writing(|db| {
             match progress {
                 Some(Progress { snapshot, rules, ledger }) => {
-                    execute(db, PUT, params![id.0, snapshot.0, rules, ledger])?
+                    execute(db, PUT, params![id.0, snapshot.0, to_json(rules)?, ledger])?
                 }
                 None => execute(db, "DELETE FROM progress WHERE record = ?1", [id.0])?,
             };

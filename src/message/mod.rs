@@ -7,6 +7,7 @@
 mod base64_body;
 mod header;
 mod join;
+mod likeness;
 mod outline;
 mod scan;
 mod skeleton;
@@ -17,6 +18,7 @@ mod trace;
 mod tests;
 
 pub use join::{Fetch, JoinError, join};
+pub use likeness::{Likeness, likeness};
 pub use outline::outline;
 pub use skeleton::{encode_recipe, parse_recipe};
 pub use split::{Part, Split, split};

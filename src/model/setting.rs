@@ -69,6 +69,12 @@ pub enum Setting {
         /// The folder in the owner's mailbox.
         folder: FolderKey,
     },
+    /// That the account has subscribed to a mail folder which its mailbox does not have: one that is gone or yet to come,
+    /// or somebody else's, under the name by which the server shows it. Of a folder that is there the folder tells.
+    Subscription {
+        /// As the server spells it, levels joined by `/`; it need be no path that a folder could have.
+        path: String,
+    },
 }
 
 /// The kinds of settings.
@@ -83,6 +89,24 @@ pub enum SettingKind {
     ExternalSource,
     Tag,
     Mountpoint,
+    Subscription,
+}
+
+impl SettingKind {
+    /// As people are told of it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Signature => "signature",
+            Self::Forwarding => "forwarding",
+            Self::Vacation => "vacation",
+            Self::Preference => "preference",
+            Self::ExternalSource => "external source",
+            Self::Tag => "tag",
+            Self::Mountpoint => "mountpoint",
+            Self::Subscription => "subscription",
+        }
+    }
 }
 
 /// Names a setting within its account.
@@ -100,6 +124,7 @@ impl Setting {
             Self::ExternalSource { name, .. } => (SettingKind::ExternalSource, name.clone()),
             Self::Tag { name, .. } => (SettingKind::Tag, name.clone()),
             Self::Mountpoint { at, .. } => (SettingKind::Mountpoint, at.to_string()),
+            Self::Subscription { path } => (SettingKind::Subscription, path.clone()),
         }
     }
 }

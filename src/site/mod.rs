@@ -10,9 +10,10 @@ use crate::event::{Reason, Rejection};
 use crate::fs::Fs;
 use crate::model::id::SiteId;
 use crate::model::mailbox::{Flags, Folder, FolderKey};
-use crate::model::provisioning::Record;
+use crate::model::provisioning::{Record, RecordKind};
 use crate::model::setting::{Setting, SettingKey};
 use crate::model::share::Grant;
+use std::collections::BTreeSet;
 use std::io;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -98,6 +99,20 @@ pub struct SiteDescription {
     pub locator: String,
     /// The id that the site itself keeps, if it does.
     pub id: Option<SiteId>,
+    /// It may keep one, where nobody can look now.
+    pub id_unseen: bool,
+}
+
+/// How much of a record a scan could look at. What it could not look at counts as unchanged, never as emptied.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Seen {
+    #[default]
+    Whole,
+    /// All but what the site keeps beside the record itself: class and class of service of an account, owners and name of
+    /// a list, attributes; and whether an address is a list or an alias.
+    Core,
+    /// Only that it is there.
+    Existence,
 }
 
 /// A provisioning record as a scan found it.
@@ -107,6 +122,9 @@ pub struct FoundRecord {
     /// Hints by which the same record is known again under another key, strongest first (an id of the site's own, the
     /// inbox's GUID, the inode of the mailbox). Any that two scans share makes them the same record.
     pub idents: Vec<String>,
+    /// There may be more hints, where nobody can look now.
+    pub idents_unseen: bool,
+    pub seen: Seen,
 }
 
 /// All provisioning records of a site, sorted by kind and key.
@@ -114,6 +132,10 @@ pub struct FoundRecord {
 pub struct ProvisioningScan {
     pub records: Vec<FoundRecord>,
     pub rejected: Vec<Rejection>,
+    /// Kinds of which there may be more than could be looked at: one that is missing here is not gone.
+    pub incomplete: BTreeSet<RecordKind>,
+    /// Keys of which something is said that makes no sense: a record of that key which is missing here is not gone.
+    pub unclear: BTreeSet<String>,
 }
 
 /// A folder as the listing of a mailbox found it; nothing of it has been read yet.
@@ -130,6 +152,9 @@ pub struct MailboxScan {
     pub folders: Vec<FoundFolder>,
     pub settings: Vec<Setting>,
     pub rejected: Vec<Rejection>,
+    /// There may be settings where nobody can look now: one that is missing here is not gone. The cause is a rejection,
+    /// here or in the [`ProvisioningScan`].
+    pub settings_unseen: bool,
 }
 
 /// How far a scan trusts its marks.
@@ -158,6 +183,11 @@ pub struct FolderListing {
     /// Sorted by name; a name occurs once.
     pub items: Vec<FoundItem>,
     pub rejected: Vec<Rejection>,
+    /// What the site keeps beside the folder's own files could not be looked at, so these count as unchanged: special use,
+    /// title, colour, grants that are missing, tags and missing keywords of items. The mark is empty then.
+    pub beside_unseen: bool,
+    /// Whether anybody subscribed to it could not be looked at, and counts as unchanged. The mark is empty then.
+    pub subscription_unseen: bool,
     /// To be given to the next scan of this folder; opaque to everyone but its maker. Empty: never trust it (something
     /// could not be read, or changed too recently to be sure).
     pub mark: Vec<u8>,
@@ -197,7 +227,24 @@ pub enum Content {
 pub trait Source: Send + Sync {
     fn describe(&self) -> Result<SiteDescription, SiteError>;
 
-    /// Every provisioning record; accounts that only exist as mailboxes included.
+    /// Tells which accounts bore other addresses before, as (former, present), oldest first. What the site keeps by
+    /// address beside files may still lie under a former one, where somebody renamed an account by hand; from now on it
+    /// counts, unless the present address has something of its own or the former names another account again.
+    fn follow_accounts(&self, _renamed: Vec<(String, String)>) {}
+
+    /// Adds to the listing of a folder what the site still keeps beside files under its former place, on the same
+    /// terms; `false` where there is nothing to add.
+    fn carry_beside(
+        &self,
+        _account: &str,
+        _former: &FolderKey,
+        _listing: &mut FolderListing,
+    ) -> Result<bool, SiteError> {
+        Ok(false)
+    }
+
+    /// Every provisioning record; accounts that only exist as mailboxes included. What of them cannot be read is a
+    /// rejection, and marked as unseen in the scan.
     fn provisioning(&self) -> Result<ProvisioningScan, SiteError>;
 
     /// Lists folders and settings of an account. An account without a mailbox gives an empty scan.

@@ -11,4 +11,7 @@ mod interrupts;
 mod json;
 mod looking;
 mod moving;
+mod options;
+mod subscriptions;
+mod throttles;
 mod wagon;

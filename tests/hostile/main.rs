@@ -9,6 +9,8 @@
 )]
 
 mod archives;
+mod blind_spots;
+mod by_hand;
 mod disks;
 mod letters;
 mod locks;

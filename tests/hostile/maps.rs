@@ -24,6 +24,10 @@ fn a_target_that_has_the_addresses_from_another_source_is_refused_until_they_are
     }
     let after = look(&world.path("target"));
     assert_eq!((after.messages, after.files, after.facts), (before.messages, before.files, before.facts));
+    let files = fs::read_dir(world.path("target")).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut strange = files.map(|name| name.to_string_lossy().into_owned()).filter(|name| name.starts_with("map_"));
+    let strange = strange.find(|name| !name.starts_with("map_example.sqlite"));
+    assert_eq!(strange, None, "a refused import leaves no map behind");
     world.wagon(0, "verify --archive {}/archive --to {}/target");
 }
 

@@ -1,8 +1,8 @@
 //! Starts a Dovecot on a site, with the configuration that `wagon config` prints and nothing beside it but where this
 //! instance listens and logs. It ends with the value.
 
+use super::free_ports;
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -35,10 +35,10 @@ pub fn open_dir() -> tempfile::TempDir {
 }
 
 impl Dovecot {
-    /// `printed` is what `wagon config` says.
-    pub fn start(printed: &str) -> Self {
+    /// `printed` is what `wagon config` says, for LMTP at this port of 127.0.0.1.
+    pub fn start(printed: &str, lmtp: u16) -> Self {
         let dir = open_dir();
-        let [imap, lmtp, sieve] = free_ports();
+        let [imap, sieve] = free_ports();
         let at = dir.path().display();
         fs::write(dir.path().join("site.conf"), printed).unwrap();
         let conf = format!(
@@ -47,8 +47,7 @@ impl Dovecot {
              listen = 127.0.0.1\nssl = no\ndisable_plaintext_auth = no\nauth_cache_size = 0\n\
              service imap-login {{\n  inet_listener imap {{\n    port = {imap}\n  }}\n  inet_listener imaps {{\n    \
              port = 0\n  }}\n}}\n\
-             service managesieve-login {{\n  inet_listener sieve {{\n    port = {sieve}\n  }}\n}}\n\
-             service lmtp {{\n  inet_listener lmtp {{\n    address = 127.0.0.1\n    port = {lmtp}\n  }}\n}}\n"
+             service managesieve-login {{\n  inet_listener sieve {{\n    port = {sieve}\n  }}\n}}\n"
         );
         fs::write(dir.path().join("dovecot.conf"), conf).unwrap();
         let out = fs::File::create(dir.path().join("out")).unwrap();
@@ -102,10 +101,4 @@ impl Drop for Dovecot {
         }
         let _ = self.master.wait();
     }
-}
-
-/// Ports that nobody listens on now; another program could take one before the server does, and then it does not start.
-fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    std::array::from_fn(|at| listeners[at].local_addr().unwrap().port())
 }

@@ -1,11 +1,14 @@
 //! Real servers for tests, and clients that show every byte. A test that cannot have them says so and passes.
 
+#![allow(dead_code, reason = "each test program uses its part of this")]
+
 pub mod dovecot;
 pub mod imap;
 pub mod lmtp;
+pub mod postfix;
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 /// A connection of lines.
@@ -32,4 +35,10 @@ impl Lines {
     fn send(&mut self, bytes: &[u8]) {
         self.stream.get_mut().write_all(bytes).unwrap();
     }
+}
+
+/// Ports that nobody listens on now; another program could take one before the server does, and then it does not start.
+pub fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    std::array::from_fn(|at| listeners[at].local_addr().unwrap().port())
 }

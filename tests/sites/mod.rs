@@ -158,8 +158,8 @@ fn look_at_maildir(account: &str, maildir: &Path, seen: &mut Seen) {
     }
     lines_of(maildir, "subscriptions", |line| {
         let folder = line.replace('\t', ".");
-        // A subscription to a folder that is gone stays behind with it.
-        if seen.facts.contains(&format!("{account}: folder {folder}")) {
+        // Also one to a folder that is gone, or in another mailbox.
+        if !matches!(line.as_str(), "" | "V\t2") {
             seen.facts.insert(format!("{account}: subscribed {folder}"));
         }
     });

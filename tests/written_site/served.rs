@@ -44,7 +44,8 @@ impl Served {
     pub fn serve(&self) -> Server {
         let dir = self.dir.path();
         let site = dir.join("site");
-        let options = ServeOptions::of_site(&RealFs, &site).unwrap();
+        let mut options = ServeOptions::of_site(&RealFs, &site).unwrap();
+        options.lmtp.set_port(free_port());
         assert_eq!(options.owner, OWNER);
         let imap_port = free_port();
         let own = format!(

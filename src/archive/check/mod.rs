@@ -7,7 +7,7 @@
 mod packs;
 mod snapshots;
 
-use super::index::ObjectTable;
+use super::table::ObjectTable;
 use super::{Archive, ArchiveError};
 use crate::event::{Event, Phase, Place, Sink};
 use crate::format::pack_index::Prefix;
@@ -106,11 +106,11 @@ impl Checking<'_> {
     }
 
     /// The finding to which the loss of an object is due; `None` when a copy is sound.
-    fn lost(&self, prefix: Prefix, objects: &ObjectTable) -> Option<usize> {
-        let damaged = self.damaged.get(&prefix)?;
-        let (_, finding) = damaged.first()?;
+    fn lost(&self, prefix: Prefix, objects: &ObjectTable) -> Result<Option<usize>, ArchiveError> {
+        let Some(damaged) = self.damaged.get(&prefix) else { return Ok(None) };
+        let Some((_, finding)) = damaged.first() else { return Ok(None) };
         let lost = |copy: Copy| damaged.iter().any(|(other, _)| *other == copy || *other == Copy::All);
-        objects.find(prefix).all(|at| lost(Copy::In(at.pack))).then_some(*finding)
+        Ok(objects.find(prefix)?.into_iter().all(|at| lost(Copy::In(at.pack))).then_some(*finding))
     }
 
     /// Notes an item that a finding costs.

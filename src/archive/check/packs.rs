@@ -4,9 +4,10 @@
 use super::{Checking, Copy};
 use crate::archive::ArchiveError;
 use crate::archive::cursor::Cursor;
-use crate::archive::index::{IndexState, ObjectTable, ends_as_tar};
+use crate::archive::index::{IndexState, ends_as_tar};
 use crate::archive::layout::{PackName, format_error, io_error};
 use crate::archive::pack_reader::{ObjectReader, first_header, inflate, stream};
+use crate::archive::table::{Keep, ObjectTable};
 use crate::format::pack_index::{IndexEntry, PackIndex, SegmentRow, prefix};
 use crate::format::tar_entry::{self, BLOCK, EntryName};
 use crate::fs::FileRead;
@@ -29,18 +30,17 @@ type DamagedSegments = HashMap<(String, u64), usize>;
 impl Checking<'_> {
     /// Checks all packs; gives what they hold, and counts it.
     pub fn check_packs(&mut self, names: Vec<PackName>) -> Result<ObjectTable, ArchiveError> {
-        let mut table = ObjectTable::default();
+        let mut table = ObjectTable::new(self.archive);
         let indexes = self.archive.indexes()?;
         for path in &indexes.strange {
             self.find(path, "no file of an archive".to_owned());
         }
         let mut segments = DamagedSegments::new();
         for (number, &name) in names.iter().enumerate() {
-            let index = self.check_index(name)?;
+            let (index, keep) = self.check_index(name)?;
             self.report.objects += index.len() as u64;
-            let path = self.archive.dir.join(name.index_path());
             self.check_extent(number, name, &index, &mut segments);
-            table.push(name, index).map_err(format_error(&path))?;
+            table.push(name, index, keep)?;
             if !self.read_data {
                 self.report.packs += 1;
                 self.advance(0)?;
@@ -53,21 +53,23 @@ impl Checking<'_> {
         for name in indexes.names.into_iter().filter(|name| names.binary_search(name).is_err()) {
             let finding = self.find(&name.pack_path(), "the pack is missing, its index is there".to_owned());
             if let IndexState::Sound(index) = self.archive.read_index(name)? {
-                for entry in index.entries().filter(|entry| !table.contains(entry.prefix)) {
-                    self.lose(entry.prefix, Copy::All, finding);
+                for entry in index.entries() {
+                    if !table.contains(entry.prefix)? {
+                        self.lose(entry.prefix, Copy::All, finding);
+                    }
                 }
             }
         }
         Ok(table)
     }
 
-    fn check_index(&mut self, name: PackName) -> Result<PackIndex, ArchiveError> {
+    fn check_index(&mut self, name: PackName) -> Result<(PackIndex, Keep), ArchiveError> {
         match self.archive.read_index(name)? {
-            IndexState::Sound(index) => Ok(index),
+            IndexState::Sound(index) => Ok((index, Keep::File)),
             IndexState::Unusable(why) => {
                 let what = format!("the index cannot be used ({why}); the next export makes it again from the pack");
                 self.find(&name.index_path(), what);
-                self.archive.rebuild_index(name)
+                Ok((self.archive.rebuild_index(name)?, Keep::Segments))
             }
         }
     }
@@ -112,8 +114,11 @@ impl Checking<'_> {
     fn check_data(&mut self, table: ObjectTable, mut segments: DamagedSegments) -> Result<ObjectTable, ArchiveError> {
         let reader = self.archive.objects_of(table);
         let mut unjoined = Vec::new();
-        for (number, (name, index)) in reader.table().packs().enumerate() {
-            self.check_pack(number, name, index, &reader, &mut segments, &mut unjoined)?;
+        let names: Vec<_> = reader.table().into_iter().flat_map(ObjectTable::names).collect();
+        for (number, name) in names.into_iter().enumerate() {
+            // Read again: the indexes of a large archive are not held.
+            let index = self.archive.usable_index(name)?.0;
+            self.check_pack(number, name, &index, &reader, &mut segments, &mut unjoined)?;
             self.report.packs += 1;
             self.advance(index.pack_bytes())?;
         }
@@ -134,7 +139,7 @@ impl Checking<'_> {
             };
             self.lose(prefix(&id), Copy::All, finding);
         }
-        Ok(reader.into_table())
+        Ok(reader.into_table().unwrap_or_else(|| ObjectTable::new(self.archive)))
     }
 
     fn check_pack(
@@ -224,7 +229,7 @@ impl Checking<'_> {
             match listed {
                 Some(listed) if sound => drop(expected.swap_remove(listed)),
                 Some(_) => {}
-                None => unlisted += u64::from(!reader.table().contains(short)),
+                None => unlisted += u64::from(!reader.lists(short)?),
             }
         }
         if unlisted > 0 {

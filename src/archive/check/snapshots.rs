@@ -5,9 +5,9 @@ use super::{Checking, Copy};
 use crate::archive::ArchiveError;
 use crate::archive::cursor::Cursor;
 use crate::archive::history::manifest_name;
-use crate::archive::index::ObjectTable;
 use crate::archive::layout::{SnapshotName, io_error};
 use crate::archive::snapshot::SnapshotReader;
+use crate::archive::table::ObjectTable;
 use crate::event::{Place, Rejection};
 use crate::format::FormatError;
 use crate::format::manifest::{AccountState, ItemLine, ManifestLine};
@@ -198,18 +198,26 @@ impl Checking<'_> {
                 continue; // it builds on a snapshot that is missing, which is a finding already
             }
             let mut costs = Vec::new();
+            let mut unanswered = None;
             let outcome = self.replay(*name, entry, &mut state, &mut |state, line| {
                 let ItemLine { id, folder, item } = line;
-                let absent = !objects.contains(prefix(&item.object));
-                let cause = self.lost(prefix(&item.object), objects);
+                let short = prefix(&item.object);
+                let answer = objects.contains(short).and_then(|held| Ok((!held, self.lost(short, objects)?)));
+                let (absent, cause) = answer.unwrap_or_else(|error| {
+                    unanswered.get_or_insert(error);
+                    (false, None)
+                });
                 if (absent || cause.is_some()) && !seen.contains(no) && told.insert(*id) {
                     let folder = state.folders.get(folder).map(|f| f.key.to_string()).unwrap_or_default();
                     costs.push((cause, item.object, Place::item(&entry.address, &folder, &item.name)));
                 }
             });
+            if let Some(error) = unanswered {
+                return Err(error);
+            }
             for (cause, object, place) in costs {
                 // The first item that names a missing object has made it a lost one.
-                let cause = cause.or_else(|| self.lost(prefix(&object), objects));
+                let cause = cause.map_or_else(|| self.lost(prefix(&object), objects), |cause| Ok(Some(cause)))?;
                 let finding = cause.unwrap_or_else(|| {
                     let finding = *missing.entry(*no).or_insert_with(|| {
                         self.find(&name.path(), "it refers to objects that no pack holds".to_owned())

@@ -28,7 +28,7 @@ impl DirectorySite {
         depth: Depth,
     ) -> Result<FolderScan, SiteError> {
         let Some(dir) = self.collection_dir(account, key) else { return Ok(FolderScan::Vanished) };
-        let maildir = self.maildir(account).unwrap_or_default();
+        let maildir = self.maildir(account).unwrap_or_default(); // only for a view that mail folders may use as well
         let view = self.view(account, &maildir)?;
         let now = (self.clock)();
         let mut scan = CollectionScan {
@@ -42,6 +42,8 @@ impl DirectorySite {
                 folder: Folder::at(key.clone()),
                 items: Vec::new(),
                 rejected: Vec::new(),
+                beside_unseen: false,
+                subscription_unseen: false,
                 mark: Vec::new(),
             },
         };
@@ -55,7 +57,7 @@ impl DirectorySite {
         let CollectionScan { mut fingerprint, mut listing, .. } = scan;
         fingerprint.value(&view.row(key));
         let (new_mark, trusted) = fingerprint.finish();
-        if depth == Depth::Marks && mark == Some(new_mark.as_slice()) {
+        if depth == Depth::Marks && mark == Some(new_mark.as_slice()) && !view.fault_is_new {
             return Ok(FolderScan::Unchanged);
         }
         sort_and_reject_twins(&mut listing.items, |name| {
@@ -73,7 +75,8 @@ impl DirectorySite {
                 listing.folder.color.clone_from(&row.color);
             }
         }
-        if trusted {
+        listing.note_view(account, &view);
+        if trusted && !listing.beside_unseen {
             listing.mark = new_mark;
         }
         Ok(FolderScan::Listed(Box::new(listing)))

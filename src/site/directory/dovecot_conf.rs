@@ -6,8 +6,10 @@
 use super::target::SHARED_DICT;
 use super::{io_error, layout, site_db, site_db_write};
 use crate::fs::Fs;
+use crate::limits::CONTROL_FILE_BYTES;
 use crate::model::mailbox::SpecialUse;
 use crate::site::SiteError;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 /// What the configuration depends on.
@@ -19,7 +21,18 @@ pub struct ServeOptions {
     pub special_uses: Vec<(String, SpecialUse)>,
     /// Storage limit of accounts that have none of their own, as Dovecot spells it (`5G`); `None`: unlimited.
     pub default_quota: Option<String>,
+    /// Where Dovecot takes mail from Postfix.
+    pub lmtp: SocketAddr,
+    /// Whether `user+anything@domain` is mail for `user@domain`, as both servers are used to have it. Not where an
+    /// account has a `+` in its name: its mail would go to another.
+    pub plus_details: bool,
+    /// Which of Postfix's maps the site does not have, by their path in it. A map that is named and missing stops Postfix.
+    pub missing_maps: Vec<&'static str>,
 }
+
+/// LMTP on this machine alone, at its registered port. An Internet socket rather than a Unix one, because that would
+/// need Postfix's user and folders to be there before Dovecot starts.
+pub const LMTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 24);
 
 impl ServeOptions {
     /// Options for the site at `root` as it is: its owner, and the special uses that its database names, the most
@@ -32,8 +45,27 @@ impl ServeOptions {
             Ok(_) => site_db_write::special_uses(&path).map_err(|source| SiteError::Database { path, source })?,
             Err(_) => Vec::new(),
         };
-        Ok(Self { owner: (stat.uid, stat.gid), special_uses, default_quota: None })
+        let plus_details = !account_has_plus(fs, &root.join(layout::PASSWD))?;
+        let maps = [layout::VIRTUAL_DOMAINS, layout::VIRTUAL_MAILBOX, layout::VIRTUAL_ALIAS];
+        let missing_maps = maps.into_iter().filter(|name| fs.stat(&root.join(name)).is_err()).collect();
+        Ok(Self {
+            owner: (stat.uid, stat.gid),
+            special_uses,
+            default_quota: None,
+            lmtp: LMTP,
+            plus_details,
+            missing_maps,
+        })
     }
+}
+
+fn account_has_plus(fs: &dyn Fs, passwd: &Path) -> Result<bool, SiteError> {
+    let Ok(_) = fs.stat(passwd) else { return Ok(false) };
+    let bytes = fs.read(passwd, CONTROL_FILE_BYTES).map_err(io_error("read", passwd))?;
+    let user =
+        |line: &[u8]| Some(line.split(|&byte| byte == b':').next()?.split(|&byte| byte == b'@').next()?.to_vec());
+    let has_plus = |line: &[u8]| !line.starts_with(b"#") && user(line).is_some_and(|user| user.contains(&b'+'));
+    Ok(bytes.split(|&byte| byte == b'\n').any(has_plus))
 }
 
 /// The folders that have a special use by their name alone.
@@ -52,6 +84,8 @@ pub fn dovecot_conf(root: &Path, options: &ServeOptions) -> String {
     let root_note =
         if uid == 0 { "  # Dovecot refuses to serve as root: give the site to another user first.\n" } else { "" };
     let mailboxes = mailboxes(&options.special_uses);
+    let delimiter = delimiter(options);
+    let (lmtp_address, lmtp_port) = (options.lmtp.ip(), options.lmtp.port());
     format!(
         r#"# Serves the mail site in {root}. Certificates and ports: add yours.
 protocols = imap lmtp sieve
@@ -69,7 +103,7 @@ userdb {{
   # The columns of the old site's lines (uid, gid, home) mean nothing here.
 {root_note}  override_fields = uid={uid} gid={gid} home={root}/mail/%d/%n
 }}
-first_valid_uid = 1
+{delimiter}first_valid_uid = 1
 first_valid_gid = 1
 
 mail_location = maildir:~/Maildir
@@ -106,6 +140,13 @@ protocol imap {{
 protocol lmtp {{
   mail_plugins = $mail_plugins sieve
 }}
+service lmtp {{
+  # Where Postfix delivers (virtual_transport).
+  inet_listener lmtp {{
+    address = {lmtp_address}
+    port = {lmtp_port}
+  }}
+}}
 service auth {{
   # Reads etc/passwd, which only its owner may.
   user = root
@@ -119,13 +160,42 @@ service auth {{
 }
 
 /// Lines for Postfix's `main.cf`. Text maps: no `postmap` after a change, `postfix reload` is enough.
-pub fn postfix_conf(root: &Path) -> String {
-    let root = root.display();
-    format!(
-        "virtual_mailbox_domains = texthash:{root}/etc/virtual_domains\n\
-         virtual_alias_maps = texthash:{root}/etc/virtual_alias\n\
-         virtual_transport = lmtp:unix:private/dovecot-lmtp\n"
-    )
+pub fn postfix_conf(root: &Path, options: &ServeOptions) -> String {
+    let (port, delimiter) = (options.lmtp.port(), delimiter(options));
+    let host = match options.lmtp.ip() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    };
+    let map = |setting: &str, name: &'static str| {
+        let path = root.join(name);
+        match options.missing_maps.contains(&name) {
+            false => format!("{setting} = texthash:{}\n", path.display()),
+            true => format!("# {setting}: {} is missing; an import into the site writes it\n", path.display()),
+        }
+    };
+    [
+        format!(
+            "# Takes mail for the site in {} and hands it to Dovecot. None of its domains may stand in mydestination.\n\
+             # After each import: postfix reload.\n",
+            root.display()
+        ),
+        map("virtual_mailbox_domains", layout::VIRTUAL_DOMAINS),
+        "# Without this map mail for unknown addresses is taken, and sent back to whom the sender pretends to be.\n"
+            .to_owned(),
+        map("virtual_mailbox_maps", layout::VIRTUAL_MAILBOX),
+        map("virtual_alias_maps", layout::VIRTUAL_ALIAS),
+        format!("virtual_transport = lmtp:inet:{host}:{port}\n{delimiter}"),
+    ]
+    .concat()
+}
+
+/// The line about details in addresses, which both servers spell alike and have to agree on.
+fn delimiter(options: &ServeOptions) -> &'static str {
+    if options.plus_details {
+        "# Mail for user+anything@domain is mail for user@domain.\nrecipient_delimiter = +\n"
+    } else {
+        "# An account has a + in its name, so what stands behind a + is no detail here.\nrecipient_delimiter =\n"
+    }
 }
 
 /// The `mailbox` blocks of the namespace. Dovecot knows special uses by path for all users at once, so of several uses
@@ -178,11 +248,41 @@ mod tests {
 
     #[test]
     fn the_site_is_named_by_its_absolute_path_everywhere() {
-        let options = ServeOptions { owner: (5000, 5001), special_uses: vec![], default_quota: None };
+        let options = ServeOptions {
+            owner: (5000, 5001),
+            special_uses: vec![],
+            default_quota: None,
+            lmtp: LMTP,
+            plus_details: true,
+            missing_maps: vec![],
+        };
         let conf = dovecot_conf(Path::new("/srv/vmail"), &options);
         assert!(conf.contains("override_fields = uid=5000 gid=5001 home=/srv/vmail/mail/%d/%n"));
         assert!(conf.contains("acl_shared_dict = file:/srv/vmail/etc/acl/shared-mailboxes"));
         assert!(conf.contains("prefix = shared/%%u/") && conf.contains("quota_rule = *:storage=0"));
-        assert!(postfix_conf(Path::new("/srv/vmail")).contains("texthash:/srv/vmail/etc/virtual_alias"));
+        assert!(conf.contains("address = 127.0.0.1\n    port = 24"));
+    }
+
+    #[test]
+    fn postfix_reads_the_sites_maps_and_delivers_where_dovecot_listens() {
+        let options = ServeOptions {
+            owner: (5000, 5001),
+            special_uses: vec![],
+            default_quota: None,
+            lmtp: LMTP,
+            plus_details: true,
+            missing_maps: vec![],
+        };
+        let text = postfix_conf(Path::new("/srv/vmail"), &options);
+        assert!(text.contains("texthash:/srv/vmail/etc/virtual_alias"), "{text}");
+        assert!(text.contains("virtual_transport = lmtp:inet:127.0.0.1:24\n"), "{text}");
+        assert!(text.contains("recipient_delimiter = +\n"), "{text}");
+        let missing_maps = vec![layout::VIRTUAL_MAILBOX];
+        let lmtp = "[::1]:2424".parse().unwrap();
+        let options = ServeOptions { lmtp, plus_details: false, missing_maps, ..options };
+        let text = postfix_conf(Path::new("/srv/vmail"), &options);
+        assert!(text.contains("virtual_transport = lmtp:inet:[::1]:2424\n"), "{text}");
+        assert!(text.contains("recipient_delimiter =\n"), "{text}");
+        assert!(text.contains("# virtual_mailbox_maps: /srv/vmail/etc/virtual_mailbox is missing"), "{text}");
     }
 }

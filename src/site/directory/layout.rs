@@ -19,6 +19,8 @@ pub const ACTIVE_SIEVE: &str = ".dovecot.sieve";
 pub const PASSWD: &str = "etc/passwd";
 pub const VIRTUAL_DOMAINS: &str = "etc/virtual_domains";
 pub const VIRTUAL_ALIAS: &str = "etc/virtual_alias";
+/// The accounts once more, for Postfix. Written, never read as a source.
+pub const VIRTUAL_MAILBOX: &str = "etc/virtual_mailbox";
 
 /// Path of the one folder of kind `Filters` that an account has.
 pub const FILTERS_PATH: &str = "sieve";

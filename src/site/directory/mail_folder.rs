@@ -64,16 +64,18 @@ impl DirectorySite {
         if !stamp(maildir::UIDLIST)? {
             stamp(maildir::COURIER_UIDS)?;
         }
-        let subscribed = view.subscribed.contains(key.path());
+        let subscribed = view.subscribed.as_ref().is_ok_and(|subscribed| subscribed.contains(key.path()));
         fingerprint.value(&subscribed);
         fingerprint.value(&view.row(key));
         let (new_mark, trusted) = fingerprint.finish();
-        if depth == Depth::Marks && mark == Some(new_mark.as_slice()) {
+        if depth == Depth::Marks && mark == Some(new_mark.as_slice()) && !view.fault_is_new && view.subscribed.is_ok() {
             return Ok(FolderScan::Unchanged);
         }
         let mut listing = self.list_mail(account, key, &dir, &view)?;
         listing.folder.subscribed = subscribed;
-        listing.mark = if trusted { new_mark } else { Vec::new() };
+        listing.note_view(account, &view);
+        let unseen = listing.beside_unseen || listing.subscription_unseen;
+        listing.mark = if trusted && !unseen { new_mark } else { Vec::new() };
         Ok(FolderScan::Listed(Box::new(listing)))
     }
 
@@ -164,7 +166,14 @@ impl DirectorySite {
         grants.sort_unstable();
         grants.dedup();
         folder.grants = grants;
-        Ok(FolderListing { folder, items, rejected, mark: Vec::new() })
+        Ok(FolderListing {
+            folder,
+            items,
+            rejected,
+            beside_unseen: false,
+            subscription_unseen: false,
+            mark: Vec::new(),
+        })
     }
 
     /// Every message file, from as many listings as it takes for one in which nothing changed.

@@ -3,12 +3,14 @@
 //! A directory that cannot be read is still a folder, and reading it is what fails then: it must not look deleted. Two
 //! directories that give one key, or one directory under two names, are one folder and a rejection.
 
-use super::maildir::folder_dir;
-use super::{DirectorySite, io_error, layout, tree, vdir};
+use super::maildir::{SUBSCRIPTIONS, folder_dir};
+use super::view::View;
+use super::{DirectorySite, Unreadable, io_error, layout, tree, vdir};
 use crate::event::{Place, Reason, Rejection};
 use crate::fs::{FileKind, Stat};
 use crate::limits;
 use crate::model::mailbox::{FolderKey, FolderKind};
+use crate::model::setting::Setting;
 use crate::model::text;
 use crate::site::{FoundFolder, MailboxScan, SiteError};
 use std::collections::{BTreeMap, HashMap};
@@ -24,19 +26,57 @@ pub fn ident(stat: &Stat) -> String {
 impl DirectorySite {
     pub(super) fn scan_mailbox(&self, account: &str) -> Result<MailboxScan, SiteError> {
         let Some(maildir) = self.maildir(account) else { return Ok(MailboxScan::default()) };
+        let reached = match layout::mail_home(account).map_or(Ok(()), |home| self.reach(&home)) {
+            Err(error) if self.unreadable == Unreadable::Fails => return Err(error),
+            reached => reached,
+        };
         let view = self.view(account, &maildir)?;
         let mut scan =
             Scan { site: self, account, folders: BTreeMap::new(), seen: HashMap::new(), rejected: Vec::new() };
-        scan.mail(&maildir)?;
+        match reached {
+            Ok(()) => {
+                scan.mail(&maildir)?;
+                scan.filters(&maildir)?;
+                scan.rejected.extend(
+                    view.subscribed
+                        .as_ref()
+                        .err()
+                        .map(|reason| Rejection { place: Place::account(account), reason: reason.clone() }),
+                );
+            }
+            Err(error) => scan.reject_part(error)?,
+        }
         scan.dav()?;
-        scan.filters(&maildir)?;
+        scan.rejected.extend(
+            view.fault.iter().map(|reason| Rejection { place: Place::account(account), reason: reason.clone() }),
+        );
         let bad_rows = view.rows.bad.iter().map(|what| Rejection {
             place: Place::account(account),
             reason: Reason::Malformed(format!("{} in site.sqlite makes no sense", what)),
         });
         scan.rejected.extend(bad_rows);
+        let mut settings = view.rows.settings.clone();
+        settings.extend(scan.subscriptions_elsewhere(&view));
         let folders = scan.folders.into_iter().map(|(key, ident)| FoundFolder { key, ident }).collect();
-        Ok(MailboxScan { folders, settings: view.rows.settings.clone(), rejected: scan.rejected })
+        settings.sort_by_cached_key(Setting::key);
+        settings.dedup_by_key(|setting| setting.key());
+        let settings_unseen = view.rows_unseen;
+        Ok(MailboxScan { folders, settings, rejected: scan.rejected, settings_unseen })
+    }
+
+    /// Refuses a home that cannot be looked into: what lies below it would seem to be gone, where a directory above it is
+    /// a file, or a link to a disk that is not there. A home that does not exist is no trouble.
+    fn reach(&self, home: &Path) -> Result<(), SiteError> {
+        let mut path = self.root.clone();
+        for level in home {
+            path.push(level);
+            match tree::stat(self.fs.as_ref(), &path).map_err(io_error("look at", &path))? {
+                Some(stat) if stat.kind == FileKind::Dir => {}
+                Some(_) => return Err(io_error("list", &path)(io::ErrorKind::NotADirectory.into())),
+                None => break,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -96,8 +136,31 @@ impl Scan<'_> {
         Ok(())
     }
 
+    /// Subscriptions to what is no folder of the mailbox, as far as they can be carried.
+    fn subscriptions_elsewhere(&mut self, view: &View) -> Vec<Setting> {
+        let Ok(subscribed) = &view.subscribed else { return Vec::new() };
+        let is_folder =
+            |path: &str| FolderKey::new(FolderKind::Mail, path).is_ok_and(|key| self.folders.contains_key(&key));
+        let (mut found, mut too_long) = (Vec::new(), 0);
+        for path in subscribed.iter().filter(|path| !is_folder(path)) {
+            if path.len() > limits::FOLDER_PATH_BYTES || found.len() >= limits::FOLDERS_PER_ACCOUNT {
+                too_long += 1;
+            } else {
+                found.push(Setting::Subscription { path: path.clone() });
+            }
+        }
+        if too_long > 0 {
+            let what = format!("{too_long} subscriptions are longer or more than are carried");
+            self.reject(SUBSCRIPTIONS, Reason::TooLarge(what));
+        }
+        found
+    }
+
     fn dav(&mut self) -> Result<(), SiteError> {
         let Some(home) = layout::dav_home(self.account) else { return Ok(()) };
+        if let Err(error) = self.site.reach(&home) {
+            return self.reject_part(error);
+        }
         let home = self.site.root.join(home);
         for kind in [FolderKind::Calendars, FolderKind::Contacts, FolderKind::Tasks, FolderKind::Files] {
             let Some(dir) = vdir::kind_dir(kind).map(|name| home.join(name)) else { continue };
@@ -117,7 +180,7 @@ impl Scan<'_> {
                 self.reject(&format!("{}/{above}", kind.word()), reason);
                 return Ok(());
             }
-            Err(error) => return Err(io_error("list", dir)(error)),
+            Err(error) => return self.reject_part(io_error("list", dir)(error)),
         };
         entries.sort_unstable_by(|a, b| {
             (a.kind == FileKind::Symlink, &a.name).cmp(&(b.kind == FileKind::Symlink, &b.name))
@@ -216,6 +279,15 @@ impl Scan<'_> {
         }
         self.seen.insert(ident.clone(), key.clone());
         self.folders.insert(key, Some(ident));
+        Ok(())
+    }
+
+    /// Lists a part of the mailbox that nobody can look into; the rest goes on.
+    fn reject_part(&mut self, error: SiteError) -> Result<(), SiteError> {
+        if self.site.unreadable == Unreadable::Fails {
+            return Err(error);
+        }
+        self.rejected.push(Rejection { place: Place::account(self.account), reason: error.as_reason() });
         Ok(())
     }
 

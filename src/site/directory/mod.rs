@@ -28,6 +28,7 @@ pub mod target;
 mod tests;
 pub mod text_file;
 mod tree;
+mod unseen;
 pub mod vdir;
 mod view;
 
@@ -38,6 +39,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// What becomes of a site's own file that cannot be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Unreadable {
+    /// It is listed, and what it would say counts as unseen: for a source, which is read as far as it goes.
+    Listed,
+    /// Nothing goes on without it: for a target, of which all must be known before it is changed or judged.
+    Fails,
+}
+
 /// A directory site.
 pub struct DirectorySite {
     fs: Arc<dyn Fs>,
@@ -46,6 +56,7 @@ pub struct DirectorySite {
     /// User and group that own what is written; `None` leaves it to the process.
     owner: Option<(u32, u32)>,
     views: view::Views,
+    unreadable: Unreadable,
     /// Nanoseconds since 1970; a test sets another.
     clock: fn() -> i128,
 }
@@ -59,7 +70,7 @@ impl DirectorySite {
         if !entries.iter().any(|entry| layout::is_top_name(&entry.name)) {
             return Err(SiteError::NotASite(root.to_owned()));
         }
-        Ok(Self::at(fs, resolved, None))
+        Ok(Self::at(fs, resolved, None, Unreadable::Listed))
     }
 
     /// Opens a site for writing, as `owner`, and makes its root where it is missing. A folder that holds something, but
@@ -72,11 +83,11 @@ impl DirectorySite {
         if visible.peek().is_some() && !visible.any(|entry| layout::is_top_name(&entry.name)) {
             return Err(SiteError::NotASite(root.to_owned()));
         }
-        Ok(Self::at(fs, resolved, owner))
+        Ok(Self::at(fs, resolved, owner, Unreadable::Fails))
     }
 
-    fn at(fs: Arc<dyn Fs>, root: PathBuf, owner: Option<(u32, u32)>) -> Self {
-        Self { fs, root, owner, views: view::Views::default(), clock: system_clock }
+    fn at(fs: Arc<dyn Fs>, root: PathBuf, owner: Option<(u32, u32)>, unreadable: Unreadable) -> Self {
+        Self { fs, root, owner, views: view::Views::default(), unreadable, clock: system_clock }
     }
 
     /// The root of the site, absolute and resolved.

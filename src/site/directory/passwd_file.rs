@@ -7,7 +7,7 @@
 //! Of the extra fields, the storage limit of `userdb_quota_rule=*:…`, `userdb_acl_groups` and `nologin` have fields of
 //! their own in an [`Account`]. Everything else is kept as text in its attributes, under the keys below.
 
-use super::text_file::{BadLine, lines};
+use super::text_file::{BadLine, Concerns, lines, split_once};
 use crate::model::provisioning::{Account, AccountClass, AccountStatus, Attributes, Secret};
 use std::collections::HashSet;
 
@@ -38,11 +38,24 @@ pub fn parse(bytes: &[u8]) -> (Vec<(usize, Account)>, Vec<BadLine>) {
         };
         match parsed {
             Ok(account) if seen.insert(account.address.clone()) => accounts.push((line, account)),
-            Ok(account) => bad.push(BadLine::new(line, format!("{} has a line above already", account.address))),
-            Err(what) => bad.push(BadLine::new(line, what)),
+            Ok(account) => {
+                let what = format!("{} has a line above already", account.address);
+                bad.push(BadLine::new(line, what).concerning(Concerns::None));
+            }
+            Err(what) => bad.push(BadLine::new(line, what).concerning(concerns(text))),
         }
     }
     (accounts, bad)
+}
+
+/// Whose line it could be: its first column tells, where it has several and that one could name somebody.
+fn concerns(line: &[u8]) -> Concerns {
+    let name = split_once(line, b':').and_then(|(name, _)| std::str::from_utf8(name).ok()).map(unescape);
+    name.filter(|name| is_name(name)).map_or(Concerns::Any, Concerns::Key)
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(|c: char| c.is_control() || c == '/' || c == ' ')
 }
 
 /// Parses one line, without its end.
@@ -52,7 +65,7 @@ pub fn parse_line(text: &str) -> Result<Account, &'static str> {
     if address.is_empty() {
         return Err("names no user");
     }
-    if address.contains(|c: char| c.is_control() || c == '/' || c == ' ') {
+    if !is_name(&address) {
         return Err("has a user name with a control character, a space or a slash");
     }
     let password = columns.next().ok_or("has no password column")?;

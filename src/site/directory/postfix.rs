@@ -4,7 +4,7 @@
 //! `#` begins a comment line (postmap(1)). In the alias map the value is a list of addresses, separated by commas or
 //! white space (virtual(5)). Pure.
 
-use super::text_file::{BadLine, lines};
+use super::text_file::{BadLine, Concerns, lines};
 use crate::model::provisioning::{Alias, DistributionList, Domain, domain_of};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -30,6 +30,10 @@ pub fn parse_map(bytes: &[u8]) -> (Vec<MapLine>, Vec<BadLine>) {
             bad.push(BadLine::new(line, "is not UTF-8"));
             continue;
         };
+        if trimmed.contains(|c: char| c.is_control() && c != '\t') {
+            bad.push(BadLine::new(line, "has a control character"));
+            continue;
+        }
         let continues = text.first().is_some_and(u8::is_ascii_whitespace);
         match logical.last_mut() {
             Some((_, above)) if continues => {
@@ -46,7 +50,8 @@ pub fn parse_map(bytes: &[u8]) -> (Vec<MapLine>, Vec<BadLine>) {
         if seen.insert(key.to_owned()) {
             map.push(MapLine { line, key: key.to_owned(), value: value.trim().to_owned() });
         } else {
-            bad.push(BadLine::new(line, format!("{key} has a line above already")));
+            let what = format!("{key} has a line above already");
+            bad.push(BadLine::new(line, what).concerning(Concerns::None));
         }
     }
     (map, bad)
@@ -86,8 +91,13 @@ pub fn to_records(
         let targets = split_targets(&line.value);
         let kind = kind_of(&line.key);
         match (line.key.strip_prefix('@'), targets.as_slice()) {
-            (_, []) => bad.push(BadLine::new(line.line, format!("{} has no target", line.key))),
-            (Some(""), _) => bad.push(BadLine::new(line.line, "names no domain")),
+            (Some(""), _) => bad.push(BadLine::new(line.line, "names no domain").concerning(Concerns::None)),
+            (domain, []) => {
+                // A word without an @ is no address, and the file may be none of addresses at all.
+                let key = domain.or(line.key.contains('@').then_some(line.key.as_str()));
+                let concerns = key.map_or(Concerns::Any, |key| Concerns::Key(key.to_owned()));
+                bad.push(BadLine::new(line.line, format!("{} has no target", line.key)).concerning(concerns));
+            }
             (Some(name), [target]) if target.len() > 1 && target.starts_with('@') => {
                 let domain = found.domains.entry(name.to_owned()).or_insert_with(|| bare_domain(name));
                 domain.alias_of = target.get(1..).map(str::to_owned);

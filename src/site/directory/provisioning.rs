@@ -1,13 +1,15 @@
 //! Every record of the site: from `etc/`, from the tree, and from `site.sqlite`, put together.
 //!
-//! A control file that is there and cannot be read ends the scan: going on without it would make all its records look
-//! deleted. A line in it that does not follow the format is a rejection.
+//! A file or directory that is there and cannot be read is a rejection, and so is a line that does not follow its format.
+//! `unseen` says what must not be taken for gone or emptied because of it. A target is not judged by half: there the
+//! scan ends instead.
 
 use super::maildir::{UIDLIST, uidlist};
 use super::postfix::{AddressKind, MapLine, Virtual};
 use super::site_db::RecordRows;
-use super::text_file::BadLine;
-use super::{DirectorySite, io_error, layout, mailbox, passwd_file, postfix, tree, vdir};
+use super::text_file::{BadLine, Concerns};
+use super::unseen::Blank;
+use super::{DirectorySite, Unreadable, io_error, layout, mailbox, passwd_file, postfix, tree, vdir};
 use crate::event::{Place, Reason, Rejection};
 use crate::fs::FileKind;
 use crate::model::mailbox::FolderKind;
@@ -27,18 +29,16 @@ const UIDLIST_HEAD_BYTES: usize = 512;
 
 impl DirectorySite {
     pub(super) fn scan_provisioning(&self) -> Result<ProvisioningScan, SiteError> {
-        let rows = self.record_rows()?;
-        let mut scan = Scan { site: self, rejected: Vec::new() };
+        let mut scan = Scan { site: self, rejected: Vec::new(), blank: Blank::default() };
+        let mut rows = scan.database()?;
         let mut accounts = scan.passwd()?;
+        scan.blank.in_passwd = accounts.keys().cloned().collect();
         for address in scan.tree()? {
             accounts.entry(address.clone()).or_insert_with(|| bare_account(address));
         }
+        self.follow_renamed(&mut rows, |address| accounts.contains_key(address));
         let maps = scan.maps(&rows, &accounts)?;
-        let mut rejected = scan.rejected;
-        rejected.extend(rows.bad.iter().map(|what| Rejection {
-            place: Place { folder: Some(super::site_db::FILE.to_owned()), ..Place::default() },
-            reason: Reason::Malformed(format!("{what} makes no sense")),
-        }));
+        let Scan { rejected, blank, .. } = scan;
 
         let mut records: Vec<Record> = Vec::new();
         records.extend(rows.settings.iter().cloned().map(Record::Settings));
@@ -51,13 +51,15 @@ impl DirectorySite {
         records.extend(lists(&rows, maps.lists).into_values().map(Record::List));
         records.extend(maps.aliases.into_iter().map(Record::Alias));
         records.sort_by(|a, b| (a.kind(), a.key()).cmp(&(b.kind(), b.key())));
-        let mut records: Vec<_> = records.into_iter().map(|record| self.with_idents(&rows, record)).collect();
+        let with_idents = |record| self.with_idents(&rows, &blank, record);
+        let mut records: Vec<_> = records.into_iter().map(with_idents).collect();
         keep_telling_idents(&mut records);
-        Ok(ProvisioningScan { records, rejected })
+        Ok(ProvisioningScan { records, rejected, incomplete: blank.kinds(), unclear: blank.unclear })
     }
 
-    fn with_idents(&self, rows: &RecordRows, record: Record) -> FoundRecord {
+    fn with_idents(&self, rows: &RecordRows, blank: &Blank, record: Record) -> FoundRecord {
         let mut idents = Vec::new();
+        let mut idents_unseen = blank.database;
         if let Some(id) = rows.ids.get(&(record.kind(), record.key().to_owned())) {
             idents.push(format!("id:{id}"));
         }
@@ -66,12 +68,16 @@ impl DirectorySite {
         {
             // A hint that cannot be had is only missing; reading the mailbox tells what is wrong.
             let fs = self.fs.as_ref();
-            let head = tree::read_head(fs, &maildir.join(UIDLIST), UIDLIST_HEAD_BYTES).ok().flatten();
+            let head = tree::read_head(fs, &maildir.join(UIDLIST), UIDLIST_HEAD_BYTES);
+            let stat = tree::stat(fs, &maildir);
+            idents_unseen |= blank.tree || head.is_err() || stat.is_err();
+            let head = head.ok().flatten();
             let guid = head.and_then(|head| uidlist::parse_head(&head).guid.map(std::borrow::Cow::into_owned));
             idents.extend(guid.map(|guid| format!("guid:{guid}")));
-            idents.extend(tree::stat(fs, &maildir).ok().flatten().map(|stat| mailbox::ident(&stat)));
+            idents.extend(stat.ok().flatten().map(|stat| mailbox::ident(&stat)));
         }
-        FoundRecord { record, idents }
+        let seen = blank.seen(rows, &record);
+        FoundRecord { record, idents, idents_unseen, seen }
     }
 }
 
@@ -89,19 +95,38 @@ fn keep_telling_idents(records: &mut [FoundRecord]) {
 struct Scan<'a> {
     site: &'a DirectorySite,
     rejected: Vec<Rejection>,
+    blank: Blank,
 }
 
 impl Scan<'_> {
+    fn database(&mut self) -> Result<RecordRows, SiteError> {
+        let place = Place { folder: Some(super::site_db::FILE.to_owned()), ..Place::default() };
+        let rows = match self.site.record_rows()? {
+            Ok(rows) => rows,
+            Err(reason) => {
+                self.rejected.push(Rejection { place, reason });
+                self.blank.database = true;
+                return Ok(RecordRows::default());
+            }
+        };
+        self.blank.rows = !rows.bad.is_empty();
+        self.rejected.extend(rows.bad.iter().map(|what| Rejection {
+            place: place.clone(),
+            reason: Reason::Malformed(format!("{what} makes no sense")),
+        }));
+        Ok(rows)
+    }
+
     fn passwd(&mut self) -> Result<BTreeMap<String, Account>, SiteError> {
-        let bytes = self.read(layout::PASSWD)?.unwrap_or_default();
+        let bytes = self.read(layout::PASSWD, |blank| &mut blank.passwd)?;
         let (accounts, bad) = passwd_file::parse(&bytes);
-        self.reject_lines(layout::PASSWD, bad);
+        self.blank.passwd |= self.reject_lines(layout::PASSWD, bad);
         Ok(accounts.into_iter().map(|(_, account)| (account.address.clone(), account)).collect())
     }
 
     fn maps(&mut self, rows: &RecordRows, accounts: &BTreeMap<String, Account>) -> Result<Virtual, SiteError> {
-        let domains = self.map(layout::VIRTUAL_DOMAINS)?;
-        let aliases = self.map(layout::VIRTUAL_ALIAS)?;
+        let domains = self.map(layout::VIRTUAL_DOMAINS, |blank| &mut blank.domains)?;
+        let aliases = self.map(layout::VIRTUAL_ALIAS, |blank| &mut blank.aliases)?;
         let kind_of = |address: &str| match rows.addresses.get(address) {
             Some(row) if row.is_list => Some(AddressKind::List),
             Some(_) => Some(AddressKind::Alias),
@@ -109,27 +134,44 @@ impl Scan<'_> {
             None => accounts.contains_key(address).then_some(AddressKind::Alias),
         };
         let (records, bad) = postfix::to_records(&domains, &aliases, kind_of);
-        self.reject_lines(layout::VIRTUAL_ALIAS, bad);
+        self.blank.aliases |= self.reject_lines(layout::VIRTUAL_ALIAS, bad);
         Ok(records)
     }
 
-    fn map(&mut self, file: &'static str) -> Result<Vec<MapLine>, SiteError> {
-        let bytes = self.read(file)?.unwrap_or_default();
+    fn map(&mut self, file: &'static str, part: fn(&mut Blank) -> &mut bool) -> Result<Vec<MapLine>, SiteError> {
+        let bytes = self.read(file, part)?;
         let (lines, bad) = postfix::parse_map(&bytes);
-        self.reject_lines(file, bad);
+        *part(&mut self.blank) |= self.reject_lines(file, bad);
         Ok(lines)
     }
 
-    fn read(&self, file: &str) -> Result<Option<Vec<u8>>, SiteError> {
+    /// The bytes of a control file; none where there is none, or it cannot be read, which is listed then.
+    fn read(&mut self, file: &str, part: fn(&mut Blank) -> &mut bool) -> Result<Vec<u8>, SiteError> {
         let path = self.site.root.join(file);
-        tree::read_control(self.site.fs.as_ref(), &path).map_err(io_error("read", &path))
+        match tree::read_control(self.site.fs.as_ref(), &path) {
+            Ok(bytes) => return Ok(bytes.unwrap_or_default()),
+            Err(error) if self.site.unreadable == Unreadable::Fails => return Err(io_error("read", &path)(error)),
+            Err(error) => self.reject(Path::new(file), unreadable(&error)),
+        }
+        *part(&mut self.blank) = true;
+        Ok(Vec::new())
     }
 
-    fn reject_lines(&mut self, file: &str, bad: Vec<BadLine>) {
+    /// Lists bad lines; whether one of them could have been anybody's.
+    fn reject_lines(&mut self, file: &str, bad: Vec<BadLine>) -> bool {
+        let mut any = false;
+        for bad in &bad {
+            match &bad.concerns {
+                Concerns::Any => any = true,
+                Concerns::Key(key) => drop(self.blank.unclear.insert(key.clone())),
+                Concerns::None => {}
+            }
+        }
         self.rejected.extend(bad.into_iter().map(|bad| Rejection {
             place: Place { account: None, folder: Some(file.to_owned()), item: Some(format!("line {}", bad.line)) },
             reason: Reason::Malformed(bad.what),
         }));
+        any
     }
 
     /// Addresses that have a mailbox or a part of `dav/`.
@@ -139,14 +181,9 @@ impl Scan<'_> {
         let dav_marks: Vec<&str> = kinds.into_iter().filter_map(vdir::kind_dir).collect();
         let mail_marks = [layout::MAILDIR, layout::SIEVE, layout::ACTIVE_SIEVE];
         for (top, marks) in [(layout::MAIL, &mail_marks[..]), (layout::DAV, &dav_marks)] {
-            let listed = self.dirs(Path::new(top));
-            for domain in listed.map_err(io_error("list", &self.site.root.join(top)))? {
+            for domain in self.dirs_or_none(Path::new(top))? {
                 let dir = Path::new(top).join(&domain);
-                let users = self.dirs(&dir).unwrap_or_else(|error| {
-                    self.reject(&dir, Reason::Unreadable(error.to_string()));
-                    Vec::new()
-                });
-                for user in users {
+                for user in self.dirs_or_none(&dir)? {
                     let home = dir.join(&user);
                     if !marks.iter().any(|mark| self.may_exist(&home.join(mark))) {
                         continue;
@@ -166,6 +203,19 @@ impl Scan<'_> {
         Ok(found)
     }
 
+    /// Directories in `dir`; where it cannot be listed, that is listed as a rejection.
+    fn dirs_or_none(&mut self, dir: &Path) -> Result<Vec<OsString>, SiteError> {
+        match self.dirs(dir) {
+            Ok(names) => return Ok(names),
+            Err(error) if self.site.unreadable == Unreadable::Fails => {
+                return Err(io_error("list", &self.site.root.join(dir))(error));
+            }
+            Err(error) => self.reject(dir, unreadable(&error)),
+        }
+        self.blank.tree = true;
+        Ok(Vec::new())
+    }
+
     /// Directories in `dir`, a path relative to the root, sorted; a link that is not followed is rejected.
     fn dirs(&mut self, dir: &Path) -> io::Result<Vec<OsString>> {
         let fs = self.site.fs.as_ref();
@@ -178,7 +228,8 @@ impl Scan<'_> {
                 FileKind::Symlink => match tree::stat(fs, &self.site.root.join(&path)) {
                     Ok(stat) => stat.is_some_and(|stat| stat.kind == FileKind::Dir),
                     Err(error) => {
-                        self.reject(&path, Reason::Unreadable(error.to_string()));
+                        self.reject(&path, unreadable(&error));
+                        self.blank.tree = true;
                         false
                     }
                 },
@@ -200,6 +251,14 @@ impl Scan<'_> {
     fn reject(&mut self, path: &Path, reason: Reason) {
         let place = Place { folder: Some(text::from_bytes(path.as_os_str().as_bytes())), ..Place::default() };
         self.rejected.push(Rejection { place, reason });
+    }
+}
+
+/// Why a file or directory of the site says nothing.
+fn unreadable(error: &io::Error) -> Reason {
+    match error.kind() {
+        io::ErrorKind::FileTooLarge => Reason::TooLarge(error.to_string()),
+        _ => Reason::Unreadable(error.to_string()),
     }
 }
 

@@ -11,10 +11,11 @@ use crate::model::mailbox::{FolderKey, FolderKind, SpecialUse};
 use crate::model::provisioning::{AccountClass, AccountStatus, Attributes, ClassOfService, RecordKind, SiteSettings};
 use crate::model::setting::Setting;
 use crate::model::share::{Grant, Grantee, Rights};
+use crate::site::FolderListing;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 /// Name of the file below the site's root.
@@ -88,11 +89,61 @@ pub struct FolderRow {
     pub labels: BTreeMap<String, Labels>,
 }
 
+impl FolderRow {
+    /// Adds all that the row says to a listing; whether it says anything.
+    pub fn add_to(&self, listing: &mut FolderListing) -> bool {
+        let folder = &mut listing.folder;
+        folder.special_use = self.special_use.unwrap_or(folder.special_use);
+        if folder.key.kind() != FolderKind::Mail {
+            folder.subscribed = self.subscribed.unwrap_or(folder.subscribed);
+        }
+        folder.title = folder.title.take().or_else(|| self.title.clone());
+        folder.color = folder.color.take().or_else(|| self.color.clone());
+        folder.grants.extend_from_slice(&self.grants);
+        folder.grants.sort_unstable();
+        folder.grants.dedup();
+        for item in &mut listing.items {
+            let Some(labels) = self.labels.get(&item.name) else { continue };
+            item.tags.clone_from(&labels.tags);
+            item.keywords.extend_from_slice(&labels.keywords);
+            item.keywords.sort_unstable();
+            item.keywords.dedup();
+        }
+        *self != Self::default()
+    }
+}
+
 /// What an item has beside its file.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Labels {
     pub tags: Vec<String>,
     pub keywords: Vec<String>,
+}
+
+impl RecordRows {
+    /// Puts what is kept under an account's former address under its present one, where that has nothing of its own and
+    /// nobody bears the former any more. Returns (present, former) of those that were moved.
+    pub fn follow(&mut self, renamed: &[(String, String)], bears: impl Fn(&str) -> bool) -> HashMap<String, String> {
+        let key = |address: &str| (RecordKind::Account, address.to_owned());
+        let mut moved = HashMap::new();
+        // The newest name that something is kept under counts.
+        for (former, present) in renamed.iter().rev() {
+            let has = |rows: &Self, address: &str| {
+                rows.accounts.contains_key(address) || rows.ids.contains_key(&key(address))
+            };
+            if !bears(present) || bears(former) || has(self, present) || !has(self, former) {
+                continue;
+            }
+            if let Some(row) = self.accounts.remove(former) {
+                self.accounts.insert(present.clone(), row);
+            }
+            if let Some(id) = self.ids.remove(&key(former)) {
+                self.ids.insert(key(present), id);
+            }
+            moved.insert(present.clone(), former.clone());
+        }
+        moved
+    }
 }
 
 impl SiteDb {

@@ -8,11 +8,28 @@ pub struct BadLine {
     pub line: usize,
     /// What is wrong with it; never its content, which may hold a password hash.
     pub what: String,
+    pub concerns: Concerns,
+}
+
+/// Of which entry a bad line could have been.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Concerns {
+    /// Any: nothing tells.
+    #[default]
+    Any,
+    /// The one with this key.
+    Key(String),
+    /// None: another line counts.
+    None,
 }
 
 impl BadLine {
     pub fn new(line: usize, what: impl Into<String>) -> Self {
-        Self { line, what: what.into() }
+        Self { line, what: what.into(), concerns: Concerns::Any }
+    }
+
+    pub fn concerning(self, concerns: Concerns) -> Self {
+        Self { concerns, ..self }
     }
 }
 

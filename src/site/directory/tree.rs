@@ -4,7 +4,7 @@
 //! A link is followed when root made it, or when it belongs to the owner of what it leads to. Otherwise a user with a
 //! shell could link a stranger's mail into his own and have an export by root carry it off.
 
-use crate::fs::{DirEntry, FileKind, FileRead, Fs, Stat, read_whole};
+use crate::fs::{DirEntry, FileKind, FileRead, Fs, Stat, not_regular, read_whole};
 use crate::limits;
 use std::io;
 use std::path::Path;
@@ -34,21 +34,19 @@ pub fn list(fs: &dyn Fs, dir: &Path) -> io::Result<Option<Vec<DirEntry>>> {
 
 /// Opens a regular file that no link stands for; `None` where there is none. Never waits, as opening a pipe would.
 pub fn open_regular(fs: &dyn Fs, path: &Path) -> io::Result<Option<(Box<dyn FileRead>, Stat)>> {
-    let Some(before) = found(fs.lstat(path))? else { return Ok(None) };
-    if before.kind != FileKind::File {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let Some(file) = found(fs.open(path))? else { return Ok(None) };
+    let Some(file) = found(fs.open_plain(path))? else { return Ok(None) };
     let stat = file.stat()?;
-    // Somebody put another file there between the two calls.
-    Ok(((stat.dev, stat.ino) == (before.dev, before.ino)).then_some((file, stat)))
+    if stat.kind != FileKind::File {
+        return Err(not_regular());
+    }
+    Ok(Some((file, stat)))
 }
 
 /// A whole control file, through a link that may be followed; `None` where there is none.
 pub fn read_control(fs: &dyn Fs, path: &Path) -> io::Result<Option<Vec<u8>>> {
     match stat(fs, path)? {
         Some(stat) if stat.kind == FileKind::File => found(fs.read(path, limits::CONTROL_FILE_BYTES)),
-        Some(_) => Err(io::Error::other("not a regular file")),
+        Some(_) => Err(not_regular()),
         None => Ok(None),
     }
 }

@@ -7,22 +7,31 @@
 use super::maildir::{COURIER_SUBSCRIPTIONS, SUBSCRIPTIONS, subscriptions};
 use super::mark::Fingerprint;
 use super::site_db::{self, FolderRow, MailboxRows, RecordRows, SiteDb};
-use super::{DirectorySite, io_error, tree};
+use super::{DirectorySite, Unreadable, io_error, tree};
 use crate::db::DbError;
+use crate::event::{Place, Reason, Rejection};
 use crate::fs::FileKind;
 use crate::limits;
 use crate::model::id::SiteId;
-use crate::model::mailbox::FolderKey;
-use crate::site::SiteError;
+use crate::model::mailbox::{FolderKey, FolderKind};
+use crate::site::{FolderListing, SiteError};
 use std::collections::{BTreeSet, HashMap};
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One mailbox beside its folders.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct View {
-    pub subscribed: BTreeSet<String>,
+    /// Or why nobody can tell.
+    pub subscribed: Result<BTreeSet<String>, Reason>,
     pub rows: MailboxRows,
+    /// The database could not be read, or some rows of this mailbox make no sense: what is missing is not gone.
+    pub rows_unseen: bool,
+    /// Why it could not be read, where the scan of all records could still read it.
+    pub fault: Option<Reason>,
+    /// This view was the first to meet the fault.
+    pub fault_is_new: bool,
 }
 
 impl View {
@@ -30,6 +39,23 @@ impl View {
         self.rows.folders.get(key)
     }
 }
+
+impl FolderListing {
+    /// Takes over what of the view could not be looked at.
+    pub(super) fn note_view(&mut self, account: &str, view: &View) {
+        self.beside_unseen = view.rows_unseen;
+        self.subscription_unseen = match self.folder.key.kind() {
+            FolderKind::Mail => view.subscribed.is_err(),
+            _ => view.rows_unseen,
+        };
+        let place = Place::folder(account, &self.folder.key);
+        let fault = view.fault.iter().filter(|_| view.fault_is_new);
+        self.rejected.extend(fault.map(|reason| Rejection { place: place.clone(), reason: reason.clone() }));
+    }
+}
+
+/// Device and inode of the database, and its own counter of changes.
+type DbVersion = (FileId, i64);
 
 /// The views that are kept, and the database they come from.
 #[derive(Default)]
@@ -40,45 +66,71 @@ pub struct Views {
 #[derive(Default)]
 struct Inner {
     open: Option<OpenDb>,
+    /// The database could not be read; each new attempt could wait for its lock again, so only the next scan of all
+    /// records tries anew.
+    lost: Option<Lost>,
     /// By account, with the mark of the files it came from.
     kept: HashMap<String, (Vec<u8>, Arc<View>)>,
+    /// Former and present addresses of accounts, oldest first.
+    renamed: Vec<(String, String)>,
+    /// Present address to the former one under which the database still keeps the account.
+    under: HashMap<String, String>,
 }
+
+struct Lost {
+    reason: Reason,
+    /// The scan of all records has listed it.
+    listed: bool,
+}
+
+/// Device and inode.
+type FileId = (u64, u64);
 
 struct OpenDb {
     db: SiteDb,
-    /// Device and inode: another file under the name is opened anew.
-    file: (u64, u64),
+    /// Another file under the name is opened anew.
+    file: FileId,
 }
 
 impl DirectorySite {
     /// The view of an account whose Maildir is `maildir`.
     pub(super) fn view(&self, account: &str, maildir: &Path) -> Result<Arc<View>, SiteError> {
         let mut inner = self.lock_views();
-        self.refresh(&mut inner)?;
+        let was_lost = inner.lost.is_some();
+        let version = match self.database_version(&mut inner) {
+            Ok(version) => version,
+            Err(error) => self.lose(&mut inner, error)?,
+        };
         let mut fingerprint = Fingerprint::new((self.clock)());
-        for file in [SUBSCRIPTIONS, COURIER_SUBSCRIPTIONS] {
-            let path = maildir.join(file);
-            let stat = tree::stat(self.fs.as_ref(), &path).map_err(io_error("look at", &path))?;
-            fingerprint.stat(stat.as_ref());
-            if stat.is_some() {
-                break; // the second is looked at only where there is no first
-            }
-        }
-        if let Some(open) = &inner.open {
-            fingerprint.value(&open.file);
-            fingerprint.value(&open.db.version().map_err(|error| self.database_error(error))?);
-        }
+        let looked_at = self.stamp_subscriptions(maildir, &mut fingerprint);
+        fingerprint.value(&version);
         let (mark, trusted) = fingerprint.finish();
         if let Some((kept, view)) = inner.kept.get(account)
             && *kept == mark
         {
             return Ok(Arc::clone(view));
         }
-        let rows = match &inner.open {
-            Some(open) => open.db.mailbox(account).map_err(|error| self.database_error(error))?,
-            None => MailboxRows::default(),
+        let under = inner.under.get(account).map_or(account, String::as_str);
+        let rows = inner.open.as_ref().filter(|_| inner.lost.is_none()).map(|open| open.db.mailbox(under)).transpose();
+        let rows = match rows.map_err(|error| self.database_error(error)) {
+            Ok(rows) => rows.unwrap_or_default(),
+            Err(error) => self.lose(&mut inner, error)?,
         };
-        let view = Arc::new(View { subscribed: self.subscribed(maildir)?, rows });
+        let rows_unseen = inner.lost.is_some() || !rows.bad.is_empty();
+        let trusted = trusted && !rows_unseen;
+        let subscribed = match looked_at.and_then(|()| self.subscribed(maildir)) {
+            Ok(subscribed) => Ok(subscribed),
+            Err(error) if self.unreadable == Unreadable::Fails => return Err(error),
+            Err(error) => Err(error.as_reason()),
+        };
+        let trusted = trusted && subscribed.is_ok();
+        let view = Arc::new(View {
+            subscribed,
+            rows,
+            rows_unseen,
+            fault: inner.lost.as_ref().filter(|lost| !lost.listed).map(|lost| lost.reason.clone()),
+            fault_is_new: inner.lost.is_some() && !was_lost,
+        });
         if inner.kept.len() >= limits::VIEWS_KEPT {
             inner.kept.clear();
         }
@@ -89,9 +141,50 @@ impl DirectorySite {
         Ok(view)
     }
 
-    /// What `site.sqlite` says of records; nothing where there is none.
-    pub(super) fn record_rows(&self) -> Result<RecordRows, SiteError> {
-        self.with_db(SiteDb::records).map(Option::unwrap_or_default)
+    /// What `site.sqlite` says of records, nothing where there is none; or why it cannot be read.
+    pub(super) fn record_rows(&self) -> Result<Result<RecordRows, Reason>, SiteError> {
+        self.lock_views().lost = None;
+        let error = match self.with_db(SiteDb::records) {
+            Ok(rows) => return Ok(Ok(rows.unwrap_or_default())),
+            Err(error) => error,
+        };
+        let reason = error.as_reason();
+        let mut inner = self.lock_views();
+        let () = self.lose(&mut inner, error)?;
+        inner.lost = Some(Lost { reason: reason.clone(), listed: true });
+        Ok(Err(reason))
+    }
+
+    /// Goes on without the database where that may be, and notes why.
+    fn lose<T: Default>(&self, inner: &mut Inner, error: SiteError) -> Result<T, SiteError> {
+        if self.unreadable == Unreadable::Fails {
+            return Err(error);
+        }
+        inner.lost = Some(Lost { reason: error.as_reason(), listed: false });
+        inner.kept.clear();
+        Ok(T::default())
+    }
+
+    /// What changes with every change of the database; `None` where there is none, or it is lost.
+    fn database_version(&self, inner: &mut Inner) -> Result<Option<DbVersion>, SiteError> {
+        if inner.lost.is_some() {
+            return Ok(None);
+        }
+        self.refresh(inner)?;
+        let version = |open: &OpenDb| Ok((open.file, open.db.version()?));
+        inner.open.as_ref().map(version).transpose().map_err(|error| self.database_error(error))
+    }
+
+    /// Remembers who bore which address, for the next scan of all records.
+    pub(super) fn note_renamed(&self, renamed: Vec<(String, String)>) {
+        self.lock_views().renamed = renamed;
+    }
+
+    /// Brings the rows of accounts that were renamed by hand under their present addresses.
+    pub(super) fn follow_renamed(&self, rows: &mut RecordRows, bears: impl Fn(&str) -> bool) {
+        let mut inner = self.lock_views();
+        inner.under = rows.follow(&inner.renamed, bears);
+        inner.kept.clear();
     }
 
     /// The id that the site keeps.
@@ -114,7 +207,10 @@ impl DirectorySite {
     fn refresh(&self, inner: &mut Inner) -> Result<(), SiteError> {
         let path = self.root.join(site_db::FILE);
         let stat = tree::stat(self.fs.as_ref(), &path).map_err(io_error("look at", &path))?;
-        let file = stat.filter(|stat| stat.kind == FileKind::File).map(|stat| (stat.dev, stat.ino));
+        if stat.as_ref().is_some_and(|stat| stat.kind != FileKind::File) {
+            return Err(io_error("open", &path)(io::Error::other("not a regular file")));
+        }
+        let file = stat.map(|stat| (stat.dev, stat.ino));
         if inner.open.as_ref().map(|open| open.file) != file {
             inner.open = match file {
                 Some(file) => {
@@ -130,6 +226,18 @@ impl DirectorySite {
 
     fn database_error(&self, source: DbError) -> SiteError {
         SiteError::Database { path: self.root.join(site_db::FILE), source }
+    }
+
+    fn stamp_subscriptions(&self, maildir: &Path, fingerprint: &mut Fingerprint) -> Result<(), SiteError> {
+        for file in [SUBSCRIPTIONS, COURIER_SUBSCRIPTIONS] {
+            let path = maildir.join(file);
+            let stat = tree::stat(self.fs.as_ref(), &path).map_err(io_error("look at", &path))?;
+            fingerprint.stat(stat.as_ref());
+            if stat.is_some() {
+                break; // the second is looked at only where there is no first
+            }
+        }
+        Ok(())
     }
 
     /// Dovecot's subscriptions; Courier's where Dovecot has never been.

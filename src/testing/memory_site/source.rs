@@ -4,13 +4,13 @@ use super::MemorySite;
 use crate::model::mailbox::FolderKey;
 use crate::site::{
     Content, Depth, FolderListing, FolderScan, FoundFolder, FoundItem, FoundRecord, MailboxScan, ProvisioningScan,
-    SiteDescription, SiteError, Source,
+    Seen, SiteDescription, SiteError, Source,
 };
 
 impl Source for MemorySite {
     fn describe(&self) -> Result<SiteDescription, SiteError> {
         let locator = self.state_dir.display().to_string();
-        Ok(SiteDescription { scheme: "memory", locator, id: self.contents().id.clone() })
+        Ok(SiteDescription { scheme: "memory", locator, id: self.contents().id.clone(), id_unseen: false })
     }
 
     fn provisioning(&self) -> Result<ProvisioningScan, SiteError> {
@@ -18,8 +18,10 @@ impl Source for MemorySite {
         let found = contents.records.values().map(|stored| FoundRecord {
             record: stored.record.clone(),
             idents: vec![format!("number:{}", stored.ident)],
+            idents_unseen: false,
+            seen: Seen::Whole,
         });
-        Ok(ProvisioningScan { records: found.collect(), rejected: Vec::new() })
+        Ok(ProvisioningScan { records: found.collect(), ..ProvisioningScan::default() })
     }
 
     fn mailbox(&self, account: &str) -> Result<MailboxScan, SiteError> {
@@ -30,7 +32,7 @@ impl Source for MemorySite {
             .iter()
             .map(|(key, folder)| FoundFolder { key: key.clone(), ident: Some(format!("number:{}", folder.ident)) });
         let settings = mailbox.settings.values().cloned().collect();
-        Ok(MailboxScan { folders: folders.collect(), settings, rejected: Vec::new() })
+        Ok(MailboxScan { folders: folders.collect(), settings, ..MailboxScan::default() })
     }
 
     fn folder(
@@ -59,7 +61,16 @@ impl Source for MemorySite {
             version: item.version,
         });
         let (folder, items) = (folder.folder.clone(), items.collect());
-        Ok(FolderScan::Listed(Box::new(FolderListing { folder, items, rejected: Vec::new(), mark: present.to_vec() })))
+        let mark = present.to_vec();
+        let listing = FolderListing {
+            folder,
+            items,
+            rejected: Vec::new(),
+            beside_unseen: false,
+            subscription_unseen: false,
+            mark,
+        };
+        Ok(FolderScan::Listed(Box::new(listing)))
     }
 
     fn read(&self, account: &str, key: &FolderKey, item: &FoundItem) -> Result<Content, SiteError> {

@@ -1,7 +1,7 @@
 //! Bounds the bytes between reading and storing, and lets all stages of a pass end together.
 //!
-//! Promises that the oldest item is always let through, however large, so that the store, which takes items in order,
-//! can never wait for one that waits for the store.
+//! Promises that the oldest steps are always let through, however large, so that the store, which takes them in order, can
+//! never wait for some that wait for the store.
 
 use super::ExportError;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ pub(super) struct Budget {
 #[derive(Default)]
 struct State {
     taken: u64,
-    /// The number of the item that the store waits for.
+    /// The number of the step that the store waits for.
     next: u64,
     closed: bool,
 }
@@ -26,7 +26,7 @@ impl Budget {
         Self { limit, state: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// Waits until `bytes` more fit or item `number` is the next to be stored; `false` when the pass is over.
+    /// Waits until `bytes` more fit or step `number` is the next to be stored; `false` when the pass is over.
     pub(super) fn take(&self, number: u64, bytes: u64) -> bool {
         let mut state = self.lock();
         while !state.closed && state.next != number && state.taken.saturating_add(bytes) > self.limit {
@@ -36,11 +36,11 @@ impl Budget {
         !state.closed
     }
 
-    /// Item `number` is stored and gives its bytes back; the store waits for the one after it.
-    pub(super) fn give(&self, number: u64, bytes: u64) {
+    /// The steps before `next` are stored and give their bytes back; the store waits for that one.
+    pub(super) fn give(&self, next: u64, bytes: u64) {
         let mut state = self.lock();
         state.taken = state.taken.saturating_sub(bytes);
-        state.next = number + 1;
+        state.next = next;
         drop(state);
         self.changed.notify_all();
     }

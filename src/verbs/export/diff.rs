@@ -2,6 +2,7 @@
 //! new, changed, moved or gone. Decides nothing about content; that is read later.
 
 use super::scan::{Begin, End, Pass, Read, Seen, Step, blind};
+use super::{ExportError, unseen};
 use crate::catalog::{AccountMark, FolderMark};
 use crate::format::manifest::{AccountState, FolderLine, ItemChange, ManifestLine};
 use crate::model::id::{FolderId, ItemId, RecordId};
@@ -36,13 +37,18 @@ pub(super) fn account(
     address: &str,
     state: AccountState,
     found: Found<'_>,
-) -> Vec<Step> {
+) -> Result<Vec<Step>, ExportError> {
     let mut lines = Vec::new();
     setting_lines(&state, found.mailbox, &mut lines);
     let mut last_folder = state.last_folder;
-    let (unchanged, placed) = place_folders(&state, found.seen, &found.versions, &mut last_folder);
+    let (unchanged, mut placed) = place_folders(&state, found.seen, &found.versions, &mut last_folder);
     let mut marks: Vec<FolderMark> = unchanged;
-    for folder in &placed {
+    let listed: HashSet<&FolderKey> = found.mailbox.folders.iter().map(|found| &found.key).collect();
+    for folder in &mut placed {
+        carry_beside(pass, address, &state, &listed, folder)?;
+        if let Some(known) = state.folders.get(&folder.id) {
+            unseen::fill_folder(&mut folder.listing, known);
+        }
         if state.folders.get(&folder.id) != Some(&folder.listing.folder) {
             lines.push(ManifestLine::Folder(FolderLine { id: folder.id, folder: folder.listing.folder.clone() }));
         }
@@ -66,7 +72,7 @@ pub(super) fn account(
     for folder in &folders_gone {
         gone.extend(old.remove(folder).unwrap_or_default());
     }
-    let mut new: Vec<(FolderId, FolderKey, FoundItem)> = Vec::new();
+    let mut new: Vec<(FolderId, bool, FolderKey, FoundItem)> = Vec::new();
     let mut reads: Vec<Read> = Vec::new();
     let versions: HashMap<FolderId, &HashMap<String, u64>> =
         found.versions.iter().map(|mark| (mark.id, &mark.versions)).collect();
@@ -84,15 +90,18 @@ pub(super) fn account(
                 known.remove(name.as_str());
             }
         }
-        for found_item in listing.items {
+        for mut found_item in listing.items {
             if found_item.version != 0 {
                 mark.versions.insert(found_item.name.clone(), found_item.version);
             }
             let Some(item) = known.remove(found_item.name.as_str()) else {
-                new.push((folder, found.key.clone(), found_item));
+                new.push((folder, listing.beside_unseen, found.key.clone(), found_item));
                 continue;
             };
             if let Some(at) = state.items.get(&item) {
+                if listing.beside_unseen {
+                    unseen::fill_item(&mut found_item, &at.item);
+                }
                 lines.extend(change(item, &at.item, &found_item, None).map(ManifestLine::Change));
             }
             let before = versions.get(&folder).and_then(|versions| versions.get(&found_item.name)).copied();
@@ -106,12 +115,15 @@ pub(super) fn account(
     }
 
     let mut elsewhere = Elsewhere::new(pass, address, &state, !new.is_empty());
-    for (folder, key, found) in new {
+    for (folder, beside_unseen, key, mut found) in new {
         let moved = match key.kind() {
             FolderKind::Mail => gone.remove(found.name.as_str()).or_else(|| elsewhere.left(&found.name, folder)),
             _ => None,
         };
         if let Some((item, at)) = moved.and_then(|item| Some((item, state.items.get(&item)?))) {
+            if beside_unseen {
+                unseen::fill_item(&mut found, &at.item);
+            }
             lines.extend(change(item, &at.item, &found, Some(folder)).map(ManifestLine::Change));
         } else {
             reads.push(Read { account: address.to_owned(), key, folder, found, known: None });
@@ -133,7 +145,25 @@ pub(super) fn account(
     steps.extend(lines.into_iter().map(Step::Line));
     steps.extend(reads.into_iter().map(|read| Step::Read(Box::new(read))));
     steps.push(Step::End(Box::new(end)));
-    steps
+    Ok(steps)
+}
+
+/// A folder that somebody renamed by hand keeps what the source still has under its newest former place.
+fn carry_beside(
+    pass: &Pass<'_>,
+    address: &str,
+    state: &AccountState,
+    listed: &HashSet<&FolderKey>,
+    folder: &mut Placed,
+) -> Result<(), ExportError> {
+    let known = state.folders.get(&folder.id).map(|known| &known.key);
+    let former = state.former.get(&folder.id).into_iter().flatten().rev();
+    for key in known.into_iter().chain(former).filter(|key| !listed.contains(key)) {
+        if pass.source.carry_beside(address, key, &mut folder.listing)? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn setting_lines(state: &AccountState, mailbox: &MailboxScan, lines: &mut Vec<ManifestLine>) {
@@ -145,7 +175,7 @@ fn setting_lines(state: &AccountState, mailbox: &MailboxScan, lines: &mut Vec<Ma
             lines.push(ManifestLine::Setting(setting.clone()));
         }
     }
-    if !blind(mailbox) {
+    if !blind(mailbox) && !mailbox.settings_unseen {
         let mut gone: Vec<_> = old.into_iter().cloned().collect();
         gone.sort();
         lines.extend(gone.into_iter().map(ManifestLine::SettingGone));

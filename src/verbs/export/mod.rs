@@ -9,6 +9,7 @@ mod reconcile;
 mod scan;
 mod split;
 mod store;
+mod unseen;
 
 use crate::archive::history::History;
 use crate::archive::{Archive, ArchiveError};
@@ -104,17 +105,26 @@ pub fn export(
     drop_stale_marks(catalog, history.as_ref())?;
 
     sink.emit(Event::PhaseStarted { phase: Phase::Scan, total: None });
+    let known = history.as_ref().map(History::provisioning_and_renames).transpose()?;
+    let (known, highest, mut renamed) = known.unwrap_or_default();
+    source.follow_accounts(renamed.clone());
     let found = source.provisioning()?;
-    let known = history.as_ref().map(History::provisioning).transpose()?.unwrap_or_default();
-    let records = reconcile::reconcile(source, history.as_ref(), known, found, &wanted)?;
+    let mut records = reconcile::reconcile(source, history.as_ref(), (&known, highest), found, &wanted)?;
+    if !records.renamed.is_empty() {
+        // Only now that they are recognised does the source know where to look for what it kept of them.
+        renamed.append(&mut records.renamed);
+        source.follow_accounts(renamed);
+        let found = source.provisioning()?;
+        records = reconcile::reconcile(source, history.as_ref(), (&known, highest), found, &wanted)?;
+    }
     sink.emit(Event::PhaseFinished { phase: Phase::Scan });
 
     let mut snapshot = archive.snapshot_writer(&lock)?;
     let budget = Budget::bytes(limits::IN_FLIGHT_BYTES);
-    let (found, to_split) = bounded(limits::QUEUE_ITEMS);
-    let (parts, to_store) = bounded(limits::QUEUE_ITEMS);
+    let (found, to_split) = bounded(limits::QUEUED_BATCHES);
+    let (parts, to_store) = bounded(limits::QUEUED_BATCHES);
     sink.emit(Event::PhaseStarted { phase: Phase::Store, total: None });
-    let pass = scan::Pass { source, history: history.as_ref(), catalog, options, sink };
+    let pass = scan::Pass { source, history: history.as_ref(), options, sink };
     let stored = thread::scope(|scope| {
         let (budget, accounts, snapshot) = (&budget, &records.accounts, &mut snapshot);
         let mut stages = Vec::new();
@@ -128,7 +138,7 @@ pub fn export(
         let writer = archive.pack_writer(&lock, options.workers.get())?;
         let store = scope.spawn(move || budget.guard(|| store::run(writer, snapshot, to_store, budget, options, sink)));
         // The scan asks the catalog, which belongs to this thread.
-        let scanned = budget.guard(|| scan::run(&pass, accounts, found));
+        let scanned = budget.guard(|| scan::run(&pass, catalog, accounts, found));
         let split: Result<(), ExportError> =
             stages.into_iter().try_for_each(|stage| stage.join().unwrap_or(Err(ExportError::Broken)));
         let stored = store.join().unwrap_or(Err(ExportError::Broken));
@@ -203,17 +213,32 @@ pub fn export(
 
 /// The id under which this site's snapshots are kept: the one asked for, the site's own, that of the newest snapshot
 /// from the same place, or one derived from archive and place, so that it is the same if the first pass is repeated.
+///
+/// A site whose own id could not be read in its first pass keeps the id that it got then: under another, everything
+/// would be imported a second time.
 fn source_id(archive: &Archive, site: &SiteDescription, asked: Option<&SiteId>) -> Result<SiteId, ExportError> {
-    if let Some(id) = asked.or(site.id.as_ref()) {
+    if let Some(id) = asked {
         return Ok(id.clone());
     }
     let heads = archive.snapshot_heads()?;
+    let known = |id: &SiteId| heads.iter().any(|head| head.source == *id);
+    let digest = crate::model::id::ObjectId::of(format!("{}\0{}", archive.id(), site.locator).as_bytes()).to_string();
+    let derived = digest.get(..16).unwrap_or(&digest);
+    let stand_in: SiteId = format!("{STAND_IN}{derived}").parse().map_err(|_| ExportError::Broken)?;
+    if let Some(id) = &site.id {
+        return Ok(if !known(id) && known(&stand_in) { stand_in } else { id.clone() });
+    }
     if let Some(head) = heads.iter().rev().find(|head| head.locator == site.locator) {
         return Ok(head.source.clone());
     }
-    let digest = crate::model::id::ObjectId::of(format!("{}\0{}", archive.id(), site.locator).as_bytes()).to_string();
-    digest.get(..16).unwrap_or(&digest).parse().map_err(|_| ExportError::Broken)
+    if site.id_unseen {
+        return Ok(stand_in);
+    }
+    derived.parse().map_err(|_| ExportError::Broken)
 }
+
+/// Begins the id of a site whose own could not be read.
+const STAND_IN: &str = "unread-";
 
 /// Marks speak of the state at their snapshot. When that is not in the chain (a snapshot was taken away, another archive
 /// came in its place), they would hide changes.

@@ -1,9 +1,9 @@
 //! Gives the records of a scan their lasting ids: finds out which record of the last snapshot each one is, also under
 //! another name, and which are gone.
 
-use super::{ExportError, Wanted};
+use super::{ExportError, Wanted, unseen};
 use crate::archive::history::History;
-use crate::event::{Reason, Rejection};
+use crate::event::Rejection;
 use crate::format::snapshot::{Provisioning, ProvisioningLine, StoredRecord};
 use crate::model::id::RecordId;
 use crate::model::provisioning::{Record, RecordKind, domain_of};
@@ -17,6 +17,8 @@ pub(super) struct Records {
     pub lines: Vec<ProvisioningLine>,
     pub gone: Vec<RecordId>,
     pub rejected: Vec<Rejection>,
+    /// Former and present addresses of the accounts that this pass found renamed.
+    pub renamed: Vec<(String, String)>,
 }
 
 /// Hints whose numbers a file system gives to another once they are free; they need content to be believed.
@@ -25,16 +27,23 @@ const WEAK_IDENT: &str = "ino:";
 pub(super) fn reconcile(
     source: &dyn Source,
     history: Option<&History<'_>>,
-    (known, highest): (Provisioning, RecordId),
+    (known, highest): (&Provisioning, RecordId),
     scan: ProvisioningScan,
     wanted: &Wanted,
 ) -> Result<Records, ExportError> {
-    let looked_at = LookedAt::new(wanted, &known, &scan.records);
-    let mut old: BTreeMap<RecordId, StoredRecord> = known.records;
+    let looked_at = LookedAt::new(wanted, known, &scan.records);
     let mut found: Vec<FoundRecord> =
         scan.records.into_iter().filter(|found| looked_at.record(&found.record)).collect();
     let mut highest = highest;
-    let mut records = Records { accounts: Vec::new(), lines: Vec::new(), gone: Vec::new(), rejected: scan.rejected };
+    let mut records = Records {
+        accounts: Vec::new(),
+        lines: Vec::new(),
+        gone: Vec::new(),
+        rejected: scan.rejected,
+        renamed: Vec::new(),
+    };
+    unseen::keep_kinds(&mut found, known);
+    let mut old: BTreeMap<RecordId, StoredRecord> = known.records.clone();
 
     let by_key: HashMap<(RecordKind, String), RecordId> =
         old.values().map(|stored| (place_of(&stored.record), stored.id)).collect();
@@ -73,6 +82,11 @@ pub(super) fn reconcile(
             match hit.and_then(|id| old.remove(&id)) {
                 Some(stored) => {
                     let id = stored.id;
+                    let new = unseen::fill_in(new, &stored);
+                    if matches!(new.record, Record::Account(_)) && new.record.key() != stored.record.key() {
+                        let (former, present) = (stored.record.key(), new.record.key());
+                        records.renamed.push((former.to_owned(), present.to_owned()));
+                    }
                     note_change(&mut records.lines, id, Some(&stored), &new);
                     matched.push((id, new));
                 }
@@ -93,11 +107,13 @@ pub(super) fn reconcile(
     }
     records.accounts.sort_by(|a, b| a.1.cmp(&b.1));
 
-    // What could not be read is not gone.
-    let blind = records.rejected.iter().any(|rejection| matches!(rejection.reason, Reason::Unreadable(_)));
+    // What could not be looked at is not gone.
+    let may_be_there =
+        |record: &Record| scan.incomplete.contains(&record.kind()) || scan.unclear.contains(record.key());
     let rejected: HashSet<&str> = records.rejected.iter().filter_map(|r| r.place.account.as_deref()).collect();
     for (id, stored) in old {
-        if !blind && looked_at.record(&stored.record) && !rejected.contains(stored.record.key()) {
+        let kept = may_be_there(&stored.record) || rejected.contains(stored.record.key());
+        if !kept && looked_at.record(&stored.record) {
             records.lines.push(ProvisioningLine::Gone(id));
             records.gone.push(id);
         }

@@ -12,14 +12,14 @@ use crate::model::id::{FolderId, ItemId, ObjectId, RecordId};
 use crate::model::mailbox::FolderKey;
 use crate::model::setting::Setting;
 use crate::site::{Depth, FolderListing, FolderScan, FoundFolder, FoundItem, MailboxScan, Source};
-use crossbeam_channel::Sender;
-use std::collections::{HashMap, HashSet};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::thread;
 
 /// What the scan works with.
 pub(super) struct Pass<'a> {
     pub source: &'a dyn Source,
     pub history: Option<&'a History<'a>>,
-    pub catalog: &'a Catalog,
     pub options: &'a ExportOptions,
     pub sink: &'a dyn Sink,
 }
@@ -31,6 +31,20 @@ pub(super) struct Scanned {
     pub folders: u64,
     pub folders_read: u64,
     pub rejected: Vec<Rejection>,
+}
+
+impl Scanned {
+    /// Takes in what was seen of one account, and tells it.
+    fn add(&mut self, account: Scanned, sink: &dyn Sink) {
+        self.accounts += account.accounts;
+        self.folders += account.folders;
+        self.folders_read += account.folders_read;
+        for rejection in &account.rejected {
+            sink.emit(Event::Rejected(rejection.clone()));
+        }
+        self.rejected.extend(account.rejected);
+        sink.emit(Event::Advanced { phase: Phase::Scan, items: account.accounts, bytes: 0 });
+    }
 }
 
 /// One step of a changed account, numbered in scan order.
@@ -67,8 +81,8 @@ pub(super) struct End {
     pub mark: AccountMark,
 }
 
-/// A numbered step on its way to the splitters.
-pub(super) type Numbered = (u64, Step);
+/// Steps on their way to the splitters, with the number of the first.
+pub(super) type Numbered = (u64, Vec<Step>);
 
 /// A folder of the account as this pass found it.
 pub(super) enum Seen {
@@ -77,41 +91,98 @@ pub(super) enum Seen {
     Listed(FoundFolder, Box<FolderListing>),
 }
 
+/// An account to look at, what the catalog remembers of it, and where to say what was found.
+struct Asked<'a> {
+    id: RecordId,
+    address: &'a str,
+    remembered: Option<AccountMark>,
+    answer: Sender<Looked>,
+}
+
+type Looked = Result<(Vec<Step>, Scanned), ExportError>;
+
+/// Scans the accounts. Where an earlier pass left marks, so that most of the time goes into asking for times, or into
+/// replaying what changed, several accounts are looked at ahead, and taken in order; a first pass holds the listing of
+/// one account only, and has its splitters to keep the processors busy.
 pub(super) fn run(
     pass: &Pass<'_>,
+    catalog: &Catalog,
     accounts: &[(RecordId, String)],
     out: Sender<Numbered>,
 ) -> Result<Scanned, ExportError> {
-    let mut scanned = Scanned::default();
-    let mut number = 0;
-    for (id, address) in accounts {
-        if pass.sink.interrupted() {
-            return Err(ExportError::Interrupted);
+    let ahead = if catalog.snapshot()?.is_some() { pass.options.workers.get() } else { 0 };
+    let (mut scanned, mut number) = (Scanned::default(), 0);
+    let mut take = |looked: Looked| {
+        let (steps, found) = looked?;
+        scanned.add(found, pass.sink);
+        send(steps, &mut number, &out, pass.sink)
+    };
+    thread::scope(|scope| {
+        let (ask, asked) = bounded::<Asked<'_>>(ahead.max(1));
+        for _ in 0..ahead {
+            let asked = asked.clone();
+            scope.spawn(move || {
+                for Asked { id, address, remembered, answer } in asked {
+                    // Nobody waits for the answer any more when the pass has failed.
+                    drop(answer.send(scan_account(pass, id, address, remembered)));
+                }
+            });
         }
-        scanned.accounts += 1;
-        for step in scan_account(pass, *id, address, &mut scanned)? {
-            // A closed queue means that a later stage has failed; its error is the one to tell.
-            out.send((number, step)).map_err(|_| ExportError::Broken)?;
-            number += 1;
+        let mut awaited = VecDeque::new();
+        for (id, address) in accounts {
+            let remembered = catalog.account(*id)?;
+            if ahead == 0 {
+                take(scan_account(pass, *id, address, remembered))?;
+                continue;
+            }
+            if awaited.len() == ahead
+                && let Some(first) = awaited.pop_front()
+            {
+                take(wait_for(&first))?;
+            }
+            let (answer, answered) = bounded(1);
+            ask.send(Asked { id: *id, address, remembered, answer }).map_err(|_| ExportError::Broken)?;
+            awaited.push_back(answered);
         }
-    }
+        drop(ask); // the threads end with it
+        awaited.iter().try_for_each(|answered| take(wait_for(answered)))
+    })?;
     Ok(scanned)
 }
 
+fn wait_for(answered: &Receiver<Looked>) -> Looked {
+    answered.recv().map_err(|_| ExportError::Broken)?
+}
+
+/// Sends the steps of one account on, a batch at a time.
+fn send(steps: Vec<Step>, number: &mut u64, out: &Sender<Numbered>, sink: &dyn Sink) -> Result<(), ExportError> {
+    let mut steps = steps.into_iter().peekable();
+    loop {
+        if sink.interrupted() {
+            return Err(ExportError::Interrupted);
+        }
+        if steps.peek().is_none() {
+            return Ok(());
+        }
+        let batch: Vec<Step> = steps.by_ref().take(limits::QUEUE_BATCH).collect();
+        let count = batch.len() as u64;
+        // A closed queue means that a later stage has failed; its error is the one to tell.
+        out.send((*number, batch)).map_err(|_| ExportError::Broken)?;
+        *number += count;
+    }
+}
+
 /// Looks at one account; no steps: nothing of it has changed.
-fn scan_account(pass: &Pass<'_>, id: RecordId, address: &str, scanned: &mut Scanned) -> Result<Vec<Step>, ExportError> {
-    let mut reject = |rejection: Rejection| {
-        pass.sink.emit(Event::Rejected(rejection.clone()));
-        scanned.rejected.push(rejection);
-    };
+fn scan_account(pass: &Pass<'_>, id: RecordId, address: &str, remembered: Option<AccountMark>) -> Looked {
+    let mut scanned = Scanned { accounts: 1, ..Scanned::default() };
+    let mut reject = |rejection: Rejection| scanned.rejected.push(rejection);
     let mailbox = match pass.source.mailbox(address) {
         Ok(mailbox) => mailbox,
         Err(error) => {
             reject(Rejection { place: Place::account(address), reason: error.as_reason() });
-            return Ok(Vec::new());
+            return Ok((Vec::new(), scanned));
         }
     };
-    let remembered = pass.catalog.account(id)?;
     let settings = settings_hash(&mailbox.settings);
     let mut seen = Vec::new();
     let mut unseen: HashSet<FolderKey> = HashSet::new();
@@ -138,7 +209,6 @@ fn scan_account(pass: &Pass<'_>, id: RecordId, address: &str, scanned: &mut Scan
         }
     }
     mailbox.rejected.iter().cloned().for_each(&mut reject);
-    pass.sink.emit(Event::Advanced { phase: Phase::Scan, items: 1, bytes: 0 });
 
     let same = |account: &AccountMark| {
         account.settings == settings
@@ -147,7 +217,7 @@ fn scan_account(pass: &Pass<'_>, id: RecordId, address: &str, scanned: &mut Scan
             && seen.iter().all(|seen| matches!(seen, Seen::Unchanged(_)))
     };
     if !pass.options.full && remembered.as_ref().is_some_and(same) {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), scanned));
     }
     let state = match pass.history {
         Some(history) => history.account(id)?,
@@ -155,13 +225,8 @@ fn scan_account(pass: &Pass<'_>, id: RecordId, address: &str, scanned: &mut Scan
     };
     let full = pass.options.full || pass.history.is_some_and(|history| chain_is_long(history, id, &state));
     let versions = remembered.map(|account| account.folders).unwrap_or_default();
-    Ok(diff::account(
-        pass,
-        id,
-        address,
-        state,
-        diff::Found { mailbox: &mailbox, seen, unseen, versions, settings, full },
-    ))
+    let found = diff::Found { mailbox: &mailbox, seen, unseen, versions, settings, full };
+    Ok((diff::account(pass, id, address, state, found)?, scanned))
 }
 
 /// Whether reading the account's manifests costs so much more than reading a full one that it is time for one.

@@ -1,11 +1,12 @@
 //! The second stage, several threads: reads an item, names it, takes a message apart. What comes out is ready to be
-//! stored; the order of arrival does not matter, each step bears its number.
+//! stored; the order of arrival does not matter, the steps bear their numbers.
 
 use super::ExportError;
 use super::budget::Budget;
 use super::scan::{Numbered, Read, Step};
 use crate::fs;
-use crate::message;
+use crate::limits;
+use crate::message::{self, Likeness};
 use crate::model::id::ObjectId;
 use crate::model::mailbox::FolderKind;
 use crate::site::{Content, Source};
@@ -13,11 +14,12 @@ use crossbeam_channel::{Receiver, Sender};
 use std::io;
 use std::ops::Range;
 
-/// A numbered step on its way to the store; `bytes` are given back to the budget once it is stored.
+/// Steps on their way to the store, with the number of the first; `bytes` are given back to the budget once they are
+/// stored.
 pub(super) struct Prepared {
     pub number: u64,
     pub bytes: u64,
-    pub step: Ready,
+    pub steps: Vec<Ready>,
 }
 
 /// A step that needs nothing more from the source.
@@ -51,6 +53,16 @@ pub(super) enum Body {
     Unread,
 }
 
+impl Body {
+    /// Bytes of the message that it holds in memory.
+    fn held_bytes(&self) -> u64 {
+        match self {
+            Self::Whole { raw, .. } | Self::Split { raw, .. } => raw.len() as u64,
+            _ => 0,
+        }
+    }
+}
+
 /// Opens a large item once more.
 pub(super) type Open = Box<dyn Fn() -> io::Result<Box<dyn io::Read + Send>> + Send>;
 
@@ -60,6 +72,7 @@ pub(super) struct OwnedSplit {
     pub skeleton_id: ObjectId,
     pub skeleton: Vec<u8>,
     pub parts: Vec<(ObjectId, PartBytes)>,
+    pub likeness: Likeness,
 }
 
 pub(super) enum PartBytes {
@@ -69,28 +82,40 @@ pub(super) enum PartBytes {
 
 pub(super) fn run(
     source: &dyn Source,
-    steps: Receiver<Numbered>,
+    batches: Receiver<Numbered>,
     out: Sender<Prepared>,
     budget: &Budget,
     dry_run: bool,
 ) -> Result<(), ExportError> {
-    for (number, step) in steps {
-        let (step, bytes) = match step {
-            Step::Read(read) if dry_run => (Ready::Read { read, content: Body::Unread }, 0),
-            Step::Read(read) => {
-                let content = prepare(source, &read)?;
-                let bytes = match &content {
-                    Body::Whole { raw, .. } | Body::Split { raw, .. } => raw.len() as u64,
-                    _ => 0,
-                };
-                (Ready::Read { read, content }, bytes)
+    for (mut number, batch) in batches {
+        let (mut steps, mut bytes) = (Vec::with_capacity(batch.len()), 0);
+        let mut hand_over = |steps: &mut Vec<Ready>, bytes: &mut u64| {
+            let (count, bytes, steps) = (steps.len() as u64, std::mem::take(bytes), std::mem::take(steps));
+            if !budget.take(number, bytes) {
+                return Err(ExportError::Broken);
             }
-            step => (Ready::Step(step), 0),
+            out.send(Prepared { number, bytes, steps }).map_err(|_| ExportError::Broken)?;
+            number += count;
+            Ok(())
         };
-        if !budget.take(number, bytes) {
-            return Err(ExportError::Broken);
+        for step in batch {
+            let step = match step {
+                Step::Read(read) if dry_run => Ready::Read { read, content: Body::Unread },
+                Step::Read(read) => {
+                    let content = prepare(source, &read)?;
+                    bytes += content.held_bytes();
+                    Ready::Read { read, content }
+                }
+                step => Ready::Step(step),
+            };
+            steps.push(step);
+            if bytes >= limits::HANDED_OVER_BYTES {
+                hand_over(&mut steps, &mut bytes)?;
+            }
         }
-        out.send(Prepared { number, bytes, step }).map_err(|_| ExportError::Broken)?;
+        if !steps.is_empty() {
+            hand_over(&mut steps, &mut bytes)?;
+        }
     }
     Ok(())
 }
@@ -135,7 +160,8 @@ fn own(raw: &[u8], split: message::Split<'_>) -> Option<OwnedSplit> {
         Some((part.id, bytes))
     });
     let parts = parts.collect::<Option<_>>()?;
-    Some(OwnedSplit { trace, skeleton_id: ObjectId::of(&split.skeleton), skeleton: split.skeleton, parts })
+    let likeness = message::likeness(raw.get(trace.end..).unwrap_or_default());
+    Some(OwnedSplit { trace, likeness, skeleton_id: ObjectId::of(&split.skeleton), skeleton: split.skeleton, parts })
 }
 
 fn hash(open: &Open) -> io::Result<(ObjectId, u64)> {

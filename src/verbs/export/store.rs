@@ -30,7 +30,7 @@ pub(super) struct Stored {
 pub(super) fn run(
     mut writer: PackWriter<'_>,
     snapshot: &mut SnapshotWriter,
-    steps: Receiver<Prepared>,
+    batches: Receiver<Prepared>,
     budget: &Budget,
     options: &ExportOptions,
     sink: &dyn Sink,
@@ -39,31 +39,14 @@ pub(super) fn run(
     let mut waiting: BTreeMap<u64, Prepared> = BTreeMap::new();
     let mut next = 0;
     let mut open: Option<OpenAccount> = None;
-    for prepared in steps {
+    for prepared in batches {
         waiting.insert(prepared.number, prepared);
-        while let Some(Prepared { number, bytes, step }) = waiting.remove(&next) {
-            match step {
-                Ready::Step(Step::Begin(begin)) => open = Some(OpenAccount::new(*begin)),
-                Ready::Step(Step::End(end)) => {
-                    if let Some(account) = open.take() {
-                        account.close(*end, snapshot, &mut stored, options)?;
-                    }
-                }
-                Ready::Step(Step::Line(line)) => {
-                    if let Some(account) = &mut open {
-                        account.note(&line, &mut stored.counts);
-                        account.line(line)?;
-                    }
-                }
-                Ready::Step(Step::Read(_)) => {}
-                Ready::Read { read, content } => {
-                    if let Some(account) = &mut open {
-                        account.take(*read, content, &mut writer, &mut stored, sink)?;
-                    }
-                }
+        while let Some(Prepared { bytes, steps, .. }) = waiting.remove(&next) {
+            next += steps.len() as u64;
+            for step in steps {
+                take_step(step, &mut open, &mut writer, snapshot, &mut stored, options, sink)?;
             }
-            budget.give(number, bytes);
-            next = number + 1;
+            budget.give(next, bytes);
             if sink.interrupted() {
                 return Err(ExportError::Interrupted);
             }
@@ -79,6 +62,38 @@ pub(super) fn run(
         stored.counts.pack_bytes = added.pack_bytes;
     }
     Ok(stored)
+}
+
+fn take_step(
+    step: Ready,
+    open: &mut Option<OpenAccount>,
+    writer: &mut PackWriter<'_>,
+    snapshot: &mut SnapshotWriter,
+    stored: &mut Stored,
+    options: &ExportOptions,
+    sink: &dyn Sink,
+) -> Result<(), ExportError> {
+    match step {
+        Ready::Step(Step::Begin(begin)) => *open = Some(OpenAccount::new(*begin)),
+        Ready::Step(Step::End(end)) => {
+            if let Some(account) = open.take() {
+                account.close(*end, snapshot, stored, options)?;
+            }
+        }
+        Ready::Step(Step::Line(line)) => {
+            if let Some(account) = open {
+                account.note(&line, &mut stored.counts);
+                account.line(line)?;
+            }
+        }
+        Ready::Step(Step::Read(_)) => {}
+        Ready::Read { read, content } => {
+            if let Some(account) = open {
+                account.take(*read, content, writer, stored, sink)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The account whose manifest is being written.
@@ -309,9 +324,9 @@ fn store_split(writer: &mut PackWriter<'_>, id: ObjectId, raw: &[u8], split: Own
             PartBytes::Raw(range) => raw.get(range.clone()).unwrap_or_default(),
             PartBytes::Decoded(bytes) => bytes,
         };
-        writer.add(*part, Class::Part, bytes)?;
+        writer.add_like(*part, Class::Part, split.likeness, bytes)?;
     }
-    writer.add(split.skeleton_id, Class::Skeleton, &split.skeleton)?;
+    writer.add_like(split.skeleton_id, Class::Skeleton, split.likeness, &split.skeleton)?;
     let trace = raw.get(split.trace).unwrap_or_default();
-    writer.add_recipe(id, &encode_recipe(&split.skeleton_id, trace))
+    writer.add_recipe(id, split.likeness, &encode_recipe(&split.skeleton_id, trace))
 }

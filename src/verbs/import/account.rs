@@ -181,7 +181,6 @@ pub struct Folders {
 fn bring(pass: &Pass<'_>, job: &Job, state: &AccountState, ledger: &mut AccountLedger) -> Result<(), ImportError> {
     deliver::settle_intents(pass, job)?;
     let mut folders = folders::bring(pass, job, state)?;
-    settings::bring(pass, job, state, &mut ledger.settings)?;
     let mut sorted = changes::sort(pass, job, state, &folders, ledger)?;
     if !sorted.fresh.is_empty()
         && let Some(origins) = way_back::origins(pass, &job.source)?
@@ -198,6 +197,8 @@ fn bring(pass: &Pass<'_>, job: &Job, state: &AccountState, ledger: &mut AccountL
     deliver::deliver(pass, job, state, &mut folders, fresh, ledger)?;
     changes::apply(pass, job, state, &folders, sorted.changed)?;
     gone::follow(pass, job, state, &folders, sorted.gone)?;
+    // After folders went: a subscription may outlive its folder.
+    settings::bring(pass, job, state, &mut ledger.settings)?;
     folders::set_active_scripts(pass, job, state, &mut folders)?;
     finish(pass, job, ledger)
 }

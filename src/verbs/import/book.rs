@@ -158,6 +158,14 @@ impl Book {
                 *reply_to = reply_to.as_deref().map(|to| self.mailbox(to));
             }
             Setting::Forwarding { targets, .. } => *targets = self.each(targets),
+            // Somebody else's folder is shown below a level that is his address.
+            Setting::Subscription { path } => {
+                let levels = path.split('/').map(|level| match level.contains('@') {
+                    true => self.address(level),
+                    false => level.to_owned(),
+                });
+                *path = levels.collect::<Vec<_>>().join("/");
+            }
             _ => {}
         }
         setting

@@ -44,6 +44,8 @@ pub fn follow(
                     }
                     Some(present) => {
                         pass.target.remove_item(&job.target, &present.key, &row.target_name)?;
+                        let place = Place::folder(&job.source, source_key(folders, row, &key));
+                        pass.removed(place, |removed| removed.items += 1);
                         ItemState::Removed
                     }
                 };
@@ -53,6 +55,11 @@ pub fn follow(
         }
     }
     remove_folders(pass, job, state, folders)
+}
+
+/// What the source calls the item's folder.
+fn source_key<'f>(folders: &'f Folders, row: &ItemRow, target_key: &'f FolderKey) -> &'f FolderKey {
+    folders.rows.get(&row.folder).map_or(target_key, |folder| &folder.source_key)
 }
 
 fn is_touched(
@@ -90,6 +97,7 @@ fn remove_folders(pass: &Pass<'_>, job: &Job, state: &AccountState, folders: &Fo
             pass.conflict(place, "removed on the source, but not empty on the target: it stays");
             continue;
         }
+        pass.removed(place, |removed| removed.whole = Some("folder"));
         let removed = FolderRow { state: FolderState::Removed, snapshot: pass.snapshot, ..row.clone() };
         pass.map.put_folders(&[removed])?;
     }
@@ -154,7 +162,10 @@ pub fn records(pass: &Pass<'_>) -> Result<(), ImportError> {
         let outcome = pass.target.put_records(&[RecordChange::Remove { record: record.clone() }])?;
         match outcome.into_iter().next() {
             Some(Err(reason)) => pass.reject(Place::account(&row.source_key), reason),
-            _ => pass.map.put_records(&[removed])?,
+            _ => {
+                pass.removed(Place::account(&row.source_key), |removed| removed.whole = Some(row.kind.word()));
+                pass.map.put_records(&[removed])?;
+            }
         }
     }
     Ok(())

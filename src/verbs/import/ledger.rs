@@ -4,7 +4,7 @@
 //! also `+ pending`. The left side is counted from the snapshot, the right side from what was done, so a defect that
 //! loses something shows. Text for people and JSON for scripts (docs/concepts).
 
-use crate::event::Reason;
+use crate::event::{Reason, Rejection};
 use crate::model::id::{SiteId, SnapshotNo};
 use crate::model::text::printable;
 use serde::{Deserialize, Serialize};
@@ -177,6 +177,9 @@ pub struct Ledger {
     pub items: Tally,
     pub settings: Tally,
     pub grants: Tally,
+    /// What the export of the snapshot could not take, so that none of the numbers has it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_exported: Vec<Rejection>,
     pub balanced: bool,
 }
 
@@ -190,7 +193,18 @@ impl Ledger {
         let items = sum(accounts.iter().flat_map(|account| account.folders.values()));
         let settings = sum(accounts.iter().map(|account| &account.settings));
         let grants = sum(accounts.iter().map(|account| &account.grants));
-        Self { source_site, snapshot, target_site, records, accounts, items, settings, grants, balanced }
+        Self {
+            source_site,
+            snapshot,
+            target_site,
+            records,
+            accounts,
+            items,
+            settings,
+            grants,
+            not_exported: Vec::new(),
+            balanced,
+        }
     }
 
     /// Rejected things of every kind.
@@ -218,12 +232,20 @@ impl Ledger {
         rows.push(Row::heading("in sum", None));
         let sums = [("items", &self.items), ("settings", &self.settings), ("grants", &self.grants)];
         rows.extend(sums.into_iter().map(|(name, tally)| Row::detail(name, tally)));
+        let not_exported: String =
+            self.not_exported.iter().map(|one| format!("\n  {}: {}", one.place, one.reason)).collect();
+        let not_exported = match self.not_exported.is_empty() {
+            true => not_exported,
+            false => format!(
+                "\nThe export could not take these; what is older of them in the archive counts:{not_exported}\n"
+            ),
+        };
         let title = format!(
             "Ledger: snapshot {} of source {} into target {}\n\n",
             self.snapshot, self.source_site, self.target_site
         );
         let verdict = if self.balanced { "The ledger balances." } else { "THE LEDGER DOES NOT BALANCE." };
-        format!("{title}{}\nItems: {}\n{verdict}\n", table(&rows), self.items)
+        format!("{title}{}\nItems: {}\n{verdict}\n{not_exported}", table(&rows), self.items)
     }
 }
 

@@ -59,6 +59,20 @@ pub enum Skip {
     Preferences,
 }
 
+impl Skip {
+    /// As the command line and the map call it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Mail => "mail",
+            Self::Calendars => "calendars",
+            Self::Contacts => "contacts",
+            Self::Filters => "filters",
+            Self::Shares => "shares",
+            Self::Preferences => "preferences",
+        }
+    }
+}
+
 /// How what already lies on the target is taken over instead of doubled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -166,6 +180,8 @@ pub struct ImportReport {
     pub uids_lost: Vec<Note>,
     /// Source and target both changed it; the target stays.
     pub conflicts: Vec<Note>,
+    /// What `--delete` removed from the target, by folder, under the source's names.
+    pub removed: Vec<Note>,
     pub rejected: Vec<Rejection>,
     pub pending: Vec<Waiting>,
     pub notices: Vec<Note>,
@@ -184,7 +200,20 @@ pub fn import(
     let rehearsal = rehearsal::Rehearsal::of(target);
     let target: &dyn Target = if options.dry_run { &rehearsal } else { target };
     let started = start::start(archive, target, options)?;
-    let pass = pass::Pass::new(&started, target, options, sink)?;
+    let outcome = run(&started, target, options, sink);
+    if outcome.is_err() {
+        started.remove_empty_map(options.fs.as_ref());
+    }
+    outcome
+}
+
+fn run(
+    started: &start::Started<'_>,
+    target: &dyn Target,
+    options: &ImportOptions,
+    sink: &dyn Sink,
+) -> Result<ImportReport, ImportError> {
+    let pass = pass::Pass::new(started, target, options, sink)?;
 
     phase(sink, Phase::Provisioning, None, || provisioning::run(&pass))?;
     let accounts = if options.provisioning_only {

@@ -8,7 +8,7 @@ use super::{ImportError, ImportOptions, ImportReport, Note, Skip, Waiting};
 use crate::archive::history::History;
 use crate::archive::pack_reader::ObjectReader;
 use crate::event::{Event, Place, Reason, Rejection, Sink};
-use crate::map::{ConflictRow, Map, RecordRow};
+use crate::map::{ConflictRow, Map, RecordRow, Rules};
 use crate::model::id::{RecordId, SnapshotNo};
 use crate::model::mailbox::FolderKind;
 use crate::model::provisioning::{Record, RecordKind};
@@ -44,8 +44,30 @@ pub struct Pass<'a> {
 struct Notes {
     records: BTreeMap<String, Tally>,
     conflicts: BTreeSet<Note>,
+    removed: BTreeMap<Place, Removed>,
     rejected: BTreeSet<Rejection>,
     notices: BTreeSet<Note>,
+}
+
+/// What was removed at one place.
+#[derive(Default)]
+pub struct Removed {
+    pub items: u64,
+    /// The thing itself: `folder`, `account`.
+    pub whole: Option<&'static str>,
+}
+
+impl Removed {
+    fn note(self, place: Place) -> Note {
+        let items = match self.items {
+            0 => None,
+            1 => Some("1 item".to_owned()),
+            more => Some(format!("{more} items")),
+        };
+        let whole = self.whole.map(|what| format!("the {what} itself"));
+        let parts: Vec<_> = items.into_iter().chain(whole).collect();
+        Note { place, text: parts.join(", ") }
+    }
 }
 
 impl<'a> Pass<'a> {
@@ -128,7 +150,7 @@ impl<'a> Pass<'a> {
         let (skip, rule) = match kind {
             SettingKind::Forwarding | SettingKind::Vacation => (Skip::Filters, "--skip filters"),
             SettingKind::Mountpoint => (Skip::Shares, "--skip shares"),
-            SettingKind::Tag => (Skip::Mail, "--skip mail"),
+            SettingKind::Tag | SettingKind::Subscription => (Skip::Mail, "--skip mail"),
             SettingKind::Identity | SettingKind::Signature | SettingKind::Preference | SettingKind::ExternalSource => {
                 (Skip::Preferences, "--skip preferences")
             }
@@ -136,10 +158,11 @@ impl<'a> Pass<'a> {
         self.options.skip.contains(&skip).then_some(rule)
     }
 
-    /// The options that decide what an account gets, as a text that is only compared.
-    pub fn rules(&self) -> String {
+    /// The options that decide what an account gets.
+    pub fn rules(&self) -> Rules {
         let ImportOptions { additive, delete, since, skip, .. } = self.options;
-        format!("additive={additive} delete={delete} since={since:?} skip={skip:?}")
+        let skip = skip.iter().map(|kind| kind.word().to_owned()).collect();
+        Rules { additive: *additive, delete: *delete, since: *since, skip }
     }
 
     /// The rows of the records that are on the target, by id, as the map has them now.
@@ -152,6 +175,11 @@ impl<'a> Pass<'a> {
         let what = what.into();
         self.sink.emit(Event::Conflict { place: place.clone(), what: what.clone() });
         self.notes().conflicts.insert(Note { place, text: what });
+    }
+
+    /// Notes what `--delete` removed: items of a folder, a folder itself, or a record.
+    pub fn removed(&self, place: Place, note: impl FnOnce(&mut Removed)) {
+        note(self.notes().removed.entry(place).or_default());
     }
 
     pub fn reject(&self, place: Place, reason: Reason) {
@@ -193,7 +221,8 @@ impl<'a> Pass<'a> {
         let notes = std::mem::take(&mut *self.notes());
         let meta = self.map.meta();
         let ids = (meta.source_site.clone(), self.snapshot, meta.target_site.clone());
-        let ledger = Ledger::new(ids, notes.records, accounts);
+        let mut ledger = Ledger::new(ids, notes.records, accounts);
+        ledger.not_exported = self.history.rejected()?;
         let conflicts: Vec<Note> = notes.conflicts.into_iter().collect();
         let rows: Vec<_> = conflicts
             .iter()
@@ -208,6 +237,7 @@ impl<'a> Pass<'a> {
             bytes: self.bytes.load(Ordering::Relaxed),
             uids_lost: self.uids_lost()?,
             conflicts,
+            removed: notes.removed.into_iter().map(|(place, removed)| removed.note(place)).collect(),
             rejected: notes.rejected.into_iter().collect(),
             pending: self.waiting()?,
             notices: notes.notices.into_iter().collect(),

@@ -72,7 +72,15 @@ impl<'a> Rehearsal<'a> {
 }
 
 fn empty(folder: Folder) -> FolderScan {
-    FolderScan::Listed(Box::new(FolderListing { folder, items: Vec::new(), rejected: Vec::new(), mark: Vec::new() }))
+    let listing = FolderListing {
+        folder,
+        items: Vec::new(),
+        rejected: Vec::new(),
+        beside_unseen: false,
+        subscription_unseen: false,
+        mark: Vec::new(),
+    };
+    FolderScan::Listed(Box::new(listing))
 }
 
 /// An account that the pass would have made has an empty mailbox.

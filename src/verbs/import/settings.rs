@@ -109,21 +109,11 @@ fn bring_one(
 }
 
 fn place_of(job: &Job, (kind, name): &SettingKey) -> Place {
-    let word = match kind {
-        SettingKind::Identity => "identity",
-        SettingKind::Signature => "signature",
-        SettingKind::Forwarding => "forwarding",
-        SettingKind::Vacation => "vacation",
-        SettingKind::Preference => "preference",
-        SettingKind::ExternalSource => "external source",
-        SettingKind::Tag => "tag",
-        SettingKind::Mountpoint => "mountpoint",
-    };
-    Place::folder(&job.source, &format!("{word} {name}").trim_end())
+    Place::folder(&job.source, &format!("{} {name}", kind.word()).trim_end())
 }
 
-/// What the source no longer has. That forwarding or the vacation answer ended is a change of their one value and
-/// followed; anything else is a deletion, which is kept unless asked for.
+/// What the source no longer has. That forwarding, the vacation answer or a subscription ended is a change of their one
+/// value and followed; anything else is a deletion, which is kept unless asked for.
 fn remove(
     pass: &Pass<'_>,
     job: &Job,
@@ -132,7 +122,7 @@ fn remove(
 ) -> Result<(), ImportError> {
     let mut dropped = Vec::new();
     for (key, row) in gone {
-        let is_state = matches!(key.0, SettingKind::Forwarding | SettingKind::Vacation);
+        let is_state = matches!(key.0, SettingKind::Forwarding | SettingKind::Vacation | SettingKind::Subscription);
         let follows = (is_state || pass.options.delete) && !pass.options.additive;
         if !follows || pass.skips_setting(key.0).is_some() || row.snapshot > pass.snapshot {
             continue;

@@ -4,6 +4,7 @@ use super::{ImportError, ImportOptions};
 use crate::archive::Archive;
 use crate::archive::history::History;
 use crate::format::snapshot::Provisioning;
+use crate::fs::Fs;
 use crate::map::{self, Map, Meta};
 use crate::model::id::{SiteId, SnapshotNo};
 use crate::site::Target;
@@ -17,6 +18,8 @@ pub struct Started<'a> {
     pub map: Map,
     pub way_back: Option<Map>,
     pub state_dir: PathBuf,
+    /// The map was made by this very pass.
+    map_is_new: bool,
     /// Held to the end, so that a second importer is refused.
     _lock: Option<Box<dyn Send + Sync>>,
 }
@@ -28,6 +31,17 @@ impl Started<'_> {
 
     pub fn source_site(&self) -> &SiteId {
         &self.history.head().source
+    }
+
+    /// After a pass that failed: a map that it made and that says nothing yet goes again, so that a refused import
+    /// leaves nothing behind. Not removing it is no trouble, so an error is none.
+    pub fn remove_empty_map(self, fs: &dyn Fs) {
+        let Self { map, map_is_new, _lock, .. } = self;
+        if map_is_new && map.records().is_ok_and(|records| records.is_empty()) {
+            let path = map.path().to_owned();
+            drop(map); // what SQLite keeps beside the file goes with it
+            let _ = fs.remove_file(&path);
+        }
     }
 }
 
@@ -59,8 +73,9 @@ pub fn start<'a>(
         wagon: env!("CARGO_PKG_VERSION").to_owned(),
         created: options.now,
     };
+    let exists = options.fs.lstat(&path).is_ok();
     let map = if options.dry_run {
-        Map::open_copy(&path, options.fs.lstat(&path).is_ok(), &expected)?
+        Map::open_copy(&path, exists, &expected)?
     } else {
         Map::open(options.fs.as_ref(), &path, &expected)?
     };
@@ -69,7 +84,8 @@ pub fn start<'a>(
     if asked < seen && !options.additive {
         return Err(ImportError::OlderSnapshot { asked, seen });
     }
-    Ok(Started { archive, history, provisioning, map, way_back, state_dir, _lock })
+    let map_is_new = !exists && !options.dry_run;
+    Ok(Started { archive, history, provisioning, map, way_back, state_dir, map_is_new, _lock })
 }
 
 fn lock(options: &ImportOptions, state_dir: &Path) -> Result<Box<dyn Send + Sync>, ImportError> {

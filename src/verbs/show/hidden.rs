@@ -56,7 +56,11 @@ pub fn setting(setting: &Setting) -> Setting {
             attributes(&mut named);
             *value = named.remove(name).unwrap_or_default();
         }
-        Setting::Signature { .. } | Setting::Forwarding { .. } | Setting::Tag { .. } | Setting::Mountpoint { .. } => {}
+        Setting::Signature { .. }
+        | Setting::Forwarding { .. }
+        | Setting::Tag { .. }
+        | Setting::Mountpoint { .. }
+        | Setting::Subscription { .. } => {}
     }
     setting
 }

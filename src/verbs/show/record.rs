@@ -7,7 +7,7 @@ use super::{ShowError, View, hidden};
 use crate::archive::pack_reader::ObjectReader;
 use crate::archive::{Archive, ArchiveError};
 use crate::event::Rejection;
-use crate::format::snapshot::{SnapshotHead, StoredRecord, parse_lines};
+use crate::format::snapshot::{SnapshotHead, StoredRecord};
 use crate::limits::{HEADER_BYTES, WHOLE_ITEM_BYTES};
 use crate::model::id::{ItemId, RecordId, SnapshotNo};
 use crate::model::mailbox::{Folder, FolderKind, Item};
@@ -143,16 +143,7 @@ pub fn show(view: &View<'_>, address: &str) -> Result<Shown, ShowError> {
 
 /// What a snapshot could not take, as it lists it itself.
 pub fn rejections(archive: &Archive, no: SnapshotNo) -> Result<Vec<Rejection>, ArchiveError> {
-    let snapshot = archive.open_snapshot(no)?;
-    let mut rejected = Vec::new();
-    if let Some(bytes) = snapshot.entry("rejected.jsonl")? {
-        parse_lines(&bytes, |line| {
-            rejected.push(line);
-            Ok(())
-        })
-        .map_err(|source| ArchiveError::Format { path: snapshot.path().to_owned(), source })?;
-    }
-    Ok(rejected)
+    archive.open_snapshot(no)?.rejected()
 }
 
 fn records(view: &View<'_>, wanted: impl Fn(&Record) -> bool) -> Shown {

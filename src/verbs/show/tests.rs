@@ -86,7 +86,9 @@ fn store(archive: &Archive, messages: &[&[u8]]) {
                 split.parts.iter().for_each(|part| writer.add(part.id, Class::Part, &part.bytes).unwrap());
                 let skeleton = ObjectId::of(&split.skeleton);
                 writer.add(skeleton, Class::Skeleton, &split.skeleton).unwrap();
-                writer.add_recipe(id, &message::encode_recipe(&skeleton, split.trace)).unwrap();
+                writer
+                    .add_recipe(id, message::Likeness::default(), &message::encode_recipe(&skeleton, split.trace))
+                    .unwrap();
             }
         }
     }

@@ -5,9 +5,10 @@ use crate::archive::history::History;
 use crate::event::{Event, Phase, Place, Sink};
 use crate::format::manifest::{AccountState, ItemAt};
 use crate::fs;
-use crate::map::{FolderRow, FolderState, ItemRow, ItemState, Map, RecordState};
+use crate::map::{FolderRow, FolderState, ItemRow, ItemState, Map, RecordState, Rules};
 use crate::model::id::{FolderId, ItemId, ObjectId, RecordId};
 use crate::model::mailbox::{Folder, FolderKey, FolderKind};
+use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::model::share::Grant;
 use crate::site::{Content, Depth, FolderScan, FoundItem, Source};
 use std::collections::{BTreeMap, HashMap};
@@ -20,8 +21,8 @@ pub(super) struct Account<'a> {
     pub address: &'a str,
     pub target: &'a dyn Source,
     pub map: &'a Map,
-    /// An import has gone through the whole account.
-    pub complete: bool,
+    /// By which rules an import has gone through the whole account; `None`: none has.
+    pub rules: Option<&'a Rules>,
 }
 
 /// What lies in the account on the target.
@@ -29,6 +30,15 @@ pub(super) struct Account<'a> {
 struct Present {
     folders: HashMap<FolderKey, Folder>,
     items: HashMap<FolderKey, HashMap<String, FoundItem>>,
+    settings: HashMap<SettingKey, Setting>,
+}
+
+impl Present {
+    /// A subscription to a folder that has come meanwhile is the folder's.
+    fn subscribed(&self, path: &str) -> bool {
+        FolderKey::new(FolderKind::Mail, path)
+            .is_ok_and(|key| self.folders.get(&key).is_some_and(|folder| folder.subscribed))
+    }
 }
 
 impl Account<'_> {
@@ -41,15 +51,15 @@ impl Account<'_> {
         let folders: BTreeMap<FolderId, FolderRow> =
             self.map.folders(self.id)?.into_iter().map(|row| (row.id, row)).collect();
         self.folders(&record.target_key, &state, &folders, &present, report, sink)?;
+        self.settings(&record.target_key, &state, &present, report, sink)?;
 
         let mut rows: HashMap<ItemId, ItemRow> = HashMap::new();
         self.map.each_item(self.id, |row| {
             rows.insert(row.id, row);
             Ok::<(), VerifyError>(())
         })?;
-        let complete = self.complete;
-        let items =
-            Items { target: self.target, address: &record.target_key, folders: &folders, present: &present, complete };
+        let (target, rules) = (self.target, self.rules);
+        let items = Items { target, address: &record.target_key, folders: &folders, present: &present, rules };
         for (item, at) in &state.items {
             report.items += 1;
             match items.compare(at, rows.get(item), report)? {
@@ -57,6 +67,7 @@ impl Account<'_> {
                 Outcome::ChangedOnTarget => report.changed_on_target += 1,
                 Outcome::DeletedOnTarget => report.deleted_on_target += 1,
                 Outcome::LeftOut => report.left_out += 1,
+                Outcome::NotMoved => report.not_moved += 1,
                 Outcome::Different(what) => {
                     report.different += 1;
                     let folder = state.folders.get(&at.folder).map(|folder| folder.key.to_string());
@@ -70,7 +81,9 @@ impl Account<'_> {
 
     fn look(&self, address: &str, report: &mut VerifyReport, sink: &dyn Sink) -> Result<Present, VerifyError> {
         let mut present = Present::default();
-        for found in self.target.mailbox(address)?.folders {
+        let mailbox = self.target.mailbox(address)?;
+        present.settings = mailbox.settings.into_iter().map(|setting| (setting.key(), setting)).collect();
+        for found in mailbox.folders {
             report.folders += 1;
             match self.target.folder(address, &found.key, None, Depth::Marks) {
                 Ok(FolderScan::Listed(listing)) => {
@@ -114,6 +127,45 @@ impl Account<'_> {
     }
 }
 
+impl Account<'_> {
+    /// What the account has beside its folders. Mountpoints are links, which `wagon shares check` looks at.
+    fn settings(
+        &self,
+        address: &str,
+        state: &AccountState,
+        present: &Present,
+        report: &mut VerifyReport,
+        sink: &dyn Sink,
+    ) -> Result<(), VerifyError> {
+        let rows: HashMap<SettingKey, _> =
+            self.map.settings(self.id)?.into_iter().map(|row| (row.source.key(), row)).collect();
+        for (key, source) in state.settings.iter().filter(|(key, _)| key.0 != SettingKind::Mountpoint) {
+            let name = format!("the {} {}", key.0.word(), key.1);
+            let name = name.trim_end();
+            let place = || Place::account(address);
+            let Some(row) = rows.get(key) else {
+                if self.rules.is_none() {
+                    report.differs(sink, place(), format!("{name} has not been imported"));
+                }
+                continue; // a rule left it out, or the target refused it; the ledger has it
+            };
+            report.records += 1;
+            if row.source != *source && self.rules.is_none() {
+                report.differs(sink, place(), format!("{name} is newer in the snapshot, and was not imported"));
+                continue;
+            }
+            let Some(written) = &row.written else { continue };
+            let here = present.settings.get(&written.key());
+            let with_folder = matches!(written, Setting::Subscription { path } if present.subscribed(path));
+            if here != Some(written) && !with_folder {
+                let what = if here.is_some() { "is another on the target" } else { "is not on the target any more" };
+                sink.emit(Event::Notice { place: place(), text: format!("{name} {what}: a user may have changed it") });
+            }
+        }
+        Ok(())
+    }
+}
+
 fn sorted(grants: &[Grant]) -> Vec<&Grant> {
     let mut grants: Vec<_> = grants.iter().collect();
     grants.sort();
@@ -125,6 +177,7 @@ enum Outcome {
     ChangedOnTarget,
     DeletedOnTarget,
     LeftOut,
+    NotMoved,
     Different(String),
 }
 
@@ -134,15 +187,15 @@ struct Items<'a> {
     address: &'a str,
     folders: &'a BTreeMap<FolderId, FolderRow>,
     present: &'a Present,
-    /// An import has gone through the whole account, so what has no row was left out by a rule.
-    complete: bool,
+    /// Of an import that has gone through the whole account, so what has no row was left out by them.
+    rules: Option<&'a Rules>,
 }
 
 impl Items<'_> {
     fn compare(&self, at: &ItemAt, row: Option<&ItemRow>, report: &mut VerifyReport) -> Result<Outcome, VerifyError> {
         let different = |what: &str| Ok(Outcome::Different(what.to_owned()));
         let Some(row) = row else {
-            return if self.complete { Ok(Outcome::LeftOut) } else { different("it has not been imported") };
+            return if self.rules.is_some() { Ok(Outcome::LeftOut) } else { different("it has not been imported") };
         };
         match row.state {
             ItemState::Rejected => return Ok(Outcome::LeftOut),
@@ -169,7 +222,8 @@ impl Items<'_> {
             return Ok(Outcome::ChangedOnTarget);
         }
         let item = &at.item;
-        if row.object != item.object || row.folder != at.folder {
+        let stays = row.folder != at.folder && self.rules.is_some_and(|rules| rules.additive);
+        if row.object != item.object || (row.folder != at.folder && !stays) {
             return different("the snapshot has it in a newer state that was not imported");
         }
         if row.flags != item.flags || row.keywords != item.keywords {
@@ -178,7 +232,7 @@ impl Items<'_> {
         if is_mail && row.state == ItemState::Done && date != item.date {
             return Ok(Outcome::Different(format!("its internal date is {date}, not {}", item.date)));
         }
-        Ok(Outcome::Equal)
+        Ok(if stays { Outcome::NotMoved } else { Outcome::Equal })
     }
 
     /// Where the item lies: in its folder, or in another of the same kind (`true`: it was moved).

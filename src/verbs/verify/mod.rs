@@ -1,7 +1,7 @@
 //! Reads a target back and compares it with a snapshot, through the map.
 //!
 //! Promises to look at every item of the chosen accounts: its content is read and hashed; its folder, flags, keywords and
-//! date are compared, and provisioning and access lists as well. What users of the target changed since the import is
+//! date are compared, and provisioning, settings and access lists as well. What users of the target changed since the import is
 //! told apart from what is wrong, because the map knows what import wrote. Changes nothing.
 
 mod items;
@@ -10,12 +10,12 @@ mod records;
 use crate::archive::history::History;
 use crate::archive::{Archive, ArchiveError};
 use crate::event::{Event, Phase, Place, Sink};
-use crate::map::{Map, MapError};
+use crate::map::{Map, MapError, Progress, Rules};
 use crate::model::id::{RecordId, SnapshotNo};
 use crate::site::{SiteError, Source};
 use globset::GlobSet;
 use serde::Serialize;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap};
 
 /// How to verify.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +40,7 @@ pub struct VerifyReport {
     pub snapshot: SnapshotNo,
     pub accounts: u64,
     pub folders: u64,
-    /// Items of the snapshot; the next five add up to it.
+    /// Items of the snapshot; the next six add up to it.
     pub items: u64,
     pub equal: u64,
     /// As imported, and then changed by a user of the target: flags, folder, content.
@@ -49,10 +49,14 @@ pub struct VerifyReport {
     pub deleted_on_target: u64,
     /// Not imported: rejected, or excluded by a rule of the import.
     pub left_out: u64,
+    /// Moved on the source, and left where it was by an additive import.
+    pub not_moved: u64,
     pub different: u64,
     pub bytes: u64,
-    /// Provisioning records and access lists compared.
+    /// Provisioning records, access lists and settings compared.
     pub records: u64,
+    /// Kinds that the import left out (`--skip`), so that they are not compared: for how many accounts.
+    pub skipped: BTreeMap<String, u64>,
     pub differences: Vec<Difference>,
 }
 
@@ -98,18 +102,27 @@ pub fn verify(
     records::compare(&provisioning, &present, map, (&wanted, options.accounts.is_none()), &mut report, sink)?;
 
     let total = provisioning.accounts().filter_map(|(id, _)| history.entry(id)).map(|entry| entry.items).sum();
-    let complete: HashSet<RecordId> = map.progress()?.into_iter().map(|(id, _)| id).collect();
+    let progress: HashMap<RecordId, Progress> = map.progress()?.into_iter().collect();
     sink.emit(Event::PhaseStarted { phase: Phase::Verify, total: Some(total) });
     for (id, account) in provisioning.accounts().filter(|(_, account)| wanted(&account.address)) {
         if sink.interrupted() {
             return Err(VerifyError::Interrupted);
         }
         report.accounts += 1;
-        let complete = complete.contains(&id);
-        let account = items::Account { history: &history, id, address: &account.address, target, map, complete };
+        let rules = rules(&history, id, &progress);
+        rules.iter().flat_map(|rules| &rules.skip).for_each(|kind| {
+            *report.skipped.entry(kind.clone()).or_default() += 1;
+        });
+        let account = items::Account { history: &history, id, address: &account.address, target, map, rules };
         account.compare(&mut report, sink)?;
     }
     sink.emit(Event::PhaseFinished { phase: Phase::Verify });
     report.differences.sort();
     Ok(report)
+}
+
+/// By which rules an import has gone through all that the account has in this snapshot; `None`: none has.
+fn rules<'p>(history: &History<'_>, id: RecordId, progress: &'p HashMap<RecordId, Progress>) -> Option<&'p Rules> {
+    let newest = history.last_change(id).unwrap_or_default();
+    progress.get(&id).filter(|done| done.snapshot >= newest).map(|done| &done.rules)
 }

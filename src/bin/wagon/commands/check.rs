@@ -1,7 +1,7 @@
 //! `wagon check`
 
 use super::open;
-use crate::cli::ArchiveArg;
+use crate::cli::{ArchiveArg, Global};
 use crate::exit::{CliError, Outcome};
 use crate::render::Screen;
 use crate::render::table::count;
@@ -23,8 +23,8 @@ pub struct CheckArgs {
     read_data: bool,
 }
 
-pub fn run(args: &CheckArgs, screen: &Screen) -> Result<Outcome, CliError> {
-    let archive = open::archive(&args.archive)?;
+pub fn run(args: &CheckArgs, global: &Global, screen: &Screen) -> Result<Outcome, CliError> {
+    let archive = open::archive_to_read(&args.archive, global)?;
     let report = screen.watch("nothing was changed", |sink| check(&archive, args.read_data, sink))?;
     screen.report("check", &report, |out| write(out, &report, screen.verbose()))?;
     Ok(if report.findings.is_empty() { Outcome::Done } else { Outcome::Differences })

@@ -1,11 +1,13 @@
 //! `wagon export`
 
 use super::open;
+use super::throttle::ThrottleArgs;
 use crate::cli::{ArchiveArg, DryRunArg, Global, workers};
 use crate::exit::{CliError, Outcome};
 use crate::render::table::{bytes, count};
 use crate::render::{AGAIN, Screen};
 use clap::Args;
+use stationwagon::fs::Counted;
 use stationwagon::model::id::SiteId;
 use stationwagon::verbs::export::{ExportOptions, ExportReport, export};
 use std::io::{self, Write};
@@ -44,12 +46,14 @@ pub struct ExportArgs {
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
     #[command(flatten)]
+    throttle: ThrottleArgs,
+    #[command(flatten)]
     dry_run: DryRunArg,
 }
 
 pub fn run(args: &ExportArgs, global: &Global, screen: &Screen) -> Result<Outcome, CliError> {
-    let source = open::source(&args.from)?;
-    let opened = open::archive_or_new(&args.archive, args.dry_run.dry_run)?;
+    let source = open::source_through(args.throttle.apply(Counted::Reading)?, &args.from)?;
+    let opened = open::archive_or_new(&args.archive, global, args.dry_run.dry_run)?;
     let mut catalog = open::catalog(global, source.as_ref(), &opened.archive)?;
     let options = ExportOptions {
         source: args.source.clone(),

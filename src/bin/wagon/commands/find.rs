@@ -1,7 +1,7 @@
 //! `wagon find`
 
 use super::open;
-use crate::cli::{ArchiveArg, AtArgs, date};
+use crate::cli::{ArchiveArg, AtArgs, Global, date};
 use crate::exit::{CliError, Outcome};
 use crate::render::Screen;
 use crate::render::table::{Align, Table, bytes, time};
@@ -59,8 +59,8 @@ impl FindArgs {
     }
 }
 
-pub fn run(args: &FindArgs, screen: &Screen) -> Result<Outcome, CliError> {
-    let archive = open::archive(&args.archive)?;
+pub fn run(args: &FindArgs, global: &Global, screen: &Screen) -> Result<Outcome, CliError> {
+    let archive = open::archive_to_read(&args.archive, global)?;
     let view = open::view(&archive, &args.at)?;
     let report = screen.watch("", |sink| find(&view, &args.query(), sink))?;
     screen.report("find", &report, |out| match report.found.is_empty() {

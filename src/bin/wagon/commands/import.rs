@@ -1,11 +1,13 @@
 //! `wagon import`
 
 use super::open;
-use crate::cli::{ArchiveArg, AtArgs, DryRunArg, Owner, date, owner, workers};
+use super::throttle::ThrottleArgs;
+use crate::cli::{ArchiveArg, AtArgs, DryRunArg, Global, Owner, date, owner, workers};
 use crate::exit::{CliError, Outcome};
 use crate::render::table::{Align, Table, bytes, count};
 use crate::render::{AGAIN, Screen};
 use clap::{Args, ValueEnum};
+use stationwagon::fs::Counted;
 use stationwagon::limits::MIB;
 use stationwagon::model::text::printable;
 use stationwagon::verbs::import::ledger::{Ledger, Tally};
@@ -70,6 +72,8 @@ pub struct ImportArgs {
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
     #[command(flatten)]
+    throttle: ThrottleArgs,
+    #[command(flatten)]
     dry_run: DryRunArg,
 }
 
@@ -124,9 +128,9 @@ const LINES_SHOWN: usize = 20;
 /// Largest file of rename rules, bytes: about a million addresses.
 const RENAME_FILE_BYTES: u64 = 64 * MIB;
 
-pub fn run(args: &ImportArgs, screen: &Screen) -> Result<Outcome, CliError> {
-    let archive = open::archive(&args.archive)?;
-    let target = open::target(&args.to, args.owner)?;
+pub fn run(args: &ImportArgs, global: &Global, screen: &Screen) -> Result<Outcome, CliError> {
+    let archive = open::archive_to_read(&args.archive, global)?;
+    let target = open::target_through(args.throttle.apply(Counted::Writing)?, &args.to, args.owner)?;
     let options = ImportOptions {
         fs: open::files(),
         source: args.at.source.clone(),
@@ -174,6 +178,7 @@ fn write(out: &mut dyn Write, report: &ImportReport, verbose: bool) -> io::Resul
     let note = |one: &Note| format!("{}: {}", one.place, printable(&one.text));
     list(out, verbose, "clients will load these folders again", report.uids_lost.iter().map(note))?;
     list(out, verbose, "changed on both sides; the target stays", report.conflicts.iter().map(note))?;
+    list(out, verbose, "removed, because the source has it no more", report.removed.iter().map(note))?;
     let waiting = report.pending.iter().map(|one| {
         let place = format!("{}:{} to {}", one.account, one.place, one.refers);
         format!("{}: {}", printable(&place), printable(&one.cause))

@@ -17,6 +17,7 @@ mod open;
 pub mod shares;
 pub mod show;
 pub mod snapshots;
+mod throttle;
 pub mod verify;
 
 use crate::cli::{Global, Verb};
@@ -27,17 +28,17 @@ use crate::render::Screen;
 pub fn run(verb: Verb, global: &Global, screen: &Screen) -> Result<Outcome, CliError> {
     match verb {
         Verb::Export(args) => export::run(&args, global, screen),
-        Verb::Import(args) => import::run(&args, screen),
+        Verb::Import(args) => import::run(&args, global, screen),
         Verb::Verify(args) => verify::run(&args, screen),
         Verb::Config(args) => config::run(&args, screen),
         Verb::Snapshots(args) => snapshots::run(&args, screen),
         Verb::Ls(args) => ls::run(&args, screen),
         Verb::Show(args) => show::run(&args, screen),
         Verb::Diff(args) => diff::run(&args, screen),
-        Verb::Find(args) => find::run(&args, screen),
+        Verb::Find(args) => find::run(&args, global, screen),
         Verb::Extract(args) => extract::run(&args, screen),
         Verb::Shares(args) => shares::run(&args, screen),
-        Verb::Check(args) => check::run(&args, screen),
+        Verb::Check(args) => check::run(&args, global, screen),
         Verb::Map(args) => map::run(&args, screen),
         Verb::Demo(args) => demo::run(&args, global, screen),
         Verb::Completions(args) => completions::run(&args),

@@ -26,6 +26,18 @@ pub fn archive(arg: &ArchiveArg) -> Result<Archive, CliError> {
     Ok(Archive::open(files(), &arg.dir)?)
 }
 
+/// The archive for whoever looks up many objects.
+pub fn archive_to_read(arg: &ArchiveArg, global: &Global) -> Result<Archive, CliError> {
+    Ok(with_tables(archive(arg)?, global))
+}
+
+/// What a large archive needs for finding objects lies beside the catalogs, or without a home among temporary files.
+fn with_tables(archive: Archive, global: &Global) -> Archive {
+    let Ok(dir) = cache_dir(global) else { return archive };
+    // A home that cannot be written is no reason to stop: most archives need no table.
+    if files().create_dir_all(&dir).is_ok() { archive.with_tables_in(&dir) } else { archive }
+}
+
 /// The wanted source at the wanted snapshot.
 pub fn view<'a>(archive: &'a Archive, at: &AtArgs) -> Result<View<'a>, CliError> {
     Ok(View::open(archive, at.source.as_ref(), at.snapshot)?)
@@ -52,9 +64,9 @@ pub struct OpenedArchive {
 }
 
 /// The archive; a new one where there is none. A dry run makes none: it gets an empty one that vanishes.
-pub fn archive_or_new(arg: &ArchiveArg, dry_run: bool) -> Result<OpenedArchive, CliError> {
+pub fn archive_or_new(arg: &ArchiveArg, global: &Global, dry_run: bool) -> Result<OpenedArchive, CliError> {
     match Archive::open(files(), &arg.dir) {
-        Ok(archive) => return Ok(OpenedArchive { archive, _stand_in: None }),
+        Ok(archive) => return Ok(OpenedArchive { archive: with_tables(archive, global), _stand_in: None }),
         Err(ArchiveError::NotAnArchive(_)) => {}
         Err(error) => return Err(error.into()),
     }
@@ -64,7 +76,8 @@ pub fn archive_or_new(arg: &ArchiveArg, dry_run: bool) -> Result<OpenedArchive, 
         false => None,
     };
     let dir = stand_in.as_ref().map_or(arg.dir.clone(), |dir| dir.path().join("archive"));
-    Ok(OpenedArchive { archive: Archive::create(files(), &dir, id, now())?, _stand_in: stand_in })
+    let archive = with_tables(Archive::create(files(), &dir, id, now())?, global);
+    Ok(OpenedArchive { archive, _stand_in: stand_in })
 }
 
 /// An I/O error as the binary's, naming the path.
@@ -96,12 +109,22 @@ fn cache_dir(global: &Global) -> Result<PathBuf, CliError> {
 
 /// The site to read that the command line names.
 pub fn source(name: &str) -> Result<Box<dyn Source>, CliError> {
-    Ok(site::open_source(files(), name)?)
+    source_through(files(), name)
+}
+
+/// The same, its files read through `fs`.
+pub fn source_through(fs: Arc<dyn Fs>, name: &str) -> Result<Box<dyn Source>, CliError> {
+    Ok(site::open_source(fs, name)?)
 }
 
 /// The site to write that the command line names; a folder that is not there is made.
 pub fn target(name: &str, owner: Option<Owner>) -> Result<Box<dyn Target>, CliError> {
-    Ok(site::open_target(files(), name, owner.map(|owner| (owner.uid, owner.gid)))?)
+    target_through(files(), name, owner)
+}
+
+/// The same, its files written through `fs`.
+pub fn target_through(fs: Arc<dyn Fs>, name: &str, owner: Option<Owner>) -> Result<Box<dyn Target>, CliError> {
+    Ok(site::open_target(fs, name, owner.map(|owner| (owner.uid, owner.gid)))?)
 }
 
 /// A site that must be there, with what only a target can tell (where its maps are).

@@ -59,12 +59,20 @@ fn write(out: &mut dyn Write, report: &VerifyReport) -> io::Result<()> {
         (report.changed_on_target, "changed by users of the site"),
         (report.deleted_on_target, "deleted by users of the site"),
         (report.left_out, "left out by the import"),
+        (report.not_moved, "moved on the source, and left in place by the additive import"),
         (report.different, "different"),
     ];
     for (number, what) in left.into_iter().filter(|(number, what)| *number > 0 || *what == "equal") {
         writeln!(out, "  {number} {what}")?;
     }
-    writeln!(out, "  {} compared beside them", count(report.records, "record and access list"))?;
+    writeln!(out, "  {} records, settings and access lists compared beside them", report.records)?;
+    for (kind, accounts) in &report.skipped {
+        writeln!(
+            out,
+            "  {kind} not compared: the import left them out (--skip {kind}) for {}",
+            count(*accounts, "account")
+        )?;
+    }
     if report.differences.is_empty() {
         return writeln!(out, "no difference");
     }

@@ -9,11 +9,11 @@ use super::dotlock::Dotlock;
 use super::hand::{Hand, PRIVATE, Sync, absent, io_error};
 use super::listing;
 use super::place::AccountPlace;
-use super::records::{is_maildir, make_folder_mark, make_maildir};
+use super::records::{is_maildir, make_folder_mark, make_mailbox, make_maildir};
 use super::uid_file::UidFile;
 use crate::event::Reason;
 use crate::fs::FileKind;
-use crate::model::mailbox::{Folder, FolderKey};
+use crate::model::mailbox::{Folder, FolderKey, FolderKind};
 use crate::site::SiteError;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -101,6 +101,33 @@ pub fn subscribe(
         hand.put(&path, &subscriptions::encode(&paths), mode, if used { Sync::Content } else { Sync::Nothing })?;
     }
     Ok(())
+}
+
+/// Subscribes to a folder that need not be there. Refuses a name that would be another one when it is read again.
+pub fn subscribe_blindly(hand: &Hand, place: &AccountPlace, path: &str) -> Result<Result<(), Reason>, SiteError> {
+    let one = BTreeSet::from([path.to_owned()]);
+    if subscriptions::parse(&subscriptions::encode(&one)) != one {
+        return Ok(Err(Reason::BadName("the list of subscriptions cannot hold this name".to_owned())));
+    }
+    if !is_maildir(hand, &place.maildir())? {
+        make_mailbox(hand, place)?;
+    }
+    subscribe(hand, place, |paths| {
+        paths.insert(path.to_owned());
+    })?;
+    Ok(Ok(()))
+}
+
+/// Ends such a subscription; that of a folder which has come meanwhile stays, because it is the folder's.
+pub fn unsubscribe_blindly(hand: &Hand, place: &AccountPlace, path: &str) -> Result<(), SiteError> {
+    if let Ok(key) = FolderKey::new(FolderKind::Mail, path)
+        && is_maildir(hand, &place.folder(hand, &key)?)?
+    {
+        return Ok(());
+    }
+    subscribe(hand, place, |paths| {
+        paths.remove(path);
+    })
 }
 
 /// Whether the account has subscribed to this path now.

@@ -39,7 +39,7 @@ use crate::db::DbError;
 use crate::event::Reason;
 use crate::model::id::SiteId;
 use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
-use crate::model::setting::{Setting, SettingKey};
+use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::model::share::Grant;
 use crate::site::{
     Batch, Capabilities, Delivered, Delivery, FolderPut, Present, RecordChange, SiteError, Target, UidsKept,
@@ -221,12 +221,18 @@ impl Target for DirectoryTarget {
     }
 
     fn put_setting(&self, account: &str, setting: &Setting) -> Result<Result<(), Reason>, SiteError> {
-        self.place(account)?;
+        let place = self.place(account)?;
+        if let Setting::Subscription { path } = setting {
+            return mail_folders::subscribe_blindly(&self.hand, &place, path);
+        }
         db::put_setting(self.db()?, account, setting).map_err(|error| self.db_error(error))?;
         Ok(Ok(()))
     }
 
     fn remove_setting(&self, account: &str, key: &SettingKey) -> Result<(), SiteError> {
+        if key.0 == SettingKind::Subscription {
+            return mail_folders::unsubscribe_blindly(&self.hand, &self.place(account)?, &key.1);
+        }
         db::remove_setting(self.db()?, account, key).map_err(|error| self.db_error(error))
     }
 

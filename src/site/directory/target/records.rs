@@ -1,8 +1,8 @@
 //! Provisioning: accounts, domains, aliases and lists of a directory site, changed together.
 //!
-//! Promises: `etc/passwd`, `etc/virtual_domains` and `etc/virtual_alias` are each replaced once a call, and only when
-//! they change; what others wrote in them stays. A new account's mailbox is there before its line is, so that mail is
-//! taken from the first moment on. What cannot stand in these files is refused, never written damaged.
+//! Promises: `etc/passwd`, `etc/virtual_domains`, `etc/virtual_alias` and `etc/virtual_mailbox` are each replaced once a
+//! call, and only when they change; what others wrote in them stays. A new account's mailbox is there before its line is,
+//! so that mail is taken from the first moment on. What cannot stand in these files is refused, never written damaged.
 
 use super::super::passwd_file;
 use super::super::postfix;
@@ -20,23 +20,25 @@ use std::path::{Path, PathBuf};
 /// Mode of `etc/passwd`: it holds password hashes.
 const PASSWD_MODE: u32 = 0o640;
 
-/// The three files of `etc/`, being changed.
+/// The files of `etc/`, being changed.
 pub struct Provisioning<'a> {
     hand: &'a Hand,
     root: &'a Path,
     passwd: TextFile,
     domains: TextFile,
     aliases: TextFile,
+    /// Every account once more, for Postfix: it refuses unknown addresses by this file, for it cannot read `passwd`.
+    mailboxes: TextFile,
 }
 
-fn paths(root: &Path) -> [PathBuf; 3] {
-    ["passwd", "virtual_domains", "virtual_alias"].map(|name| root.join("etc").join(name))
+fn paths(root: &Path) -> [PathBuf; 4] {
+    ["passwd", "virtual_domains", "virtual_alias", "virtual_mailbox"].map(|name| root.join("etc").join(name))
 }
 
 impl<'a> Provisioning<'a> {
     /// Reads the files as they are now.
     pub fn read(hand: &'a Hand, root: &'a Path) -> Result<Self, SiteError> {
-        let [passwd, domains, aliases] = paths(root);
+        let [passwd, domains, aliases, mailboxes] = paths(root);
         let bytes = |path: &Path| Ok::<_, SiteError>(hand.read(path)?.unwrap_or_default());
         Ok(Self {
             hand,
@@ -44,6 +46,7 @@ impl<'a> Provisioning<'a> {
             passwd: TextFile::of_passwd(&bytes(&passwd)?),
             domains: TextFile::of_map(&bytes(&domains)?),
             aliases: TextFile::of_map(&bytes(&aliases)?),
+            mailboxes: TextFile::of_map(&bytes(&mailboxes)?),
         })
     }
 
@@ -57,15 +60,17 @@ impl<'a> Provisioning<'a> {
             });
         }
         self.keep_accounts_beneath_catch_alls();
+        self.name_mailboxes();
         Ok(outcomes)
     }
 
     /// Writes what has changed: accounts last, so that whoever can log in can also get mail.
     pub fn save(&self) -> Result<(), SiteError> {
-        let [passwd, domains, aliases] = paths(self.root);
+        let [passwd, domains, aliases, mailboxes] = paths(self.root);
         self.hand.make_dir(&self.root.join("etc"), 0o755)?;
         self.hand.update(&domains, &self.domains.encode(), PUBLIC)?;
         self.hand.update(&aliases, &self.aliases.encode(), PUBLIC)?;
+        self.hand.update(&mailboxes, &self.mailboxes.encode(), PUBLIC)?;
         self.hand.update(&passwd, &self.passwd.encode(), PASSWD_MODE)?;
         Ok(())
     }
@@ -98,6 +103,7 @@ impl<'a> Provisioning<'a> {
                 }
             }
             self.remove_identity_line(was);
+            self.mailboxes.remove(was);
         }
         make_mailbox(self.hand, &place)?;
         let line = passwd_file::encode_line(account);
@@ -200,6 +206,7 @@ impl<'a> Provisioning<'a> {
                 self.put_aside(&account.address, &place)?;
                 self.passwd.remove(&account.address);
                 self.remove_identity_line(&account.address);
+                self.mailboxes.remove(&account.address);
             }
             Record::Domain(domain) => {
                 self.domains.remove(&domain.name);
@@ -241,11 +248,24 @@ impl<'a> Provisioning<'a> {
     fn keep_accounts_beneath_catch_alls(&mut self) {
         let caught: HashSet<&str> = self.aliases.keys().filter_map(|key| key.strip_prefix('@')).collect();
         let in_need = |address: &&str| caught.contains(domain_of(address)) && self.aliases.get(address).is_none();
-        let mut missing: Vec<String> = self.passwd.keys().filter(in_need).map(str::to_owned).collect();
-        missing.sort_unstable();
-        for address in missing.into_iter().filter(|address| postfix::refusal(address).is_none()) {
+        for address in self.accounts_where(in_need) {
             self.aliases.set(&address, &format!("{address}\t{address}"));
         }
+    }
+
+    /// Gives every account its line in the map of mailboxes, those too that others wrote into `passwd`.
+    fn name_mailboxes(&mut self) {
+        for address in self.accounts_where(|address| self.mailboxes.get(address).is_none()) {
+            self.mailboxes.set(&address, &format!("{address}\tOK"));
+        }
+    }
+
+    /// The accounts that a map has a place for and `wanted` says yes to, sorted.
+    fn accounts_where(&self, wanted: impl Fn(&&str) -> bool) -> Vec<String> {
+        let has_place = |address: &&str| postfix::refusal(address).is_none();
+        let mut found: Vec<String> = self.passwd.keys().filter(has_place).filter(wanted).map(str::to_owned).collect();
+        found.sort_unstable();
+        found
     }
 }
 

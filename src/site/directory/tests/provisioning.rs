@@ -1,8 +1,8 @@
 //! Records from `etc/`, from the tree and from `site.sqlite`.
 
 use super::*;
-use crate::model::provisioning::{Account, AccountClass, AccountStatus, Record};
-use crate::site::{ProvisioningScan, SiteError};
+use crate::model::provisioning::{Account, AccountClass, AccountStatus, Record, RecordKind};
+use crate::site::{ProvisioningScan, Seen, SiteError};
 use std::os::unix::ffi::OsStrExt as _;
 
 fn shown(scan: &ProvisioningScan) -> Vec<String> {
@@ -160,8 +160,40 @@ fn an_account_line_that_would_lead_out_of_the_site_has_no_mailbox() {
 }
 
 #[test]
-fn a_control_file_that_cannot_be_read_ends_the_scan() {
+fn a_control_file_that_cannot_be_read_is_listed_and_a_target_is_not_judged_without_it() {
     let world = World::new();
+    world.write(&format!("{MAILDIR}/cur/1"), "");
     fs::create_dir_all(world.path("etc/passwd")).unwrap();
-    assert!(matches!(world.site().provisioning(), Err(SiteError::Io { .. })));
+    let scan = world.site().provisioning().unwrap();
+    assert_eq!(lines(&scan.rejected), ["the site:etc/passwd: unreadable: not a regular file"]);
+    assert_eq!(shown(&scan), ["domain a.test", "account ann@a.test"]);
+    assert!(scan.incomplete.contains(&RecordKind::Account) && !scan.incomplete.contains(&RecordKind::Alias));
+    let seen: Vec<_> = scan.records.iter().map(|found| found.seen).collect();
+    assert_eq!(seen, [Seen::Whole, Seen::Existence]);
+    let target = DirectorySite::create(Arc::new(RealFs), world.root.path(), None).unwrap();
+    assert!(matches!(target.provisioning(), Err(SiteError::Io { .. })));
+}
+
+#[test]
+fn a_bad_line_makes_unclear_whom_it_names_and_all_when_it_names_nobody() {
+    let world = World::new();
+    world.write("etc/passwd", b"ann@a.test:x\xff:\nbob@a.test:x\nbob@a.test:y\n");
+    world.write("etc/virtual_alias", "info@a.test\n");
+    let scan = world.site().provisioning().unwrap();
+    assert_eq!((scan.incomplete.len(), scan.unclear.len()), (0, 2), "{scan:?}");
+    assert!(scan.unclear.contains(ANN) && scan.unclear.contains("info@a.test"));
+    world.write("etc/passwd", "whatever\n").write("etc/virtual_domains", "\0\0\n");
+    let scan = world.site().provisioning().unwrap();
+    assert_eq!(scan.incomplete.into_iter().collect::<Vec<_>>(), [RecordKind::Domain, RecordKind::Account]);
+}
+
+#[test]
+fn a_mailbox_behind_a_link_to_a_disk_that_is_not_there_is_not_empty() {
+    let world = World::new();
+    world.write("etc/passwd", "ann@a.test:x\n").write("dav/a.test/ann/calendars/c/1.ics", "x");
+    fs::remove_dir(world.path("mail")).unwrap();
+    world.link("/nowhere/at/all", "mail");
+    let scan = world.site().mailbox(ANN).unwrap();
+    assert!(scan.rejected.iter().any(|rejection| rejection.place.folder.is_none()), "{scan:?}");
+    assert_eq!(scan.folders.len(), 1, "the calendar is there: {scan:?}");
 }

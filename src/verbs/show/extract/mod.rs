@@ -102,12 +102,15 @@ pub fn extract(
         false => Ok(()),
     };
     planned.dirs.iter().try_for_each(|dir| make(dir))?;
+    // One message must not wait for what others have written to the same file system, as `syncfs` would.
+    let sync = if planned.tree { Sync::Later } else { Sync::File };
     for file in &planned.files {
         make(dir_of(&file.path))?;
-        write_file(fs, &objects, file, options.force, sink, &mut report)?;
+        write_file(fs, &objects, file, options.force, sync, sink, &mut report)?;
     }
-    let root = if planned.tree { output } else { planned.files.first().map_or(output, |file| dir_of(&file.path)) };
-    fs.sync_all(root).map_err(|source| io_error("sync", root, source))?;
+    if sync == Sync::Later {
+        fs.sync_all(output).map_err(|source| io_error("sync", output, source))?;
+    }
     sink.emit(Event::PhaseFinished { phase: Phase::Extract });
     Ok(report)
 }
@@ -127,12 +130,22 @@ fn check_free(fs: &dyn Fs, output: &Path, planned: &Planned, there: Option<FileK
     if taken { Err(ShowError::Exists(path.to_owned())) } else { Ok(()) }
 }
 
+/// When a file is made durable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sync {
+    /// Before it gets its name, and its folder after that.
+    File,
+    /// With all others.
+    Later,
+}
+
 /// Writes one file and counts it; items that are damaged are left out and reported.
 fn write_file(
     fs: &dyn Fs,
     objects: &ObjectReader,
     file: &PlannedFile,
     force: bool,
+    sync: Sync,
     sink: &dyn Sink,
     report: &mut ExtractReport,
 ) -> Result<(), ShowError> {
@@ -167,6 +180,9 @@ fn write_file(
     if let Some(date) = file.date {
         temporary.set_mtime(date).map_err(write_error)?;
     }
+    if sync == Sync::File {
+        temporary.sync().map_err(write_error)?;
+    }
     let from = temporary.keep();
     let renamed = if force { fs.rename(&from, &file.path) } else { fs.rename_new(&from, &file.path) };
     renamed.map_err(|source| {
@@ -177,6 +193,10 @@ fn write_file(
             _ => write_error(source),
         }
     })?;
+    if sync == Sync::File {
+        let dir = dir_of(&file.path);
+        fs.sync_dir(dir).map_err(|source| io_error("sync", dir, source))?;
+    }
     report.files += 1;
     report.items += written;
     Ok(())
