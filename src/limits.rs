@@ -187,6 +187,14 @@ pub const SNAPSHOT_CONTENTS_BYTES: u64 = 64 * MIB;
 /// Largest entry of a snapshot, bytes: a full manifest of about five million items.
 pub const SNAPSHOT_ENTRY_BYTES: u64 = 1024 * MIB;
 
+/// Largest entry of a snapshot that is inflated in one go; larger ones are read line by line. Chosen so that ordinary
+/// manifests keep the faster way (libdeflate) and a bomb does not get memory.
+pub const WHOLE_ENTRY_BYTES: u64 = 8 * MIB;
+
+/// Longest line of a snapshot's entry, bytes: a list of half a million members. Bounds what one line of a forged manifest
+/// can take.
+pub const SNAPSHOT_LINE_BYTES: u64 = 32 * MIB;
+
 /// Accounts in the heads of the snapshots that an open archive keeps parsed. Reading a chain account by account opens
 /// each snapshot again and again.
 pub const KEPT_HEAD_ACCOUNTS: usize = 200_000;
@@ -267,6 +275,12 @@ pub const VIEWS_KEPT: usize = 32;
 
 /// Bad lines of one control file in a mailbox that are reported one by one.
 pub const BAD_LINES_SHOWN: usize = 20;
+// Tables for people.
+
+/// Widest column, characters; what is longer stands out of it. One name of a megabyte would else widen every row, and
+/// formatting knows no width above 65,535.
+pub const COLUMN_CHARS: usize = 120;
+
 // Shares.
 
 /// Largest journal of a fix that is read, bytes. A step has about 500, so this is half a million shares mended at once.

@@ -309,12 +309,12 @@ fn an_index_is_made_again_from_its_pack() {
 }
 
 #[test]
-fn one_object_is_found_without_reading_an_index_whole_and_nothing_is_opened_for_none() {
+fn a_pass_that_adds_nothing_reads_no_index() {
     let dir = tempfile::tempdir().unwrap();
     let archive = create(dir.path());
     let objects = objects();
     fill(&archive, &objects, 2);
-    // Checksums that are wrong: whoever read the indexes whole would have to make them again.
+    // Checksums that are wrong: a writer that read these would make them again.
     let indexes = files_below(&dir.path().join("index"));
     for (path, bytes) in &indexes {
         let mut bytes = bytes.clone();
@@ -322,18 +322,11 @@ fn one_object_is_found_without_reading_an_index_whole_and_nothing_is_opened_for_
         std::fs::write(path, bytes).unwrap();
     }
     let spoiled = files_below(&dir.path().join("index"));
-    let packs = files_below(&dir.path().join("packs"));
-    packs.keys().for_each(|path| std::fs::rename(path, path.with_extension("away")).unwrap());
-    let reader = archive.objects().unwrap();
     let lock = archive.lock("a test", 0).unwrap();
     assert_eq!(archive.pack_writer(&lock, 1).unwrap().finish().unwrap().objects, 0);
-    assert!(files_below(&dir.path().join("index")) == spoiled, "a pass that adds nothing mends nothing");
-    packs.keys().for_each(|path| std::fs::rename(path.with_extension("away"), path).unwrap());
-    for object in &objects {
-        assert!(reader.read(&ObjectId::of(object), object.len() as u64).unwrap() == *object);
-    }
+    assert!(files_below(&dir.path().join("index")) == spoiled);
     assert!(archive.pack_writer(&lock, 1).unwrap().contains(&ObjectId::of(&objects[0])).unwrap());
-    assert!(files_below(&dir.path().join("index")) == indexes, "a pass that may add something mends them first");
+    assert!(files_below(&dir.path().join("index")) == indexes, "who may add something knows what is there first");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::{Archive, ArchiveError};
 use crate::event::Rejection;
 use crate::format::FormatError;
 use crate::format::manifest::{AccountState, ManifestLine};
-use crate::format::snapshot::{AccountEntry, Provisioning, ProvisioningLine, SnapshotHead, parse_lines};
+use crate::format::snapshot::{AccountEntry, Provisioning, ProvisioningLine, SnapshotHead};
 use crate::model::id::{RecordId, SiteId, SnapshotNo};
 use crate::model::provisioning::RecordKind;
 
@@ -116,12 +116,10 @@ impl<'a> History<'a> {
     fn provisioning_lines(&self, mut each: impl FnMut(ProvisioningLine)) -> Result<(), ArchiveError> {
         for head in self.chain.iter().filter(|head| head.provisioning_lines > 0) {
             let snapshot = self.archive.open_snapshot(head.no)?;
-            let Some(bytes) = snapshot.entry("provisioning.jsonl")? else { continue };
-            parse_lines(&bytes, |line| {
+            snapshot.lines("provisioning.jsonl", |line| {
                 each(line);
                 Ok(())
-            })
-            .map_err(|source| ArchiveError::Format { path: snapshot.path().to_owned(), source })?;
+            })?;
         }
         Ok(())
     }
@@ -153,13 +151,12 @@ impl<'a> History<'a> {
             let snapshot = self.archive.open_snapshot(head.no)?;
             let damaged = |source| ArchiveError::Format { path: snapshot.path().to_owned(), source };
             let name = manifest_name(account);
-            let bytes = snapshot
-                .entry(&name)?
-                .ok_or_else(|| damaged(FormatError::Malformed { what: format!("{name} is missing"), at: 0 }))?;
             if Some(at) == full {
                 *state = AccountState::default();
             }
-            parse_lines(&bytes, |line: ManifestLine| state.apply(line)).map_err(damaged)?;
+            if !snapshot.lines(&name, |line: ManifestLine| state.apply(line))? {
+                return Err(damaged(FormatError::Malformed { what: format!("{name} is missing"), at: 0 }));
+            }
         }
         Ok(())
     }

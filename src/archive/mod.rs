@@ -4,6 +4,7 @@
 pub mod check;
 mod compressors;
 mod cursor;
+mod entry_lines;
 pub mod history;
 mod index;
 mod layout;

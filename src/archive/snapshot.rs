@@ -43,10 +43,10 @@ struct ContentsLine {
 
 /// Where an entry lies in the file.
 #[derive(Clone, Copy)]
-struct EntryPlace {
-    offset: u64,
-    compressed: u64,
-    size: u64,
+pub(super) struct EntryPlace {
+    pub offset: u64,
+    pub compressed: u64,
+    pub size: u64,
 }
 
 struct Opened {
@@ -99,13 +99,10 @@ impl SnapshotReader {
     /// What the pass could not take, as the snapshot lists it.
     pub fn rejected(&self) -> Result<Vec<Rejection>, ArchiveError> {
         let mut rejected = Vec::new();
-        if let Some(bytes) = self.entry("rejected.jsonl")? {
-            parse_lines(&bytes, |line| {
-                rejected.push(line);
-                Ok(())
-            })
-            .map_err(|source| ArchiveError::Format { path: self.path().to_owned(), source })?;
-        }
+        self.lines("rejected.jsonl", |line| {
+            rejected.push(line);
+            Ok(())
+        })?;
         Ok(rejected)
     }
 
@@ -124,6 +121,12 @@ impl SnapshotReader {
         segment::decode(&member, tar_entry::entry_bytes(place.size), &mut tar)
             .map_err(|error| format_error(path)(bad(error.to_string())))?;
         take_entry(tar, name).map(Some).map_err(|error| format_error(path)(bad(error.to_string())))
+    }
+
+    /// The file, and where in it an entry lies.
+    pub(super) fn place(&self, name: &str) -> Option<(&dyn FileRead, EntryPlace)> {
+        let place = self.opened.places.get(name)?;
+        Some((self.opened.file.as_ref(), *place))
     }
 
     /// The names of all entries but the head and the table of contents, in the order of the file.
@@ -311,6 +314,12 @@ impl SnapshotWriter<'_> {
         if size > limits::SNAPSHOT_ENTRY_BYTES {
             let (what, bound) = ("entry of a snapshot", limits::SNAPSHOT_ENTRY_BYTES);
             return Err(format_error(&path)(FormatError::OverBound { what, found: size, bound }));
+        }
+        if let Some(long) =
+            bytes.split(|&byte| byte == b'\n').find(|line| line.len() as u64 > limits::SNAPSHOT_LINE_BYTES)
+        {
+            let (what, found, bound) = ("line of a snapshot", long.len() as u64, limits::SNAPSHOT_LINE_BYTES);
+            return Err(format_error(&path)(FormatError::OverBound { what, found, bound }));
         }
         if name == HEAD || name == CONTENTS || !self.names.insert(name.to_owned()) {
             return Err(format_error(&path)(FormatError::Malformed { what: "a name used twice".to_owned(), at: 0 }));

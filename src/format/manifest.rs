@@ -159,9 +159,10 @@ impl AccountState {
         last.chain(settings).chain(folders).chain(items)
     }
 
-    /// Items and their bytes.
+    /// Items and their bytes. Sizes come from outside: a sum that no number holds is the largest there is.
     pub fn totals(&self) -> (u64, u64) {
-        (self.items.len() as u64, self.items.values().map(|at| at.item.size).sum())
+        let bytes = self.items.values().fold(0u64, |sum, at| sum.saturating_add(at.item.size));
+        (self.items.len() as u64, bytes)
     }
 }
 

@@ -12,6 +12,9 @@ mod archives;
 mod blind_spots;
 mod by_hand;
 mod disks;
+mod flips;
+mod forged;
+mod forgeries;
 mod letters;
 mod locks;
 mod maps;
@@ -19,4 +22,5 @@ mod names;
 mod rights;
 #[path = "../sites/mod.rs"]
 mod sites;
+mod values;
 mod world;

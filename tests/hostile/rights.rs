@@ -69,6 +69,18 @@ fn what_may_not_be_read_is_listed_the_rest_is_exported_and_later_nothing_is_miss
     assert_eq!(out.status.code(), Some(3), "{said}");
     assert_says(&said, &["0 removed"]);
     mode(&closed[0], 0o700);
+
+    // Nor do the site's own files, and the trees.
+    for file in ["etc/passwd", "etc/virtual_alias", "etc/virtual_domains", "site.sqlite", "mail", "dav", "etc"] {
+        let path = world.path("source").join(file);
+        let bits = path.metadata().unwrap().permissions().mode();
+        mode(&path, 0);
+        let out = as_nobody(&world, EXPORT);
+        mode(&path, bits);
+        let said = String::from_utf8_lossy(&out.stdout) + String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(3), "{file}: {said}");
+        assert_says(&said, &["0 added, 0 changed, 0 moved, 0 removed", file]);
+    }
     world.wagon(0, "import --archive {}/archive --to {}/target");
     assert_same(&world.path("source"), &world.path("target"), Names::Kept, &[]);
 }

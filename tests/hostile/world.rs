@@ -41,6 +41,14 @@ impl World {
         Self { place: Place::at(dir.path()), mounts: Vec::new(), _dir: dir }
     }
 
+    /// In a folder that is alone in another, so that whatever lands beside it shows.
+    pub fn enclosed() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = dir.path().join("inside");
+        fs::create_dir(&inner).unwrap();
+        Self { place: Place::at(&inner), mounts: Vec::new(), _dir: dir }
+    }
+
     /// With the example site as `source`.
     pub fn with_source() -> Self {
         let world = Self::empty();

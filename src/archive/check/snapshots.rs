@@ -12,7 +12,7 @@ use crate::event::{Place, Rejection};
 use crate::format::FormatError;
 use crate::format::manifest::{AccountState, ItemLine, ManifestLine};
 use crate::format::pack_index::prefix;
-use crate::format::snapshot::{AccountEntry, ProvisioningLine, SnapshotHead, parse_lines};
+use crate::format::snapshot::{AccountEntry, ProvisioningLine, SnapshotHead};
 use crate::model::id::{ItemId, RecordId, SnapshotNo};
 use sha2::{Digest, Sha256};
 use std::collections::btree_map::Entry;
@@ -46,7 +46,12 @@ impl Checking<'_> {
             self.report.snapshots += 1;
             self.advance(0)?;
         }
-        let parents: HashSet<_> = heads.values().filter_map(|(_, head)| head.parent).collect();
+        // Only links that are followed count, else what lies in a circle would be nobody's chain and never be looked at.
+        let is_older = |head: &SnapshotHead, parent: &SnapshotNo| {
+            *parent < head.no && heads.get(parent).is_some_and(|(_, older)| older.source == head.source)
+        };
+        let parents = heads.values().filter_map(|(_, head)| head.parent.filter(|parent| is_older(head, parent)));
+        let parents: HashSet<_> = parents.collect();
         let leaves: Vec<_> = heads.keys().copied().filter(|no| !parents.contains(no)).collect();
         let mut seen = HashSet::new();
         let mut missing = HashMap::new();
@@ -118,19 +123,22 @@ impl Checking<'_> {
         name: SnapshotName,
         entry: &str,
     ) -> Option<u64> {
-        let bytes = match snapshot.entry(entry) {
-            Ok(bytes) => bytes.unwrap_or_default(),
-            Err(error) => {
-                self.find_error(&name.path(), &error);
-                return None;
-            }
-        };
         let mut lines = 0;
-        let parsed = parse_lines(&bytes, |_: T| {
+        let parsed = snapshot.lines(entry, |_: T| {
             lines += 1;
             Ok(())
         });
-        parsed.map_err(|error| self.find(&name.path(), format!("{entry}: {error}"))).ok().map(|()| lines)
+        match parsed {
+            Ok(_) => Some(lines),
+            Err(ArchiveError::Format { source, .. }) => {
+                self.find(&name.path(), format!("{entry}: {source}"));
+                None
+            }
+            Err(error) => {
+                self.find_error(&name.path(), &error);
+                None
+            }
+        }
     }
 
     fn digest_differs(&self, snapshot: &SnapshotReader, name: SnapshotName) -> Result<bool, ArchiveError> {
@@ -250,17 +258,20 @@ impl Checking<'_> {
         each: &mut dyn FnMut(&AccountState, &ItemLine),
     ) -> Result<(), String> {
         let snapshot = self.archive.open_named_snapshot(name).map_err(|error| super::chain(&error))?;
-        let bytes = snapshot.entry(&manifest_name(entry.id)).map_err(|error| super::chain(&error))?;
-        let bytes = bytes.ok_or_else(|| "it is missing".to_owned())?;
         let mut lines = 0;
-        parse_lines(&bytes, |line: ManifestLine| {
+        let replayed = snapshot.lines(&manifest_name(entry.id), |line: ManifestLine| {
             lines += 1;
             if let ManifestLine::Item(item) = &line {
                 each(state, item);
             }
             state.apply(line).map_err(|error| FormatError::BadLine { line: lines, what: error.to_string() })
-        })
-        .map_err(|error| error.to_string())?;
+        });
+        match replayed {
+            Ok(true) => {}
+            Ok(false) => return Err("it is missing".to_owned()),
+            Err(ArchiveError::Format { source, .. }) => return Err(source.to_string()),
+            Err(error) => return Err(super::chain(&error)),
+        }
         let (items, bytes) = state.totals();
         if (lines, items, bytes) != (entry.lines, entry.items, entry.bytes) {
             let said = format!("{} lines, {} items, {} bytes", entry.lines, entry.items, entry.bytes);

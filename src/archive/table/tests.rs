@@ -243,3 +243,32 @@ fn a_list_of_packs_comes_back_as_it_was_kept() {
     let scanned: Vec<_> = std::iter::from_fn(|| scan.next().unwrap()).collect();
     assert_eq!(scanned, rows);
 }
+
+#[test]
+fn a_few_lookups_make_no_table_and_a_doubt_or_many_make_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = archive(dir.path());
+    let names: Vec<_> = (0..500).map(|number| name(number, false)).collect();
+    let (pack, _) = publish(&archive, 1, &names);
+    let finder = || Finder::new(archive.again()).unwrap();
+
+    let few = finder();
+    for prefix in &names {
+        let places = few.find(*prefix).unwrap();
+        assert_eq!((places.at.len(), places.sure), (1, false));
+        assert_eq!(few.segment(places.at[0]).unwrap().uncompressed, 1 << 20);
+    }
+    assert!(few.made_table().is_none());
+    assert!(!few.contains([0; 20]).unwrap());
+    assert!(few.made_table().is_some(), "that nothing holds it is said by indexes that have been checked");
+
+    let many = finder();
+    for _ in 0..20 {
+        assert!(names.iter().all(|prefix| many.find(*prefix).unwrap().at.len() == 1));
+    }
+    assert!(many.made_table().is_some());
+
+    // An index that is gone: its pack here holds nothing that could be found again, and that is no error.
+    std::fs::remove_file(archive.dir.join(pack.index_path())).unwrap();
+    assert!(!finder().contains(names[0]).unwrap());
+}

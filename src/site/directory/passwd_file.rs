@@ -126,6 +126,8 @@ pub fn refusal(account: &Account) -> Option<&'static str> {
         Some("a passwd-file holds no password with a colon or a line end")
     } else if [UID, GID, HOME, SHELL].into_iter().any(column) {
         Some("a passwd-file holds no column with a colon or a line end")
+    } else if account.attributes.get(QUOTA_LIMITS).is_some_and(|limits| !is_one_field(limits)) {
+        Some("a passwd-file holds no quota limits with a control character, a space or a backslash")
     } else {
         None
     }
@@ -138,7 +140,13 @@ pub fn holds_name(name: &str) -> bool {
 
 /// Whether the file can hold this group; any other has its place in `site.sqlite`.
 pub fn holds_group(group: &str) -> bool {
-    !group.is_empty() && !group.contains(|c: char| c.is_control() || matches!(c, ',' | ' '))
+    !group.is_empty() && !group.contains(',') && is_one_field(group)
+}
+
+/// Whether what is written before other fields stays apart from them: a backslash would take in the space behind it, and
+/// with it the next field, which may be what locks the account.
+fn is_one_field(value: &str) -> bool {
+    !value.contains(|c: char| c.is_control() || matches!(c, ' ' | '\\'))
 }
 
 /// The line of an account, without its end; [`refusal`] has to be `None`. What the line has no place for is left out.
@@ -203,7 +211,7 @@ fn escape(name: &str) -> String {
 /// The storage limit of a rule `*:storage=5G:messages=100`, bytes, and its other limits; `None` where the rule is for
 /// one folder, relative, unlimited, or has no storage limit: then it stays as it is.
 fn parse_quota(rule: &str) -> Option<(u64, String)> {
-    let limits = rule.strip_prefix("*:")?;
+    let limits = rule.strip_prefix("*:").filter(|limits| is_one_field(limits))?;
     let (storage, others): (Vec<_>, Vec<_>) =
         limits.split(':').partition(|limit| limit.starts_with("storage=") || limit.starts_with("bytes="));
     let [storage] = storage.as_slice() else { return None };
@@ -299,6 +307,20 @@ mod tests {
         }
         account.password = Some(Secret::new("{PLAIN}a:b"));
         assert!(refusal(&account).is_some());
+        account.password = None;
+        account.quota_bytes = Some(1 << 30);
+        for limits in ["messages=1\nroot@b.test:{PLAIN}x", "messages=1 allow_nets=::/0", "messages=1\\"] {
+            account.attributes.insert(QUOTA_LIMITS.to_owned(), limits.to_owned());
+            assert!(refusal(&account).is_some(), "{limits}");
+        }
+    }
+
+    #[test]
+    fn a_group_that_ends_in_a_backslash_unlocks_nobody() {
+        let mut account = parse_line(r"a@b.test:x::::::userdb_acl_groups=eng nologin").unwrap();
+        account.groups.push("board\\".to_owned());
+        let again = parse_line(&encode_line(&account)).unwrap();
+        assert_eq!((again.status, again.groups), (AccountStatus::Locked, vec!["eng".to_owned()]));
     }
 
     proptest! {

@@ -19,7 +19,7 @@ pub fn parse_metadata(bytes: &[u8]) -> Option<String> {
 
 /// A metadata file.
 pub fn encode_metadata(value: &str) -> Vec<u8> {
-    format!("{}\n", value.trim()).into_bytes()
+    format!("{}\n", value.trim_ascii()).into_bytes()
 }
 
 /// The directory below an account's part of `dav/` that holds the folders of `kind`; `None` for what does not lie there.
@@ -48,7 +48,9 @@ mod tests {
     fn metadata_is_trimmed_and_comes_back() {
         assert_eq!(parse_metadata(b" Feiertage & Ferien \n\n").as_deref(), Some("Feiertage & Ferien"));
         assert_eq!(parse_metadata(b"\n"), None);
-        assert_eq!(parse_metadata(&encode_metadata("#3a87ad")).as_deref(), Some("#3a87ad"));
+        for title in ["#3a87ad", "\u{a0}Ferien\u{b}"] {
+            assert_eq!(parse_metadata(&encode_metadata(title)).as_deref(), Some(title));
+        }
         assert_eq!(parse_metadata(&vec![b'x'; 10_000]).map(|title| title.len()), Some(METADATA_BYTES));
     }
 }

@@ -93,7 +93,7 @@ pub fn work(pass: &Pass<'_>) -> Result<Work, ImportError> {
                 work.ledgers.push(names);
             }
             _ => {
-                work.items += items_in_snapshot(pass, id);
+                work.items = work.items.saturating_add(items_in_snapshot(pass, id));
                 work.jobs.push(Job { record: id, source: source.clone(), target });
             }
         }

@@ -148,7 +148,7 @@ impl Batch {
         }
         pass.map.put_items(&intents)?;
         let mut outcomes = Vec::new();
-        let mut progress = (0, 0);
+        let mut progress = (0, 0_u64);
         let (mut places, mut batches) = (Vec::new(), Vec::new());
         for (folder, key, deliveries) in prepared {
             if deliveries.is_empty() {
@@ -177,7 +177,7 @@ impl Batch {
                 match delivered {
                     Delivered::Done { .. } => {
                         tally.count(&Fate::Imported);
-                        progress = (progress.0 + 1, progress.1 + at.item.size);
+                        progress = (progress.0 + 1, progress.1.saturating_add(at.item.size));
                         outcomes.push((id, ItemState::Done, None));
                         copy.into_iter().for_each(|(skeleton, copy)| pass.copies.remember(&skeleton, copy));
                     }
@@ -237,6 +237,9 @@ fn note_uids(pass: &Pass<'_>, id: FolderId, folders: &mut Folders, uids: UidsKep
     Ok(())
 }
 
+/// A delivery, and what copies of it have in common with it.
+type Prepared = (Delivery, Option<Made>);
+
 /// An item's intent and its delivery; where the archive no longer has its content, its rejection.
 fn prepare(
     pass: &Pass<'_>,
@@ -244,7 +247,7 @@ fn prepare(
     (id, at): (ItemId, &ItemAt),
     name: String,
     key: &FolderKey,
-) -> Result<(ItemRow, Option<(Delivery, Option<Made>)>), ImportError> {
+) -> Result<(ItemRow, Option<Prepared>), ImportError> {
     let item = &at.item;
     let mut row = ItemRow {
         record: job.record,
@@ -333,14 +336,12 @@ pub fn content(pass: &Pass<'_>, at: &ItemAt, kind: FolderKind) -> Result<Result<
     }))
 }
 
+/// The bytes of a message, or why the archive cannot give them.
+type Read = Result<(Vec<u8>, Option<Made>), ArchiveError>;
+
 /// The bytes of an object: of a message from a copy on the target where there is one, else from the archive. The inner
 /// error is the archive's.
-fn message(
-    pass: &Pass<'_>,
-    objects: &ObjectReader,
-    object: &ObjectId,
-    kind: FolderKind,
-) -> Result<Result<(Vec<u8>, Option<Made>), ArchiveError>, ImportError> {
+fn message(pass: &Pass<'_>, objects: &ObjectReader, object: &ObjectId, kind: FolderKind) -> Result<Read, ImportError> {
     let mut made = None;
     // What is wrong with a recipe, reading the object says.
     if kind == FolderKind::Mail

@@ -5,6 +5,7 @@
 //! loses something shows. Text for people and JSON for scripts (docs/concepts).
 
 use crate::event::{Reason, Rejection};
+use crate::limits;
 use crate::model::id::{SiteId, SnapshotNo};
 use crate::model::text::printable;
 use serde::{Deserialize, Serialize};
@@ -291,6 +292,7 @@ const HEADS: [&str; 6] = ["in snapshot", "imported", "already there", "rejected"
 /// Names at the left, numbers right-aligned under their heads, the column of pending links only where there are some.
 fn table(rows: &[Row]) -> String {
     let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or_default();
+    let width = width.min(limits::COLUMN_CHARS);
     let pending = rows.iter().any(|row| row.cells.is_some_and(|cells| cells[5] > 0));
     let columns = if pending { 6 } else { 5 };
     let mut text = format!("{:width$}", "");

@@ -22,7 +22,8 @@ mod provisioning;
 mod rehearsal;
 pub mod rename;
 mod settings;
-mod sieve;
+#[doc(hidden)] // for fuzz/
+pub mod sieve;
 mod start;
 mod way_back;
 

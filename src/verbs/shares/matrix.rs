@@ -140,7 +140,7 @@ fn table(text: &mut String, head: [&str; 5], rows: Vec<[String; 5]>) {
     let mut widths = [0; 5];
     for line in &lines {
         for (width, cell) in widths.iter_mut().zip(line) {
-            *width = cell.chars().count().max(*width);
+            *width = cell.chars().count().min(limits::COLUMN_CHARS).max(*width);
         }
     }
     for line in &lines {

@@ -58,7 +58,10 @@ pub fn find(view: &View<'_>, query: &Query, sink: &dyn Sink) -> Result<FindRepor
     accounts.sort_by(|(_, a), (_, b)| a.address.cmp(&b.address));
     accounts.retain(|(_, account)| globs.as_ref().is_none_or(|globs| globs.is_match(&account.address)));
     let newest = view.newest_entries();
-    let total = accounts.iter().filter_map(|(id, _)| newest.get(id)).map(|(_, entry)| entry.items).sum();
+    let total = accounts
+        .iter()
+        .filter_map(|(id, _)| newest.get(id))
+        .fold(0u64, |sum, (_, entry)| sum.saturating_add(entry.items));
     sink.emit(Event::PhaseStarted { phase: Phase::Scan, total: Some(total) });
     for (id, account) in accounts {
         let mailbox = view.mailbox(id)?;

@@ -7,7 +7,8 @@ use crate::model::setting::Setting;
 pub const HIDDEN: &str = "(hidden)";
 
 /// Parts of attribute names that mean a secret on the systems we know.
-const SECRET_NAMES: &[&str] = &["password", "passwd", "secret", "token", "privatekey", "preauthkey"];
+const SECRET_NAMES: &[&str] =
+    &["password", "passwd", "passphrase", "secret", "token", "privatekey", "preauthkey", "apikey", "credential"];
 
 fn secret(secret: &mut Option<Secret>) {
     if secret.is_some() {
@@ -15,14 +16,44 @@ fn secret(secret: &mut Option<Secret>) {
     }
 }
 
+/// What stands before a dot says where an attribute comes from (`passwd.home`), not what it is.
+fn plain(name: &str) -> String {
+    name.rsplit('.').next().unwrap_or(name).to_lowercase().replace(['-', '_'], "")
+}
+
+/// `pass` alone is what Dovecot calls the password of a proxied login.
+fn is_secret(plain: &str) -> bool {
+    plain == "pass" || plain.ends_with("masterpass") || SECRET_NAMES.iter().any(|word| plain.contains(word))
+}
+
 fn attributes(attributes: &mut Attributes) {
     for (name, value) in attributes {
-        // What stands before a dot says where an attribute comes from (`passwd.home`), not what it is.
-        let plain = name.rsplit('.').next().unwrap_or(name).to_lowercase().replace(['-', '_'], "");
-        if SECRET_NAMES.iter().any(|word| plain.contains(word)) {
+        let plain = plain(name);
+        if is_secret(&plain) {
             *value = HIDDEN.to_owned();
+        } else if plain == "extra" {
+            *value = fields(value);
         }
     }
+}
+
+/// The extra fields of a passwd line, `key=value` with spaces between, without the values of those that are secrets. A
+/// space that belongs to a value has a backslash before it.
+fn fields(extra: &str) -> String {
+    let (mut shown, mut hiding) = (Vec::new(), false);
+    for word in extra.split(' ') {
+        let belongs_to_the_last = std::mem::take(&mut hiding);
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        if belongs_to_the_last {
+            hiding = word.ends_with('\\');
+        } else if !value.is_empty() && is_secret(&plain(key)) {
+            shown.push(format!("{key}={HIDDEN}"));
+            hiding = word.ends_with('\\');
+        } else {
+            shown.push(word.to_owned());
+        }
+    }
+    shown.join(" ")
 }
 
 /// The record without its secrets.
@@ -69,6 +100,15 @@ pub fn setting(setting: &Setting) -> Setting {
 mod tests {
     use super::*;
     use crate::model::provisioning::SiteSettings;
+
+    #[test]
+    fn extra_fields_of_a_passwd_line_are_shown_without_their_secrets() {
+        let shown = fields(r"proxy=y pass=one\ two userdb_mail=~/M userdb_imapc_password=three auth_bind=no x\ pass=y");
+        assert_eq!(
+            shown,
+            r"proxy=y pass=(hidden) userdb_mail=~/M userdb_imapc_password=(hidden) auth_bind=no x\ pass=(hidden)"
+        );
+    }
 
     #[test]
     fn what_is_called_a_secret_is_hidden_wherever_it_stands() {

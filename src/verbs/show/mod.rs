@@ -8,11 +8,13 @@ pub mod address;
 pub mod diff;
 pub mod extract;
 pub mod find;
-mod header;
+#[doc(hidden)] // for fuzz/
+pub mod header;
 mod hidden;
 pub mod list;
 pub mod map;
-mod mime_names;
+#[doc(hidden)] // for fuzz/
+pub mod mime_names;
 pub mod record;
 pub mod snapshots;
 #[cfg(test)]

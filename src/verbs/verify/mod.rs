@@ -101,7 +101,10 @@ pub fn verify(
     let wanted = |address: &str| options.accounts.as_ref().is_none_or(|globs| globs.is_match(address));
     records::compare(&provisioning, &present, map, (&wanted, options.accounts.is_none()), &mut report, sink)?;
 
-    let total = provisioning.accounts().filter_map(|(id, _)| history.entry(id)).map(|entry| entry.items).sum();
+    let total = provisioning
+        .accounts()
+        .filter_map(|(id, _)| history.entry(id))
+        .fold(0u64, |sum, entry| sum.saturating_add(entry.items));
     let progress: HashMap<RecordId, Progress> = map.progress()?.into_iter().collect();
     sink.emit(Event::PhaseStarted { phase: Phase::Verify, total: Some(total) });
     for (id, account) in provisioning.accounts().filter(|(_, account)| wanted(&account.address)) {

@@ -93,6 +93,12 @@ pub fn catalog(global: &Global, source: &dyn Source, archive: &Archive) -> Resul
     let dir = cache_dir(global)?;
     files().create_dir_all(&dir).map_err(io_error("make", &dir))?;
     let path = dir.join(format!("catalog_{}_{}.sqlite", archive.id(), key.get(..16).unwrap_or(&key)));
+    // It names accounts and folders, so it is made for its owner alone, before SQLite makes it for everybody.
+    match files().create_new(&path) {
+        Ok(file) => drop(file.keep()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(io_error("make", &path)(error)),
+    }
     Catalog::open(&path).map_err(|source| CliError::Catalog { path, source: Box::new(source) })
 }
 

@@ -2,6 +2,7 @@
 //! cell.
 
 use jiff::Timestamp;
+use stationwagon::limits::COLUMN_CHARS;
 use stationwagon::model::text::printable;
 use std::io::{self, Write};
 use std::time::Duration;
@@ -32,7 +33,7 @@ impl Table {
 
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let width = |at: usize| self.rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max();
-        let widths: Vec<usize> = (0..self.aligns.len()).map(|at| width(at).unwrap_or(0)).collect();
+        let widths: Vec<usize> = (0..self.aligns.len()).map(|at| width(at).unwrap_or(0).min(COLUMN_CHARS)).collect();
         for row in &self.rows {
             let mut line = String::new();
             for ((cell, width), align) in row.iter().zip(&widths).zip(&self.aligns) {

@@ -71,8 +71,9 @@ impl Tally {
     /// Adds work done; a phase that nobody announced begins with it.
     pub fn advance(&mut self, phase: Phase, items: u64, bytes: u64) -> Progressed {
         let progressed = self.phases.entry(phase).or_insert_with(|| Progressed::new(None));
-        progressed.items += items;
-        progressed.bytes += bytes;
+        // What an archive says of sizes may be a lie, and is only shown.
+        progressed.items = progressed.items.saturating_add(items);
+        progressed.bytes = progressed.bytes.saturating_add(bytes);
         *progressed
     }
 

@@ -6,7 +6,7 @@
 //! read. Specified in Dovecot's "Maildir" format page. A line that does not follow the format is reported and passed
 //! over.
 
-use super::super::text_file::{BadLine, lines, number, split_once};
+use super::super::text_file::{BadLine, number, split_once};
 use super::name;
 use std::borrow::Cow;
 use std::num::NonZeroU32;
@@ -105,7 +105,9 @@ pub fn parse(bytes: &[u8]) -> (UidList<'_>, Vec<BadLine>) {
     let (mut list, mut bad) = (UidList::default(), Vec::new());
     // A last line without an end is still being written; Dovecot does not look at it either.
     let complete = memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1);
-    let mut all = lines(bytes.get(..complete).unwrap_or(bytes));
+    // Lines end in LF alone, as Dovecot reads them: a CR before it belongs to a file's name.
+    let whole = bytes.get(..complete.saturating_sub(1)).unwrap_or_default();
+    let mut all = (1..).zip(whole.split(|&byte| byte == b'\n')).filter(|_| complete > 0);
     let Some((_, header)) = all.next() else { return (list, bad) };
     let is_v3 = header.starts_with(b"3 ");
     if is_v3 {
@@ -222,6 +224,7 @@ mod tests {
         let (list, bad) = parse(b"\0\0\0\n1 :a\n");
         assert!(list.entries.is_empty() && list.uid_validity.is_none() && bad.len() == 1);
         assert_eq!(parse(b""), (UidList::default(), vec![]));
+        assert_eq!(parse(b"3 V5 N2\n4 :a\r\n").0.entries.first().map(Entry::base), Some(&b"a\r"[..]));
     }
 
     #[test]

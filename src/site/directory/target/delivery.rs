@@ -25,7 +25,7 @@ struct Folder {
 
 enum Staged<'a> {
     NoFolder,
-    Mail(mail_delivery::Waiting<'a>),
+    Mail(Box<mail_delivery::Waiting<'a>>),
     Files(Vec<Result<super::hand::Temporary<'a>, Reason>>),
 }
 
@@ -103,7 +103,7 @@ impl DirectoryTarget {
         Ok(match batch.key.kind() {
             FolderKind::Mail => {
                 let foreign = folder.foreign.as_deref();
-                Staged::Mail(mail_delivery::stage_batch(hand, dir, foreign, items, &folder.present, sync)?)
+                Staged::Mail(Box::new(mail_delivery::stage_batch(hand, dir, foreign, items, &folder.present, sync)?))
             }
             kind => Staged::Files(file_items::stage_batch(hand, dir, kind, items, sync)?),
         })

@@ -2,7 +2,8 @@
 //!
 //! Promises: when [`SharedSync::sync`] returns, everything that its caller had written before is durable, because the
 //! `syncfs` that it waited for began after the call. Threads that deliver at the same time so cost one commit of the
-//! file system's journal together, where each by itself would wait for those of all others.
+//! file system's journal together, where each by itself would wait for those of all others. An error is everybody's from
+//! then on: the kernel reports what it could not write to one caller only, whosever it was.
 
 use std::collections::HashMap;
 use std::io;
@@ -24,11 +25,12 @@ struct State {
     begun: u64,
     ended: u64,
     running: bool,
+    failed: Option<io::ErrorKind>,
 }
 
 impl SharedSync {
     /// Makes everything durable that was written to the file system with this number before the call; `sync` does it.
-    /// An error is the caller's own: the others then try themselves.
+    /// Errors: its own, and later that one's kind again.
     pub fn sync(&self, device: u64, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let rounds = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(device).or_default().clone();
         let mut state = rounds.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -37,6 +39,9 @@ impl SharedSync {
         loop {
             if state.ended >= wanted {
                 return Ok(());
+            }
+            if let Some(kind) = state.failed {
+                return Err(kind.into());
             }
             if !state.running {
                 break;
@@ -50,8 +55,9 @@ impl SharedSync {
         let outcome = sync();
         let mut state = rounds.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.running = false;
-        if outcome.is_ok() {
-            state.ended = round;
+        match &outcome {
+            Ok(()) => state.ended = round,
+            Err(error) => state.failed = Some(error.kind()),
         }
         drop(state);
         rounds.turned.notify_all();
@@ -119,9 +125,12 @@ mod tests {
     }
 
     #[test]
-    fn who_meets_an_error_says_so_and_the_next_one_syncs_again() {
+    fn after_an_error_nobody_is_told_that_anything_is_durable() {
         let shared = SharedSync::default();
-        assert!(shared.sync(1, || Err(io::ErrorKind::StorageFull.into())).is_err());
         assert!(shared.sync(1, || Ok(())).is_ok());
+        assert!(shared.sync(1, || Err(io::ErrorKind::StorageFull.into())).is_err());
+        let later = shared.sync(1, || Ok(())).unwrap_err();
+        assert_eq!(later.kind(), io::ErrorKind::StorageFull);
+        assert!(shared.sync(2, || Ok(())).is_ok(), "another file system has its own fate");
     }
 }

@@ -1,0 +1,45 @@
+//! What is fuzzed, one function a parser: any bytes go in, and whatever the function claims must hold.
+//!
+//! `fuzz/run` drives these with libFuzzer; `tests/fuzz_corpus.rs` of the main package includes this file, and replays
+//! everything that is kept in `corpus/` and `crashes/` without any fuzzer.
+
+mod archive_files;
+mod control_files;
+mod memory_fs;
+mod messages;
+mod names;
+mod records;
+
+/// A target: the name of its folder in `corpus/` and `crashes/`, and what is done with each input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets, by name. Each has a file of six lines in `targets/`.
+pub const TARGETS: [Target; 17] = [
+    ("acl", control_files::acl),
+    ("aliases", control_files::aliases),
+    ("header", messages::header),
+    ("index", archive_files::index),
+    ("keywords", control_files::keywords),
+    ("manifest", records::manifest),
+    ("message", messages::message),
+    ("names", names::names),
+    ("pack", archive_files::pack),
+    ("passwd", control_files::passwd),
+    ("provisioning", records::provisioning),
+    ("rename", control_files::rename),
+    ("sieve", messages::sieve),
+    ("skeleton", messages::skeleton),
+    ("snapshot", archive_files::snapshot),
+    ("subscriptions", control_files::subscriptions),
+    ("uidlist", control_files::uidlist),
+];
+
+/// Runs one input through the target of this name.
+///
+/// # Panics
+/// Where a claim does not hold, and where there is no such target.
+pub fn run(name: &str, input: &[u8]) {
+    let target = TARGETS.iter().find(|(other, _)| *other == name);
+    let Some((_, target)) = target else { panic!("there is no target {name}") };
+    target(input);
+}

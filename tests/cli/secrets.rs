@@ -1,0 +1,125 @@
+//! Password hashes, passwords of other servers and keys: never in anything that is printed, in either form, and in no
+//! file that others may read.
+
+use crate::wagon::{Wagon, files};
+use stationwagon::testing::example_site;
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+/// Secrets that stand in extra fields, and in a line that is none.
+const ODD: [&str; 4] = ["proxy-word", "crypt-word", "imapc-word", "{PLAIN}of-a-bad-line"];
+
+fn hashes(passwd: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(passwd).unwrap();
+    let column = |line: &str| line.split(':').nth(1).filter(|hash| hash.len() > 8).map(str::to_owned);
+    text.lines().filter(|line| !line.starts_with('#')).filter_map(column).collect()
+}
+
+fn says_none(said: &[u8], secrets: &BTreeSet<String>, what: &str) {
+    let said = String::from_utf8_lossy(said);
+    for secret in secrets {
+        assert!(!said.contains(secret.as_str()), "{what} shows {secret}:\n{said}");
+    }
+}
+
+#[test]
+fn whatever_is_done_with_a_site_no_output_has_a_secret_and_no_file_with_one_is_open_to_others() {
+    let wagon = Wagon::exported();
+    let passwd = wagon.path("source/etc/passwd");
+    let mut secrets = hashes(&passwd);
+    assert!(secrets.len() > 5, "{secrets:?}");
+    secrets.insert("example-only".to_owned());
+    secrets.extend(ODD.map(str::to_owned));
+
+    let [proxy, crypt, imapc, bad] = ODD;
+    let mut lines = OpenOptions::new().append(true).open(&passwd).unwrap();
+    writeln!(
+        lines,
+        "proxied@station.example:{{PLAIN}}long-enough:::::: proxy=y pass={proxy} \
+         userdb_mail_crypt_private_password={crypt} userdb_imapc_password={imapc}\nbad user:{bad}:::::"
+    )
+    .unwrap();
+    drop(lines);
+    secrets.insert("{PLAIN}long-enough".to_owned());
+    fs::create_dir_all(wagon.path("source/mail/station.example/proxied/Maildir/cur")).unwrap();
+
+    let run = |line: &str, secrets: &BTreeSet<String>| {
+        for form in ["--verbose", "--json"] {
+            let output = wagon.command(&format!("{form} {line}")).output().unwrap();
+            assert!(matches!(output.status.code(), Some(0 | 1 | 3 | 5)), "{line}: {output:?}");
+            says_none(&output.stdout, secrets, line);
+            says_none(&output.stderr, secrets, line);
+        }
+    };
+    run("export --from source --archive archive", &secrets);
+    run("import --archive archive --to target --provisioning-only", &secrets);
+    run("import --archive archive --to target", &secrets);
+    // Both sides change a password: a conflict, which is told without either.
+    example_site::a_day_passes(&wagon.fs(), &wagon.path("source")).unwrap();
+    example_site::users_work_on_the_target(&wagon.fs(), &wagon.path("target")).unwrap();
+    secrets.extend(hashes(&passwd));
+    secrets.extend(hashes(&wagon.path("target/etc/passwd")));
+    let edited = fs::read_to_string(&passwd).unwrap().replace(proxy, "other-proxy-word");
+    fs::write(&passwd, edited).unwrap();
+    secrets.insert("other-proxy-word".to_owned());
+    for line in [
+        "export --from source --archive archive",
+        "import --archive archive --to target --dry-run",
+        "import --archive archive --to target",
+        "import --archive archive --to target --additive",
+        "verify --archive archive --to target",
+        "check --archive archive --read-data",
+        "snapshots --archive archive",
+        "ls --archive archive",
+        "ls --archive archive station.example",
+        "ls --archive archive frida@wagon.example",
+        "show --archive archive",
+        "show --archive archive --provisioning",
+        "show --archive archive --settings",
+        "show --archive archive frida@wagon.example",
+        "show --archive archive clara@station.example",
+        "show --archive archive proxied@station.example",
+        "diff --archive archive 1 2",
+        "diff --archive archive 2 3",
+        "find --archive archive",
+        "extract --archive archive frida@wagon.example --output out",
+        "shares check --site target",
+        "shares matrix --site target",
+        "shares fix --site target --dry-run target/map_example.sqlite",
+        "map show --site target",
+        "map export --site target",
+        "map export --site target --format json",
+        "config --site target",
+    ] {
+        run(line, &secrets);
+    }
+
+    let mut holders = BTreeSet::new();
+    for name in files(&wagon.path(".")).into_iter().filter(|name| !name.starts_with("source/")) {
+        let path = wagon.path(&name);
+        let mut bytes = fs::read(&path).unwrap();
+        if name.ends_with(".gz") {
+            let mut inflated = Vec::new();
+            flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut inflated).unwrap();
+            bytes = inflated;
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        if secrets.iter().any(|secret| text.contains(secret.as_str())) {
+            // Dovecot's group must be able to read the passwd-file, and nobody else.
+            let most = if name == "target/etc/passwd" { 0o640 } else { 0o600 };
+            assert_eq!(mode, most, "{name} holds a secret");
+            let kind = name.split('/').take(2).collect::<Vec<_>>().join("/");
+            holders.insert(kind);
+        }
+        let private = ["archive/", "home/", "target/map_", "target/ledger_", "target/site.sqlite"];
+        if private.iter().any(|prefix| name.starts_with(prefix)) {
+            assert_eq!(mode, 0o600, "{name}");
+        }
+    }
+    let expected = ["archive/snapshots", "target/etc", "target/map_example.sqlite", "target/site.sqlite"];
+    assert_eq!(holders.into_iter().collect::<Vec<_>>(), expected, "what docs/connectors.md and SECURITY.md say");
+}
