@@ -76,6 +76,22 @@ impl ObjectReader {
         })
     }
 
+    /// Of a message that was taken apart: the name of its skeleton, and its trace; `None` of any other object. Messages
+    /// with one skeleton differ in nothing but their traces. Not compared with the message's name: whoever joins it is
+    /// to do that.
+    pub fn recipe(&self, id: &ObjectId) -> Result<Option<(ObjectId, Vec<u8>)>, ArchiveError> {
+        self.first_sound(id, |at| {
+            let entry = self.entry(id, at)?;
+            if matches!(entry.name, EntryName::Object(_)) {
+                return Ok(None);
+            }
+            let recipe = self.held(id, &entry.content, limits::WHOLE_ITEM_BYTES)?;
+            let damaged = |error: FormatError| ArchiveError::DamagedObject { id: *id, what: error.to_string() };
+            let (skeleton, trace) = message::parse_recipe(&recipe).map_err(damaged)?;
+            Ok(Some((skeleton, trace.to_vec())))
+        })
+    }
+
     /// What can be read of a message without its parts: its header, those of its parts, small bodies; an object that was
     /// not taken apart as a whole. Costs the reads of recipe and skeleton, whatever is attached. Not compared with its
     /// name: for searching, not for restoring.

@@ -156,7 +156,8 @@ impl Map {
         self.writing(|db| rows.iter().try_for_each(|row| put(db, row)))
     }
 
-    /// Says how announced deliveries ended. One transaction.
+    /// Says how announced deliveries ended. One transaction; it waits for no disk, since one that a power loss takes
+    /// back leaves an intent that the next pass settles.
     pub fn set_item_outcomes(
         &self,
         record: RecordId,
@@ -166,7 +167,7 @@ impl Map {
         if outcomes.is_empty() {
             return Ok(());
         }
-        self.writing(|db| {
+        self.writing_lazily(|db| {
             outcomes.iter().try_for_each(|(id, state, reason)| {
                 execute(db, SET, params![record.0, id.0, state.word(), reason]).map(|_| ())
             })

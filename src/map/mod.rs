@@ -1,9 +1,10 @@
 //! The map: `map_<source id>.sqlite` beside a target; old id -> new id for everything that was ever imported from one
 //! source, with the state it was imported in.
 //!
-//! Promises: what was committed survives a power loss; a map of another source, archive or target is refused before
-//! anything is written. Called by `verbs::import` (the one writer), `verbs::shares`, `verbs::verify` and `wagon map`.
-//! It decides nothing: rows in, rows out. Schema: format-spec/map.md. SQL stands here and nowhere else.
+//! Promises: what was committed survives a power loss (but for outcomes of deliveries: a lost one leaves its intent,
+//! which is settled again); a map of another source, archive or target is refused before anything is written. Called by
+//! `verbs::import` (the one writer), `verbs::shares`, `verbs::verify` and `wagon map`. It decides nothing: rows in,
+//! rows out. Schema: format-spec/map.md. SQL stands here and nowhere else.
 
 mod copy;
 mod folders;
@@ -150,17 +151,33 @@ impl Map {
         work(&db).map_err(|source| unusable(&self.path, source))
     }
 
-    /// Runs `work` in one transaction and commits it; an error rolls it back.
+    /// Runs `work` in one transaction and commits it, durably; an error rolls it back.
     fn writing<T>(&self, work: impl FnOnce(&Connection) -> Result<T, DbError>) -> Result<T, MapError> {
         let mut db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        commit(&mut db, work).map_err(|source| unusable(&self.path, source))
+    }
+
+    /// [`Map::writing`] without waiting for the disk: until the next one that waits, a power loss may take this
+    /// transaction back as a whole. For what the target can be asked again.
+    fn writing_lazily<T>(&self, work: impl FnOnce(&Connection) -> Result<T, DbError>) -> Result<T, MapError> {
+        let mut db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        // The lock is held until the level is back, so nobody else's transaction is written with this one. With a
+        // write-ahead log, NORMAL leaves out the sync of a commit and nothing else (https://sqlite.org/pragma.html).
         let run = || {
-            let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let value = work(&transaction)?;
-            transaction.commit()?;
-            Ok(value)
+            db.pragma_update(None, "synchronous", "NORMAL")?;
+            let outcome = commit(&mut db, work);
+            db.pragma_update(None, "synchronous", "FULL")?;
+            outcome
         };
         run().map_err(|source| unusable(&self.path, source))
     }
+}
+
+fn commit<T>(db: &mut Connection, work: impl FnOnce(&Connection) -> Result<T, DbError>) -> Result<T, DbError> {
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let value = work(&transaction)?;
+    transaction.commit()?;
+    Ok(value)
 }
 
 fn unusable(path: &Path, source: DbError) -> MapError {

@@ -10,7 +10,6 @@ mod join;
 mod likeness;
 mod outline;
 mod refers;
-
 mod scan;
 mod skeleton;
 mod split;
@@ -23,5 +22,5 @@ pub use join::{Fetch, JoinError, join};
 pub use likeness::{Likeness, likeness};
 pub use outline::outline;
 pub use refers::{parts_of, skeleton_of};
-pub use skeleton::encode_recipe;
+pub use skeleton::{encode_recipe, parse_recipe};
 pub use split::{Part, Split, split};

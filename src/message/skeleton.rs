@@ -103,8 +103,8 @@ pub fn encode_recipe(skeleton: &ObjectId, trace: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The name of the skeleton, and the trace.
-pub(super) fn parse_recipe(bytes: &[u8]) -> Result<(ObjectId, &[u8]), FormatError> {
+/// The name of the skeleton, and the trace. Messages with the same skeleton are the same below their traces.
+pub fn parse_recipe(bytes: &[u8]) -> Result<(ObjectId, &[u8]), FormatError> {
     let mut lines = Lines { rest: bytes, number: 0 };
     let id = parse_id(lines.next()?).ok_or_else(|| lines.bad("not the name of a skeleton"))?;
     Ok((id, lines.rest))

@@ -316,6 +316,12 @@ pub struct Delivery {
     pub uidl: Option<String>,
 }
 
+/// Items for one folder.
+pub struct Batch {
+    pub key: FolderKey,
+    pub items: Vec<Delivery>,
+}
+
 /// Where the bytes of a delivery come from.
 pub enum ItemContent {
     Bytes(Vec<u8>),
@@ -366,6 +372,12 @@ pub trait Target: Source {
     /// never held a message nor been opened.
     fn put_folder(&self, account: &str, folder: &Folder) -> Result<Result<FolderPut, Reason>, SiteError>;
 
+    /// Says that an account's new folders are made: they and what was written into them are durable when this returns.
+    fn folders_made(&self, account: &str) -> Result<(), SiteError> {
+        let _ = account;
+        Ok(())
+    }
+
     /// Renames a folder with everything in it and below it.
     fn rename_folder(&self, account: &str, from: &FolderKey, to: &FolderKey) -> Result<Result<(), Reason>, SiteError>;
 
@@ -391,6 +403,26 @@ pub trait Target: Source {
         key: &FolderKey,
         batch: Vec<Delivery>,
     ) -> Result<(Vec<Delivered>, UidsKept), SiteError>;
+
+    /// [`Target::deliver`] for several folders of an account, for which a target may wait together; in order.
+    fn deliver_all(&self, account: &str, batches: Vec<Batch>) -> Result<Vec<(Vec<Delivered>, UidsKept)>, SiteError> {
+        batches.into_iter().map(|batch| self.deliver(account, &batch.key, batch.items)).collect()
+    }
+
+    /// The bytes of a message of at most `limit` bytes that was delivered under this name and with these flags, where
+    /// that is cheaper than reading an archive; `None` where it is not, or where it no longer lies there so. Whoever
+    /// asks compares the bytes with what they should be.
+    fn delivered(
+        &self,
+        account: &str,
+        key: &FolderKey,
+        name: &str,
+        flags: Flags,
+        limit: u64,
+    ) -> Result<Option<Vec<u8>>, SiteError> {
+        let _ = (account, key, name, flags, limit);
+        Ok(None)
+    }
 
     /// Settles intents: which of these names are in the account, wherever in it. Completes what a crash left half done
     /// (a file without its UID).

@@ -95,14 +95,16 @@ struct OpenDb {
 impl DirectorySite {
     /// The view of an account whose Maildir is `maildir`.
     pub(super) fn view(&self, account: &str, maildir: &Path) -> Result<Arc<View>, SiteError> {
+        // Files are looked at before the lock is taken: several accounts are scanned at once.
+        let database = self.look_at_database();
+        let mut fingerprint = Fingerprint::new((self.clock)());
+        let looked_at = self.stamp_subscriptions(maildir, &mut fingerprint);
         let mut inner = self.lock_views();
         let was_lost = inner.lost.is_some();
-        let version = match self.database_version(&mut inner) {
+        let version = match self.database_version(&mut inner, database) {
             Ok(version) => version,
             Err(error) => self.lose(&mut inner, error)?,
         };
-        let mut fingerprint = Fingerprint::new((self.clock)());
-        let looked_at = self.stamp_subscriptions(maildir, &mut fingerprint);
         fingerprint.value(&version);
         let (mark, trusted) = fingerprint.finish();
         if let Some((kept, view)) = inner.kept.get(account)
@@ -166,11 +168,15 @@ impl DirectorySite {
     }
 
     /// What changes with every change of the database; `None` where there is none, or it is lost.
-    fn database_version(&self, inner: &mut Inner) -> Result<Option<DbVersion>, SiteError> {
+    fn database_version(
+        &self,
+        inner: &mut Inner,
+        database: Result<Option<FileId>, SiteError>,
+    ) -> Result<Option<DbVersion>, SiteError> {
         if inner.lost.is_some() {
             return Ok(None);
         }
-        self.refresh(inner)?;
+        self.refresh(inner, database?)?;
         let version = |open: &OpenDb| Ok((open.file, open.db.version()?));
         inner.open.as_ref().map(version).transpose().map_err(|error| self.database_error(error))
     }
@@ -193,8 +199,9 @@ impl DirectorySite {
     }
 
     fn with_db<T>(&self, ask: impl FnOnce(&SiteDb) -> Result<T, DbError>) -> Result<Option<T>, SiteError> {
+        let database = self.look_at_database()?;
         let mut inner = self.lock_views();
-        self.refresh(&mut inner)?;
+        self.refresh(&mut inner, database)?;
         inner.open.as_ref().map(|open| ask(&open.db)).transpose().map_err(|error| self.database_error(error))
     }
 
@@ -203,18 +210,23 @@ impl DirectorySite {
         self.views.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens the database that is there now.
-    fn refresh(&self, inner: &mut Inner) -> Result<(), SiteError> {
+    /// Which file the database is now; `None` where there is none.
+    fn look_at_database(&self) -> Result<Option<FileId>, SiteError> {
         let path = self.root.join(site_db::FILE);
         let stat = tree::stat(self.fs.as_ref(), &path).map_err(io_error("look at", &path))?;
         if stat.as_ref().is_some_and(|stat| stat.kind != FileKind::File) {
             return Err(io_error("open", &path)(io::Error::other("not a regular file")));
         }
-        let file = stat.map(|stat| (stat.dev, stat.ino));
+        Ok(stat.map(|stat| (stat.dev, stat.ino)))
+    }
+
+    /// Opens the database that was seen, unless it is open.
+    fn refresh(&self, inner: &mut Inner, file: Option<FileId>) -> Result<(), SiteError> {
         if inner.open.as_ref().map(|open| open.file) != file {
             inner.open = match file {
                 Some(file) => {
-                    let db = SiteDb::open(&path).map_err(|error| self.database_error(error))?;
+                    let db =
+                        SiteDb::open(&self.root.join(site_db::FILE)).map_err(|error| self.database_error(error))?;
                     Some(OpenDb { db, file })
                 }
                 None => None,

@@ -221,8 +221,8 @@ fn merge_one(
         pass.target.set_flags(&job.target, &present.key, &row.target_name, flags, &keywords)?;
     }
     if row.object != item.object {
-        let (content, target_object) = match deliver::content(pass, at, present.key.kind())? {
-            Ok(content) => content,
+        let deliver::Found { content, target_object, .. } = match deliver::content(pass, at, present.key.kind())? {
+            Ok(found) => found,
             Err(reason) => {
                 pass.reject(place(&item.name), reason);
                 return Ok(ItemRow { object: row.object, ..next });

@@ -5,18 +5,20 @@
 
 use super::account::{Folders, Job};
 use super::changes::tally;
+use super::copies::{Copy, Made, folder_of};
 use super::folders::{self, Present};
 use super::ledger::{AccountLedger, Fate};
 use super::pass::Pass;
 use super::{ImportError, sieve};
 use crate::archive::ArchiveError;
+use crate::archive::pack_reader::ObjectReader;
 use crate::event::{Event, Phase, Place, Reason};
 use crate::format::manifest::{AccountState, ItemAt};
 use crate::limits;
 use crate::map::{ItemRow, ItemState};
 use crate::model::id::{FolderId, ItemId, ObjectId};
 use crate::model::mailbox::{FolderKey, FolderKind, Item};
-use crate::site::{Delivered, Delivery, ItemContent, UidsKept};
+use crate::site::{self, Delivered, Delivery, ItemContent, UidsKept};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
@@ -147,21 +149,37 @@ impl Batch {
         pass.map.put_items(&intents)?;
         let mut outcomes = Vec::new();
         let mut progress = (0, 0_u64);
+        let (mut places, mut batches) = (Vec::new(), Vec::new());
         for (folder, key, deliveries) in prepared {
-            let ids: Vec<_> = deliveries.iter().map(|(id, at, _)| (*id, *at)).collect();
-            let batch: Vec<_> = deliveries.into_iter().map(|(_, _, delivery)| delivery).collect();
-            if batch.is_empty() {
+            if deliveries.is_empty() {
                 continue;
             }
-            let (delivered, uids) = pass.target.deliver(&job.target, &key, batch)?;
+            let mut items = Vec::with_capacity(deliveries.len());
+            let mut waiting = Vec::with_capacity(deliveries.len());
+            let shared = folder_of(job, &key);
+            for (id, at, (delivery, made)) in deliveries {
+                // With keywords its file name depends on the folder's letters, and is not looked for.
+                let copy = made.filter(|_| delivery.keywords.is_empty()).map(|made| {
+                    let (folder, name, flags) = (shared.clone(), delivery.name.as_str().into(), delivery.flags);
+                    (made.skeleton, Copy { folder, name, flags, trace_bytes: made.trace_bytes })
+                });
+                waiting.push((id, at, copy));
+                items.push(delivery);
+            }
+            places.push((folder, waiting));
+            batches.push(site::Batch { key, items });
+        }
+        let delivered = pass.target.deliver_all(&job.target, batches)?;
+        for ((folder, waiting), (delivered, uids)) in places.into_iter().zip(delivered) {
             note_uids(pass, folder, folders, uids)?;
-            for ((id, at), delivered) in ids.into_iter().zip(delivered) {
+            for ((id, at, copy), delivered) in waiting.into_iter().zip(delivered) {
                 let tally = tally(ledger, state, at);
                 match delivered {
                     Delivered::Done { .. } => {
                         tally.count(&Fate::Imported);
                         progress = (progress.0 + 1, progress.1.saturating_add(at.item.size));
                         outcomes.push((id, ItemState::Done, None));
+                        copy.into_iter().for_each(|(skeleton, copy)| pass.copies.remember(&skeleton, copy));
                     }
                     Delivered::Rejected(reason) => {
                         outcomes.push((id, ItemState::Rejected, Some(reason.to_string())));
@@ -219,6 +237,9 @@ fn note_uids(pass: &Pass<'_>, id: FolderId, folders: &mut Folders, uids: UidsKep
     Ok(())
 }
 
+/// A delivery, and what copies of it have in common with it.
+type Prepared = (Delivery, Option<Made>);
+
 /// An item's intent and its delivery; where the archive no longer has its content, its rejection.
 fn prepare(
     pass: &Pass<'_>,
@@ -226,7 +247,7 @@ fn prepare(
     (id, at): (ItemId, &ItemAt),
     name: String,
     key: &FolderKey,
-) -> Result<(ItemRow, Option<Delivery>), ImportError> {
+) -> Result<(ItemRow, Option<Prepared>), ImportError> {
     let item = &at.item;
     let mut row = ItemRow {
         record: job.record,
@@ -245,12 +266,12 @@ fn prepare(
     };
     let place = || Place::item(&job.source, key, &item.name);
     match content(pass, at, key.kind())? {
-        Ok((content, target_object)) => {
+        Ok(Found { content, target_object, made }) => {
             if target_object.is_some() {
                 pass.notice(place(), "addresses in its redirects were rewritten");
             }
             row.target_object = target_object;
-            Ok((row, Some(delivery(name, content, item))))
+            Ok((row, Some((delivery(name, content, item), made))))
         }
         Err(reason) => {
             (row.state, row.reason) = (ItemState::Rejected, Some(reason.to_string()));
@@ -274,23 +295,34 @@ pub fn delivery(name: String, content: ItemContent, item: &Item) -> Delivery {
     }
 }
 
-/// What is to be delivered for an item, and its name where that is not the source's object.
-pub fn content(
-    pass: &Pass<'_>,
-    at: &ItemAt,
-    kind: FolderKind,
-) -> Result<Result<(ItemContent, Option<ObjectId>), Reason>, ImportError> {
+/// What is to be delivered for an item.
+pub struct Found {
+    pub content: ItemContent,
+    /// Its name where that is not the source's object.
+    pub target_object: Option<ObjectId>,
+    /// What copies of it in other mailboxes have in common with it.
+    pub made: Option<Made>,
+}
+
+impl Found {
+    fn plain(content: ItemContent) -> Self {
+        Self { content, target_object: None, made: None }
+    }
+}
+
+/// What is to be delivered for an item.
+pub fn content(pass: &Pass<'_>, at: &ItemAt, kind: FolderKind) -> Result<Result<Found, Reason>, ImportError> {
     let Item { object, size, .. } = at.item;
     if pass.options.dry_run && kind != FolderKind::Filters {
-        return Ok(Ok((ItemContent::Bytes(Vec::new()), None)));
+        return Ok(Ok(Found::plain(ItemContent::Bytes(Vec::new()))));
     }
     let objects = pass.objects()?;
     if size > limits::WHOLE_ITEM_BYTES {
         let write = move |out: &mut dyn io::Write| objects.copy(&object, out).map_err(io::Error::other);
-        return Ok(Ok((ItemContent::Stream { size, write: Box::new(write) }, None)));
+        return Ok(Ok(Found::plain(ItemContent::Stream { size, write: Box::new(write) })));
     }
-    let bytes = match objects.read(&object, limits::WHOLE_ITEM_BYTES) {
-        Ok(bytes) => bytes,
+    let (bytes, made) = match message(pass, &objects, &object, kind)? {
+        Ok(found) => found,
         Err(error) => return damage(error).map(Err),
     };
     let rename = |address: &str| Some(pass.book.address(address)).filter(|new| new != address);
@@ -298,10 +330,29 @@ pub fn content(
     Ok(Ok(match rewritten {
         Some(script) => {
             let name = ObjectId::of(&script);
-            (ItemContent::Bytes(script), Some(name))
+            Found { content: ItemContent::Bytes(script), target_object: Some(name), made: None }
         }
-        None => (ItemContent::Bytes(bytes), None),
+        None => Found { content: ItemContent::Bytes(bytes), target_object: None, made },
     }))
+}
+
+/// The bytes of a message, or why the archive cannot give them.
+type Read = Result<(Vec<u8>, Option<Made>), ArchiveError>;
+
+/// The bytes of an object: of a message from a copy on the target where there is one, else from the archive. The inner
+/// error is the archive's.
+fn message(pass: &Pass<'_>, objects: &ObjectReader, object: &ObjectId, kind: FolderKind) -> Result<Read, ImportError> {
+    let mut made = None;
+    // What is wrong with a recipe, reading the object says.
+    if kind == FolderKind::Mail
+        && let Ok(Some((skeleton, trace))) = objects.recipe(object)
+    {
+        if let Some(bytes) = pass.copies.find(pass.target, object, &skeleton, &trace)? {
+            return Ok(Ok((bytes, None)));
+        }
+        made = Made::of(skeleton, &trace);
+    }
+    Ok(objects.read(object, limits::WHOLE_ITEM_BYTES).map(|bytes| (bytes, made)))
 }
 
 /// Damage that costs one item, as its reason; any other trouble with the archive ends the pass.

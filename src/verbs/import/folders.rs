@@ -78,7 +78,10 @@ pub fn bring(pass: &Pass<'_>, job: &Job, state: &AccountState) -> Result<Folders
             }
         }
     }
-    // Making a folder twice changes nothing, so one commit does for all.
+    // Making a folder twice changes nothing, so one wait for the disk and one commit do for all.
+    if !made.is_empty() {
+        pass.target.folders_made(&job.target)?;
+    }
     pass.map.put_folders(&made)?;
     folders.rows.extend(made.into_iter().map(|row| (row.id, row)));
     if origins.is_some() {

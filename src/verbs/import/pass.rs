@@ -1,6 +1,7 @@
 //! One pass of the import: what all its steps share, and what they have to say.
 
 use super::book::{self, Book};
+use super::copies::Copies;
 use super::ledger::{AccountLedger, Ledger, Tally};
 use super::start::Started;
 use super::{ImportError, ImportOptions, ImportReport, Note, Skip, Waiting};
@@ -26,6 +27,7 @@ pub struct Pass<'a> {
     pub options: &'a ImportOptions,
     pub sink: &'a dyn Sink,
     pub book: Book,
+    pub copies: Copies,
     pub snapshot: SnapshotNo,
     /// The map's records as they were when the pass began, with those that the way back knows.
     pub rows: BTreeMap<RecordId, RecordRow>,
@@ -94,6 +96,7 @@ impl<'a> Pass<'a> {
             options,
             sink,
             book,
+            copies: Copies::default(),
             snapshot: started.snapshot(),
             rows,
             planned,

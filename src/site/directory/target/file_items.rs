@@ -3,13 +3,12 @@
 //! Promises: an item appears under its name complete, durable and with its date; replacing one never shows half of it.
 
 use super::super::vdir;
-use super::hand::{Hand, PRIVATE, TEMPORARY, Temporary, io_error, is_fatal};
+use super::hand::{Hand, PRIVATE, Sync, TEMPORARY, Temporary, io_error, is_fatal};
 use super::mail_delivery::fill;
 use super::names::may_be_a_file;
 use super::place::AccountPlace;
 use crate::event::Reason;
 use crate::fs::FileKind;
-use crate::limits::SYNC_ONE_BY_ONE;
 use crate::model::mailbox::{Folder, FolderKey, FolderKind};
 use crate::model::text;
 use crate::site::{Delivered, Delivery, SiteError};
@@ -53,7 +52,10 @@ pub fn make(hand: &Hand, dir: &Path, folder: &Folder) -> Result<bool, SiteError>
             match value {
                 Some(value) => {
                     let same = hand.read(&path)?.is_some_and(|now| vdir::parse_metadata(&now).as_ref() == Some(value));
-                    if !same {
+                    // A new collection waits for the disk with its account (`Target::folders_made`).
+                    if !same && created {
+                        hand.put(&path, &vdir::encode_metadata(value), PRIVATE, Sync::Nothing)?;
+                    } else if !same {
                         hand.update(&path, &vdir::encode_metadata(value), PRIVATE)?;
                     }
                 }
@@ -69,27 +71,26 @@ pub fn has_metadata_files(kind: FolderKind) -> bool {
     matches!(kind, FolderKind::Calendars | FolderKind::Contacts | FolderKind::Tasks)
 }
 
-/// Delivers a batch into the directory, which exists: all files are made durable together before one gets its name.
-pub fn deliver(hand: &Hand, dir: &Path, kind: FolderKind, batch: &[Delivery]) -> Result<Vec<Delivered>, SiteError> {
-    let one_by_one = batch.len() <= SYNC_ONE_BY_ONE;
-    let mut drafts = Vec::with_capacity(batch.len());
-    for delivery in batch {
-        drafts.push(draft(hand, dir, kind, delivery, one_by_one)?);
-    }
-    if !one_by_one {
-        hand.fs.sync_all(dir).map_err(io_error("sync", dir))?;
-    }
-    let mut delivered = Vec::with_capacity(batch.len());
-    for draft in drafts {
+/// Writes a batch under temporary names into the directory, which exists; with [`Sync::Nothing`] the caller makes them
+/// durable before [`publish`].
+pub fn stage_batch<'a>(
+    hand: &'a Hand,
+    dir: &Path,
+    kind: FolderKind,
+    batch: &[Delivery],
+    sync: Sync,
+) -> Result<Vec<Result<Temporary<'a>, Reason>>, SiteError> {
+    batch.iter().map(|delivery| draft(hand, dir, kind, delivery, sync)).collect()
+}
+
+/// Gives what was staged its names; the caller makes those durable.
+pub fn publish(drafts: Vec<Result<Temporary<'_>, Reason>>) -> Result<Vec<Delivered>, SiteError> {
+    let place = |draft: Result<Temporary<'_>, Reason>| match draft {
         // A file that is there is this very item, delivered before a crash.
-        let placed = draft.map(Temporary::put_in_place_if_new);
-        delivered.push(match placed {
-            Ok(outcome) => outcome.map(|()| Delivered::Done { uid: None })?,
-            Err(reason) => Delivered::Rejected(reason),
-        });
-    }
-    hand.sync_dir(dir)?;
-    Ok(delivered)
+        Ok(draft) => draft.put_in_place_if_new().map(|()| Delivered::Done { uid: None }),
+        Err(reason) => Ok(Delivered::Rejected(reason)),
+    };
+    drafts.into_iter().map(place).collect()
 }
 
 /// Replaces the content of one item, durably.
@@ -99,7 +100,7 @@ pub fn replace(
     kind: FolderKind,
     delivery: &Delivery,
 ) -> Result<Result<(), Reason>, SiteError> {
-    match draft(hand, dir, kind, delivery, true)? {
+    match draft(hand, dir, kind, delivery, Sync::Content)? {
         Ok(draft) => draft.put_in_place()?,
         Err(reason) => return Ok(Err(reason)),
     }
@@ -113,7 +114,7 @@ fn draft<'a>(
     dir: &Path,
     kind: FolderKind,
     delivery: &Delivery,
-    sync: bool,
+    sync: Sync,
 ) -> Result<Result<Temporary<'a>, Reason>, SiteError> {
     if !may_be_a_file(kind, &delivery.name) {
         return Ok(Err(Reason::BadName(format!("no file of this kind can be called {:?}", delivery.name))));
@@ -131,14 +132,14 @@ fn try_draft<'a>(
     dir: &Path,
     path: PathBuf,
     delivery: &Delivery,
-    sync: bool,
+    sync: Sync,
 ) -> io::Result<Result<Temporary<'a>, Reason>> {
     let mut file = hand.fs.create_temp(dir, TEMPORARY)?;
     if let Err(reason) = fill(file.as_mut(), &delivery.content)? {
         return Ok(Err(reason));
     }
     file.set_mtime(delivery.date)?;
-    if sync {
+    if sync != Sync::Nothing {
         file.sync()?;
     }
     hand.hand_over_raw(file.path())?;

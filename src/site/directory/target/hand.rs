@@ -4,9 +4,11 @@
 //! Promises: what it makes belongs to the site's owner before it is visible under its name; a file it replaces is
 //! complete and synced before it gets its name. Everything beneath `target` writes through it.
 
+use super::shared_sync::SharedSync;
 use crate::fs::{DirEntry, FileKind, FileWrite, Fs, Stat};
 use crate::limits::CONTROL_FILE_BYTES;
 use crate::site::SiteError;
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,6 +39,7 @@ pub struct Hand {
     owner: Option<(u32, u32)>,
     /// Nanoseconds since 1970.
     began: i128,
+    syncs: Arc<SharedSync>,
 }
 
 /// `cannot ACTION PATH`, for `map_err`.
@@ -61,7 +64,7 @@ impl Hand {
         let inherited = || fs.stat(&root.join("mail")).ok().map(|stat| (stat.uid, stat.gid)).filter(|_| uid == 0);
         let owner = owner.or_else(inherited).filter(|&wanted| wanted != (uid, gid));
         let began = i128::from(jiff::Timestamp::now().as_second()) * 1_000_000_000;
-        Self { fs, owner, began }
+        Self { fs, owner, began, syncs: Arc::default() }
     }
 
     /// Removes what a pass that was killed has left in this folder. Temporary files of this pass are younger than it.
@@ -181,6 +184,17 @@ impl Hand {
     /// Makes the names in a folder durable.
     pub fn sync_dir(&self, dir: &Path) -> Result<(), SiteError> {
         self.fs.sync_dir(dir).map_err(io_error("sync", dir))
+    }
+
+    /// Makes everything durable that was written on the file systems of these folders: content, names, UID lists. Threads
+    /// that ask at the same time share one `syncfs`.
+    pub fn sync_sites<'d>(&self, dirs: impl Iterator<Item = &'d Path>) -> Result<(), SiteError> {
+        let mut devices = BTreeMap::new();
+        for dir in dirs {
+            devices.insert(self.fs.stat(dir).map_err(io_error("look at", dir))?.dev, dir);
+        }
+        let sync = |(device, dir)| self.syncs.sync(device, || self.fs.sync_all(dir)).map_err(io_error("sync", dir));
+        devices.into_iter().try_for_each(sync)
     }
 
     /// Makes the file at `link` a symbolic link to `to`, replacing what was there, never leaving nothing.

@@ -6,7 +6,8 @@
 //!
 //! Order: all files into `tmp`, UID list and keywords drafted; made durable together; then under the lock: UID list,
 //! renames. The list goes first: an entry without a file is harmless, a file without an entry would get another UID.
-//! A batch waits for the disk twice, whatever its size.
+//! A batch waits for the disk twice, whatever its size; both waits are the caller's (`delivery`), who has them for the
+//! batches of several folders together.
 
 use super::super::maildir::name::{self, KeywordLetters};
 use super::super::maildir::uidlist::{Entry, UidList};
@@ -16,7 +17,6 @@ use super::names::may_be_a_file;
 use super::uid_file::{UidFile, read_list};
 use super::uids::{Ground, Wish, plan};
 use crate::event::Reason;
-use crate::limits::SYNC_ONE_BY_ONE;
 use crate::model::mailbox::FolderKind;
 use crate::site::{Delivered, Delivery, ItemContent, SiteError, UidsKept};
 use std::collections::HashSet;
@@ -49,15 +49,29 @@ impl Drop for Staged<'_> {
     }
 }
 
-/// Delivers `batch` into the folder at `dir`, which exists. `foreign` says why the folder's UIDVALIDITY is not the
-/// source's, where it is not; `present` has those of the batch that an earlier call delivered.
-pub fn deliver(
-    hand: &Hand,
-    dir: &Path,
-    foreign: Option<&str>,
-    batch: &[Delivery],
+/// A batch whose files lie in `tmp`, not yet seen by anybody. Dropping it takes them away.
+pub struct Waiting<'a> {
+    hand: &'a Hand,
+    dir: &'a Path,
+    foreign: Option<&'a str>,
+    batch: &'a [Delivery],
+    delivered: Vec<Delivered>,
+    staged: Vec<Staged<'a>>,
+    /// Absent where no message waits.
+    draft: Option<(UidFile<'a>, BatchPlan)>,
+}
+
+/// Writes `batch` into `tmp` of the folder at `dir`, which exists, and drafts its UID list; the caller makes that
+/// durable ([`Sync::Nothing`]) unless this shall. `foreign` says why the folder's UIDVALIDITY is not the source's, where
+/// it is not; `present` has those of the batch that an earlier call delivered.
+pub fn stage_batch<'a>(
+    hand: &'a Hand,
+    dir: &'a Path,
+    foreign: Option<&'a str>,
+    batch: &'a [Delivery],
     present: &Messages,
-) -> Result<Outcome, SiteError> {
+    sync: Sync,
+) -> Result<Waiting<'a>, SiteError> {
     let mut delivered = vec![Delivered::Done { uid: None }; batch.len()];
     let mut staged = Vec::new();
     if !present.is_empty() {
@@ -66,11 +80,10 @@ pub fn deliver(
             set(&mut delivered, at, Delivered::Done { uid: uid_of(list.as_ref(), &delivery.name) });
         }
     }
-    let one_by_one = batch.len() <= SYNC_ONE_BY_ONE;
     let mut names = HashSet::new();
     for (at, delivery) in batch.iter().enumerate().filter(|(_, each)| !present.contains_key(&each.name)) {
         let staging = if names.insert(&delivery.name) {
-            stage(hand, dir, at, delivery, one_by_one)?
+            stage(hand, dir, at, delivery, sync)?
         } else {
             Err(Reason::BadName(format!("two messages of one delivery are called {:?}", delivery.name)))
         };
@@ -79,27 +92,38 @@ pub fn deliver(
             Err(reason) => set(&mut delivered, at, Delivered::Rejected(reason)),
         }
     }
-    let waiting: Vec<&Delivery> = staged.iter().filter_map(|file| batch.get(file.at)).collect();
-    if waiting.is_empty() {
-        return Ok(Outcome { delivered, uids: UidsKept::Yes, surplus: Vec::new() });
+    let mut waiting = Waiting { hand, dir, foreign, batch, delivered, staged, draft: None };
+    if !waiting.staged.is_empty() {
+        let mut file = UidFile::look(hand, dir)?;
+        let plan = plan_batch(&mut file, foreign, &waiting.deliveries());
+        file.draft(sync)?;
+        waiting.draft = Some((file, plan));
     }
-    let mut file = UidFile::look(hand, dir)?;
-    let mut plan = plan_batch(&mut file, foreign, &waiting);
-    file.draft(if one_by_one { Sync::Content } else { Sync::Nothing })?;
-    if !one_by_one {
-        hand.fs.sync_all(dir).map_err(io_error("sync", dir))?;
+    Ok(waiting)
+}
+
+impl Waiting<'_> {
+    fn deliveries(&self) -> Vec<&Delivery> {
+        self.staged.iter().filter_map(|file| self.batch.get(file.at)).collect()
     }
-    if !file.take_lock()? {
-        // A server was here meanwhile: again, under the lock, which only now keeps others waiting for the disk.
-        drop(file);
-        file = UidFile::lock(hand, dir)?;
-        plan = plan_batch(&mut file, foreign, &waiting);
-        file.draft(Sync::Content)?;
+
+    /// Lets the messages be seen, under the folder's lock. What was staged is durable by now; the new names are once
+    /// the caller has synced them.
+    pub fn publish(mut self) -> Result<Outcome, SiteError> {
+        let Some((mut file, mut plan)) = self.draft.take() else {
+            return Ok(Outcome { delivered: self.delivered, uids: UidsKept::Yes, surplus: Vec::new() });
+        };
+        if !file.take_lock()? {
+            // A server was here meanwhile: again, under the lock, which only now keeps others waiting for the disk.
+            drop(file);
+            file = UidFile::lock(self.hand, self.dir)?;
+            plan = plan_batch(&mut file, self.foreign, &self.deliveries());
+            file.draft(Sync::Content)?;
+        }
+        publish(self.hand, self.dir, file, &plan, &mut self.staged, &mut self.delivered)?;
+        let uids = judge(self.foreign, &plan, &self.deliveries());
+        Ok(Outcome { delivered: self.delivered, uids, surplus: plan.surplus })
     }
-    publish(hand, dir, file, &plan, &mut staged, &mut delivered)?;
-    hand.sync_dir(dir)?;
-    hand.sync_dir(&dir.join("cur"))?;
-    Ok(Outcome { delivered, uids: judge(foreign, &plan, &waiting), surplus: plan.surplus })
 }
 
 fn set(delivered: &mut [Delivered], at: usize, outcome: Delivered) {
@@ -114,7 +138,7 @@ fn stage<'a>(
     dir: &Path,
     at: usize,
     delivery: &Delivery,
-    sync: bool,
+    sync: Sync,
 ) -> Result<Result<Staged<'a>, Reason>, SiteError> {
     if !may_be_a_file(FolderKind::Mail, &delivery.name) {
         return Ok(Err(Reason::BadName(format!("no message file can be called {:?}", delivery.name))));
@@ -134,7 +158,7 @@ fn stage<'a>(
 
 /// Writes the bytes of a delivery to a new file at `path`, with its date. A file that lies there is what a crash of an
 /// earlier pass left, since only one importer works on a site.
-fn write_content(hand: &Hand, path: &Path, delivery: &Delivery, sync: bool) -> io::Result<Result<(), Reason>> {
+fn write_content(hand: &Hand, path: &Path, delivery: &Delivery, sync: Sync) -> io::Result<Result<(), Reason>> {
     let mut file = match hand.fs.create_new(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             hand.fs.remove_file(path)?;
@@ -146,7 +170,7 @@ fn write_content(hand: &Hand, path: &Path, delivery: &Delivery, sync: bool) -> i
         return Ok(Err(reason));
     }
     file.set_mtime(delivery.date)?;
-    if sync {
+    if sync != Sync::Nothing {
         file.sync()?;
     }
     file.keep();

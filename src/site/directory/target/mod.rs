@@ -6,6 +6,7 @@
 
 mod any_folder;
 mod as_source;
+mod delivery;
 mod dotlock;
 mod file_items;
 mod grants;
@@ -20,6 +21,7 @@ mod place;
 mod records;
 mod settle;
 mod shared_dict;
+mod shared_sync;
 mod site_lock;
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ mod uids;
 
 pub use grants::SHARED_DICT;
 
+use super::maildir::name::{self, KeywordLetters};
 use super::site_db_labels as labels;
 use super::site_db_write::{self as db, SiteDbWrite};
 use super::{DirectorySite, acl, site_db};
@@ -38,10 +41,12 @@ use crate::model::id::SiteId;
 use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::model::share::Grant;
-use crate::site::{Capabilities, Delivered, Delivery, FolderPut, Present, RecordChange, SiteError, Target, UidsKept};
+use crate::site::{
+    Batch, Capabilities, Delivered, Delivery, FolderPut, Present, RecordChange, SiteError, Target, UidsKept,
+};
 use hand::{Hand, PRIVATE};
 use known_names::KnownNames;
-use listing::Listings;
+use listing::{Listings, MessageFile};
 use place::AccountPlace;
 use records::{Provisioning, is_maildir};
 use site_lock::SiteLock;
@@ -111,29 +116,6 @@ impl DirectoryTarget {
     fn foreign(&self) -> MutexGuard<'_, HashMap<PathBuf, String>> {
         self.foreign.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn label(
-        &self,
-        account: &str,
-        key: &FolderKey,
-        batch: &[Delivery],
-        delivered: &[Delivered],
-        surplus: &[(String, String)],
-    ) -> Result<(), SiteError> {
-        let done = batch.iter().zip(delivered).filter(|(_, outcome)| matches!(outcome, Delivered::Done { .. }));
-        let labels = |delivery: &Delivery| {
-            let mut labels: Vec<(&'static str, String)> =
-                delivery.tags.iter().map(|tag| ("tag", tag.clone())).collect();
-            if key.kind() != FolderKind::Mail {
-                labels.extend(delivery.keywords.iter().map(|keyword| ("keyword", keyword.clone())));
-            }
-            let own = surplus.iter().filter(|(name, _)| *name == delivery.name);
-            labels.extend(own.map(|(_, keyword)| ("keyword", keyword.clone())));
-            labels
-        };
-        let items: Vec<(&str, Vec<_>)> = done.map(|(delivery, _)| (delivery.name.as_str(), labels(delivery))).collect();
-        labels::put_labels(self.db()?, account, key, &["tag", "keyword"], &items).map_err(|error| self.db_error(error))
-    }
 }
 
 impl Target for DirectoryTarget {
@@ -175,6 +157,18 @@ impl Target for DirectoryTarget {
 
     fn put_folder(&self, account: &str, folder: &Folder) -> Result<Result<FolderPut, Reason>, SiteError> {
         self.make_folder(account, folder)
+    }
+
+    fn folders_made(&self, account: &str) -> Result<(), SiteError> {
+        let place = self.place(account)?;
+        let tops = [place.home, place.dav];
+        let mut there = Vec::new();
+        for top in &tops {
+            if self.hand.is_dir(top)? {
+                there.push(top.as_path());
+            }
+        }
+        self.hand.sync_sites(there.into_iter())
     }
 
     fn rename_folder(&self, account: &str, from: &FolderKey, to: &FolderKey) -> Result<Result<(), Reason>, SiteError> {
@@ -252,26 +246,30 @@ impl Target for DirectoryTarget {
         key: &FolderKey,
         batch: Vec<Delivery>,
     ) -> Result<(Vec<Delivered>, UidsKept), SiteError> {
-        let place = self.place(account)?;
-        let dir = place.folder(&self.hand, key)?;
-        if !self.is_folder(key, &dir)? {
-            let gone = Delivered::Rejected(Reason::Refused(format!("there is no folder {key}")));
-            return Ok((vec![gone; batch.len()], UidsKept::Yes));
+        let outcomes = self.deliver_all(account, vec![Batch { key: key.clone(), items: batch }])?;
+        // One batch has one outcome.
+        Ok(outcomes.into_iter().next().unwrap_or((Vec::new(), UidsKept::Yes)))
+    }
+
+    fn deliver_all(&self, account: &str, batches: Vec<Batch>) -> Result<Vec<(Vec<Delivered>, UidsKept)>, SiteError> {
+        self.deliver_batches(account, &batches)
+    }
+
+    fn delivered(
+        &self,
+        account: &str,
+        key: &FolderKey,
+        name: &str,
+        flags: Flags,
+        limit: u64,
+    ) -> Result<Option<Vec<u8>>, SiteError> {
+        if key.kind() != FolderKind::Mail {
+            return Ok(None);
         }
-        let (delivered, uids, surplus) = match key.kind() {
-            FolderKind::Mail => {
-                // Some programs leave a Maildir without it.
-                self.hand.make_dir(&dir.join("tmp"), 0o700)?;
-                let known = self.names.present(&self.hand, &place, key, &batch)?;
-                let reason = self.foreign().get(&dir).cloned();
-                let outcome = mail_delivery::deliver(&self.hand, &dir, reason.as_deref(), &batch, &known)?;
-                (outcome.delivered, outcome.uids, outcome.surplus)
-            }
-            kind => (file_items::deliver(&self.hand, &dir, kind, &batch)?, UidsKept::Yes, Vec::new()),
-        };
-        self.names.delivered(&place, key, &dir, &batch);
-        self.label(account, key, &batch, &delivered, &surplus)?;
-        Ok((delivered, uids))
+        let file = name::encode(name.as_bytes(), flags, KeywordLetters::default());
+        let path = MessageFile::in_cur(file).path(&self.dir(account, key)?);
+        // Whatever is in the way, the archive has it too.
+        Ok(self.hand.fs.read(&path, limit).ok())
     }
 
     fn settle(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<Present>>, SiteError> {
