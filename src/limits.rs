@@ -331,6 +331,7 @@ pub const JOIN_WINDOW_BYTES: usize = 8 * MIB as usize;
 
 /// Segments that a check looks at before it goes on with what they gave; bounds what is held of them.
 pub const CHECK_SEGMENTS: usize = 32;
+
 // Throttles.
 
 /// Bursts that make a second's worth: an eighth of a second's bytes may pass at once. Long enough that a wait is longer than

@@ -67,7 +67,10 @@ impl Archive {
             for name in gone {
                 let path = self.dir.join(name.path());
                 self.fs.remove_file(&path).map_err(io_error("remove", &path))?;
-                advance(sink, 0);
+                // What another file of the same number has replaced was not announced.
+                if plan.forget.contains(&name.no) {
+                    advance(sink, 0);
+                }
             }
             let dir = self.dir.join(SNAPSHOTS);
             self.fs.sync_dir(&dir).map_err(io_error("sync", &dir))?;

@@ -1,7 +1,8 @@
 //! Removes what no snapshot needs, and puts together what lies in packs with much waste or in many small ones.
 //!
 //! Promises: a plan is computed before anything changes, and says the same in a dry run; new packs and their indexes are
-//! there before an old one goes, a batch at a time, so the disk needs [`REWRITE_BATCH_BYTES`] beside the archive at most;
+//! there before an old one goes, a batch at a time, so the disk needs
+//! [`PruneOptions::batch_bytes`] beside the archive at most;
 //! a process that is killed anywhere leaves duplicates at worst, which the next prune removes. Nothing goes while
 //! somebody reads (`readers`). An archive with damage is not pruned: `repair` comes first.
 
@@ -33,7 +34,17 @@ pub struct PruneOptions {
     pub max_rewrite: Option<u64>,
     /// Write every pack anew at this level, like beside like.
     pub level: Option<i32>,
+    /// Needed bytes of old packs that are written anew before these go, or the largest pack: the room that it takes on the
+    /// disk beside the archive.
+    pub batch_bytes: u64,
     pub dry_run: bool,
+}
+
+impl Default for PruneOptions {
+    fn default() -> Self {
+        let (max_unused, batch_bytes) = (MaxUnused::Percent(5.0), REWRITE_BATCH_BYTES);
+        Self { max_unused, max_rewrite: None, level: None, batch_bytes, dry_run: false }
+    }
 }
 
 /// What a prune does, or did.
@@ -221,7 +232,7 @@ fn apply(
         let mut bytes = 0;
         let fits = numbered.iter().take_while(|(_, pack)| {
             bytes += pack.used_bytes;
-            bytes <= REWRITE_BATCH_BYTES
+            bytes <= options.batch_bytes
         });
         let batch: Vec<(u32, &Pack)> = numbered.drain(..fits.count().max(1)).collect();
         let mut rewriter = Rewriter::new(archive, lock, style, &plan.skeletons);
@@ -252,6 +263,8 @@ fn apply(
             plan.report.rewritten_bytes += pack.bytes;
             plan.report.freed_bytes += signed(pack.bytes);
         }
+        // What is there twice now is harmless: the next prune removes it.
+        stop_if_asked(sink)?;
         // A pack that came out the same has the same name.
         let old = batch.iter().map(|(_, pack)| pack.name);
         let old: Vec<_> = old.filter(|name| written.iter().all(|(new, _)| new != name)).collect();

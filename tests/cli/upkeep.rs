@@ -17,6 +17,11 @@ fn a_damaged_pack_is_found_repaired_and_made_up_for_by_the_next_export() {
     assert!(found.out.contains("ann@") || found.out.contains("lost:"), "{}", found.out);
     assert!(found.out.contains("`wagon repair` does it"), "{}", found.out);
 
+    let all = wagon.run("check --archive archive --read-data --verbose");
+    let objects = all.out.lines().filter_map(|line| line.strip_prefix("  object "));
+    let objects: Vec<_> = objects.filter(|name| name.len() == 40).collect();
+    assert!(!objects.is_empty() && all.out.contains(&format!("lost: {} object", objects.len())), "{}", all.out);
+
     let dry = wagon.run("repair --archive archive --dry-run");
     assert_eq!(dry.status, 5, "{}{}", dry.out, dry.err);
     assert!(dry.out.starts_with("dry run: nothing was changed; 1 pack looked at\n"), "{}", dry.out);

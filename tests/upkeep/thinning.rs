@@ -16,8 +16,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-const PRUNE: PruneOptions =
-    PruneOptions { max_unused: MaxUnused::Bytes(0), max_rewrite: None, level: None, dry_run: false };
+const PRUNE: PruneOptions = PruneOptions {
+    max_unused: MaxUnused::Bytes(0),
+    max_rewrite: None,
+    level: None,
+    batch_bytes: 1 << 28,
+    dry_run: false,
+};
 
 fn open(dir: &Path) -> Archive {
     Archive::open(Arc::new(RealFs), dir).unwrap()
@@ -50,6 +55,10 @@ fn ten_passes() -> World {
             7 => world.source.edit(|site| drop(site.remove_item("ann@example.org", "a-6"))),
             8 => world.source.edit(|site| {
                 site.rename_folder("ann@example.org", &mail("Archive"), &mail("Old"));
+            }),
+            // A second time, so that a snapshot which took in both renames knows both former places.
+            9 => world.source.edit(|site| {
+                site.rename_folder("ann@example.org", &mail("Old"), &mail("Older"));
             }),
             _ => {}
         }
@@ -274,4 +283,53 @@ fn a_repack_keeps_everything_in_fewer_bytes_and_many_small_packs_become_one() {
     assert!(small.freed_bytes > 0 && small.packs_rewritten == 1, "{small:?}");
     assert_eq!(everything(&world.archive, 1..=10), before);
     sound(&world.archive);
+}
+
+/// Looks how much the packs take whenever something happens.
+struct DiskUse<'a> {
+    packs: &'a Path,
+    most: std::sync::atomic::AtomicU64,
+}
+
+fn bytes_below(dir: &Path) -> u64 {
+    files_below(dir).iter().map(|file| std::fs::metadata(file).unwrap().len()).sum()
+}
+
+impl stationwagon::event::Sink for DiskUse<'_> {
+    fn emit(&self, _: stationwagon::event::Event) {
+        self.most.fetch_max(bytes_below(self.packs), std::sync::atomic::Ordering::SeqCst);
+    }
+
+    fn interrupted(&self) -> bool {
+        // Asked before old packs go, too, which is when most is there twice.
+        self.emit(stationwagon::event::Event::PhaseFinished { phase: stationwagon::event::Phase::Upkeep });
+        false
+    }
+}
+
+#[test]
+fn writing_everything_anew_needs_room_for_one_batch_beside_the_archive() {
+    let world = ten_passes();
+    let before = everything(&world.archive, 1..=10);
+    let packs = world.archive.dir().join("packs");
+    let (whole, files) = (bytes_below(&packs), files_below(&packs));
+    let largest = files.iter().map(|file| std::fs::metadata(file).unwrap().len()).max().unwrap();
+    let most_of = |batch_bytes: u64| {
+        let copy = tempfile::tempdir().unwrap();
+        copy_tree(world.archive.dir(), copy.path());
+        let packs = copy.path().join("packs");
+        let watch = DiskUse { packs: &packs, most: 0.into() };
+        let archive = open(copy.path());
+        let options = PruneOptions { level: Some(12), batch_bytes, ..PRUNE };
+        let report = prune(&archive, &options, ("a story", 0), &watch).unwrap();
+        assert_eq!(report.packs_rewritten, files.len() as u64, "{report:?}");
+        assert_eq!(everything(&archive, 1..=10), before);
+        sound(&archive);
+        (watch.most.into_inner(), report.packs_written)
+    };
+    let (most, written) = most_of(1);
+    assert_eq!(written, files.len() as u64, "each pack by itself");
+    assert!(whole < most && most <= whole + largest, "{most} bytes of {whole}, the largest pack {largest}");
+    let (most, written) = most_of(1 << 28);
+    assert!(written == 1 && most > whole + largest, "all packs in one batch: {most} bytes");
 }

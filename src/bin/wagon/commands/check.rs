@@ -90,6 +90,9 @@ fn write_finding(out: &mut dyn Write, finding: &Finding, verbose: bool) -> io::R
     if finding.lost > 0 || finding.items > 0 {
         writeln!(out, "  lost: {}, {}", count(finding.lost, "object"), count(finding.items, "item"))?;
     }
+    if verbose {
+        finding.lost_objects.iter().try_for_each(|object| writeln!(out, "  object {object}"))?;
+    }
     let most = if verbose { finding.places.len() } else { PLACES_SHOWN };
     finding.places.iter().take(most).try_for_each(|place| writeln!(out, "  {place}"))?;
     let shown = finding.places.len().min(most) as u64;

@@ -39,7 +39,7 @@ pub struct PruneRules {
 
 impl PruneRules {
     pub fn options(&self, dry_run: bool) -> PruneOptions {
-        PruneOptions { max_unused: self.max_unused, max_rewrite: self.max_repack, level: None, dry_run }
+        PruneOptions { max_unused: self.max_unused, max_rewrite: self.max_repack, dry_run, ..PruneOptions::default() }
     }
 }
 

@@ -32,6 +32,7 @@ pub fn run(args: &RepackArgs, screen: &Screen) -> Result<Outcome, CliError> {
         max_rewrite: args.max_repack,
         level: Some(args.level),
         dry_run: args.dry_run.dry_run,
+        ..PruneOptions::default()
     };
     prune::run_on("repack", &archive, &options, screen)
 }
