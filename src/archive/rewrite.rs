@@ -19,6 +19,7 @@ use crate::format::segment::{Effort, Encoder, SegmentBuilder};
 use crate::format::tar_entry::{self, BLOCK, EntryName};
 use crate::fs::FileRead;
 use crate::limits;
+use crate::message::{self, Likeness};
 use crate::model::id::ObjectId;
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
@@ -49,7 +50,7 @@ pub(super) struct Rewriter<'a> {
 }
 
 struct Waiting {
-    likeness: Vec<u8>,
+    likeness: Likeness,
     name: EntryName,
     content: Vec<u8>,
 }
@@ -149,7 +150,7 @@ impl<'a> Rewriter<'a> {
         self.waiting_bytes = 0;
         for (class, mut waiting) in std::mem::take(&mut self.waiting).into_iter().enumerate() {
             // Stable: what is equally like keeps its order.
-            waiting.sort_by(|a, b| a.likeness.cmp(&b.likeness));
+            waiting.sort_by_key(|waiting| waiting.likeness);
             for Waiting { name, content, .. } in waiting {
                 self.collect(class, name, &content)?;
             }
@@ -292,15 +293,8 @@ impl io::Write for Digesting {
     }
 }
 
-/// What sorts like objects beside like ones: of skeletons the sender's line, of parts their beginning, of recipes
-/// nothing, for those of one message were written one after the other.
-fn likeness(class: usize, content: &[u8]) -> Vec<u8> {
-    const KEY_BYTES: usize = 48;
-    let key = match class {
-        0 => &[],
-        1 => memchr::memmem::find(content, b"\nFrom:").and_then(|at| content.get(at + 1..)).unwrap_or(content),
-        _ => content,
-    };
-    let line = memchr::memchr(b'\n', key).unwrap_or(key.len());
-    key.get(..line.min(KEY_BYTES)).or(key.get(..KEY_BYTES)).unwrap_or(key).to_vec()
+/// What a repack sorts by: skeletons by their message's likeness, as an export does. All else keeps its order, which is that
+/// of its messages. (Sorting parts by their beginning was tried and took 0.4 per cent more on 11,000 messages.)
+fn likeness(class: usize, content: &[u8]) -> Likeness {
+    if class == 1 { message::likeness_of(content).unwrap_or_default() } else { Likeness::default() }
 }

@@ -21,6 +21,6 @@ mod tests;
 pub use join::{Fetch, JoinError, join};
 pub use likeness::{Likeness, likeness};
 pub use outline::outline;
-pub use refers::{parts_of, skeleton_of};
+pub use refers::{likeness_of, parts_of, skeleton_of};
 pub use skeleton::{encode_recipe, parse_recipe};
 pub use split::{Part, Split, split};

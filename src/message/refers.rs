@@ -1,6 +1,7 @@
-//! What a recipe and a skeleton refer to, without fetching any of it: for whoever has to know which objects are needed.
+//! What a recipe and a skeleton tell without anything else being fetched: which objects are needed, and what is alike.
 //! Format: format-spec/message.md.
 
+use super::likeness::{Likeness, likeness};
 use super::skeleton::{Piece, Skeleton, parse_recipe};
 use crate::format::FormatError;
 use crate::model::id::ObjectId;
@@ -17,4 +18,9 @@ pub fn parts_of(skeleton: &[u8]) -> Result<Vec<ObjectId>, FormatError> {
         Piece::Raw { id, .. } | Piece::Base64 { id, .. } => Some(*id),
     };
     Ok(Skeleton::parse(skeleton)?.pieces.iter().filter_map(part).collect())
+}
+
+/// The likeness of the message with this skeleton.
+pub fn likeness_of(skeleton: &[u8]) -> Result<Likeness, FormatError> {
+    Ok(likeness(Skeleton::parse(skeleton)?.literals))
 }
