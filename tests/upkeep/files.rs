@@ -1,6 +1,11 @@
 //! The files of an archive as a test damages and compares them.
 
+use crate::world::Impatient;
+use stationwagon::archive::Archive;
+use stationwagon::event::Sink;
+use stationwagon::fs::RealFs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub fn files_below(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -33,4 +38,25 @@ pub fn spoil(file: &Path, at: usize) {
     let end = bytes.len().min(at + 64);
     bytes[at..end].fill(0x5a);
     std::fs::write(file, bytes).unwrap();
+}
+
+/// Stops `work` on a copy of the archive at each event that it emits; `after` looks at what that leaves. How often.
+pub fn stopped_anywhere(archive: &Path, work: impl Fn(&Archive, &dyn Sink), after: impl Fn(&Path, usize)) -> usize {
+    let dir = tempfile::tempdir().unwrap();
+    for events in 0.. {
+        let copy = dir.path().join(format!("stopped-{events}"));
+        copy_tree(archive, &copy);
+        let stopped = {
+            let opened = Archive::open(Arc::new(RealFs), &copy).unwrap();
+            let impatient = Impatient::after(events);
+            work(&opened, &impatient);
+            impatient.interrupted()
+        };
+        after(&copy, events);
+        std::fs::remove_dir_all(copy).unwrap();
+        if !stopped {
+            return events;
+        }
+    }
+    unreachable!("work ends")
 }

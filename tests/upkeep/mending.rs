@@ -1,11 +1,11 @@
 //! Damage is repaired: one flipped bit costs what shares its segment at most, and a live source makes up for the loss.
 
-use crate::files::{copy_tree, files_below};
+use crate::files::{copy_tree, files_below, stopped_anywhere};
 use crate::world::World;
-use stationwagon::archive::Archive;
 use stationwagon::archive::check::check;
 use stationwagon::archive::history::History;
 use stationwagon::archive::repair::RepairReport;
+use stationwagon::archive::{Archive, ArchiveError};
 use stationwagon::event::Silent;
 use stationwagon::format::pack_index::{PackIndex, prefix};
 use stationwagon::fs::RealFs;
@@ -161,6 +161,40 @@ fn a_pack_that_is_gone_or_cut_off_is_made_up_for_by_the_next_export() {
     world.export();
     assert!(readable(&world.archive).values().all(|sound| *sound));
     assert_eq!(check(&world.archive, true, &Silent).unwrap().findings, []);
+}
+
+#[test]
+fn a_repair_that_is_stopped_anywhere_loses_nothing_more_and_goes_on() {
+    let world = two_passes();
+    let dir = tempfile::tempdir().unwrap();
+    let damaged = dir.path().join("damaged");
+    copy_tree(world.archive.dir(), &damaged);
+    let packs = files_below(&damaged.join("packs"));
+    flip(&packs[0], 20, 3);
+    std::fs::remove_file(&files_below(&damaged.join("index"))[1]).unwrap();
+    let unstopped = dir.path().join("unstopped");
+    copy_tree(&damaged, &unstopped);
+    repaired(&open(&unstopped));
+    let expected = readable(&open(&unstopped));
+    assert!(expected.values().any(|sound| !sound) && expected.values().any(|sound| *sound), "{expected:?}");
+    let stops = stopped_anywhere(
+        &damaged,
+        |archive, sink| {
+            let outcome = repair(archive, false, ("a story", 0), sink);
+            assert!(matches!(outcome, Ok(_) | Err(ArchiveError::Stopped)), "{outcome:?}");
+        },
+        |copy, events| {
+            let archive = open(copy);
+            assert_eq!(readable(&archive), expected, "stopped after {events}");
+            repaired(&archive);
+            assert_eq!(readable(&archive), expected, "gone on after {events}");
+            let catalog = dir.path().join("catalog.sqlite");
+            std::fs::copy(world.dir.path().join("catalog.sqlite"), &catalog).unwrap();
+            crate::world::export_site(&world.source, &archive, &catalog);
+            assert_eq!(check(&archive, true, &Silent).unwrap().findings, [], "after {events}");
+        },
+    );
+    assert!(stops >= 3, "{stops}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Snapshots are forgotten and packs thinned out: what stays is what was, and targets go on from wherever they are.
 
-use crate::files::{copy_tree, files_below};
+use crate::files::{copy_tree, files_below, stopped_anywhere};
 use crate::world::{World, flag, mail};
 use stationwagon::archive::check::check;
 use stationwagon::archive::history::History;
@@ -171,33 +171,6 @@ fn rules_keep_the_newest_whatever_they_say_and_a_dry_run_changes_nothing() {
     ));
 }
 
-/// Every state of the files that a process killed during `work` can leave behind, by stopping a copy of the archive at
-/// each event that it emits; `after` looks at each.
-fn killed_anywhere(
-    archive: &Path,
-    work: impl Fn(&Archive, &dyn stationwagon::event::Sink),
-    after: impl Fn(&Path, usize),
-) {
-    let dir = tempfile::tempdir().unwrap();
-    for events in 0.. {
-        let copy = dir.path().join(format!("killed-{events}"));
-        copy_tree(archive, &copy);
-        let stopped = {
-            let opened = open(&copy);
-            let impatient = crate::world::Impatient::after(events);
-            work(&opened, &impatient);
-            use stationwagon::event::Sink as _;
-            impatient.interrupted()
-        };
-        after(&copy, events);
-        std::fs::remove_dir_all(copy).unwrap();
-        if !stopped {
-            assert!(events > 5, "{events}");
-            return;
-        }
-    }
-}
-
 #[test]
 fn a_forget_and_a_prune_that_are_stopped_anywhere_lose_nothing_and_go_on() {
     let world = ten_passes();
@@ -219,7 +192,7 @@ fn a_forget_and_a_prune_that_are_stopped_anywhere_lose_nothing_and_go_on() {
         let outcome = prune(archive, &PRUNE, ("a story", 0), sink);
         assert!(matches!(outcome, Ok(_) | Err(ArchiveError::Stopped)), "{outcome:?}");
     };
-    killed_anywhere(
+    let stops = stopped_anywhere(
         world.archive.dir(),
         |archive, sink| {
             forget_rest(archive, sink);
@@ -236,6 +209,7 @@ fn a_forget_and_a_prune_that_are_stopped_anywhere_lose_nothing_and_go_on() {
             sound(&archive);
         },
     );
+    assert!(stops > 5, "{stops}");
 }
 
 #[test]
