@@ -108,3 +108,17 @@ fn a_part_of_the_data_is_read_each_time() {
         assert_eq!(wagon.run(&format!("check --archive archive {wrong}")).status, 2, "{wrong}");
     }
 }
+
+#[test]
+fn a_catalog_that_is_no_database_any_more_is_made_anew_and_nothing_is_stored_twice() {
+    let wagon = Wagon::exported();
+    let home = wagon.path("");
+    let is_catalog = |file: &String| file.contains("catalog_") && file.ends_with(".sqlite");
+    let catalog = files(&home).into_iter().find(is_catalog).unwrap();
+    std::fs::write(home.join(catalog), [0x5a; 9000]).unwrap();
+    let seen = wagon.run("export --from source --archive archive");
+    assert_eq!(seen.status, 0, "{}{}", seen.out, seen.err);
+    assert!(seen.out.contains("items: 0 added, 0 changed, 0 moved, 0 removed"), "{}", seen.out);
+    assert!(seen.out.contains("the archive grew by 0 B"), "{}", seen.out);
+    assert_eq!(wagon.run("check --archive archive --read-data").status, 0);
+}
