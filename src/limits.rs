@@ -17,6 +17,10 @@ pub const WHOLE_ITEM_BYTES: u64 = 32 * MIB;
 /// Most message bytes held between scan and store. An item larger than this is let through alone.
 pub const IN_FLIGHT_BYTES: u64 = 16 * MIB;
 
+/// Accounts that a later pass looks at ahead of the one whose turn it is, for each thread: while a large one is looked at,
+/// the other threads go on with small ones. Of each, what changed is held.
+pub const ACCOUNTS_AHEAD: usize = 4;
+
 /// Steps that go from one stage of a pass to the next at once. Waking a thread for each message took a tenth of the
 /// processors' time (docs/measurements.md).
 pub const QUEUE_BATCH: usize = 32;
@@ -272,6 +276,10 @@ pub const LISTING_ROUNDS: usize = 3;
 /// Accounts whose subscriptions and database rows are kept between two looks at their folders; at least the number of
 /// accounts that are scanned at once.
 pub const VIEWS_KEPT: usize = 32;
+
+/// For how long these are not compared with their files again while the folders of their account are compared with the
+/// marks of an earlier pass.
+pub const VIEW_FRESH: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Bad lines of one control file in a mailbox that are reported one by one.
 pub const BAD_LINES_SHOWN: usize = 20;

@@ -30,6 +30,26 @@ pub struct ObjectReader {
     cache: Mutex<SegmentCache>,
 }
 
+/// An object as it is stored.
+pub enum Stored {
+    Whole(Vec<u8>),
+    Recipe(Recipe),
+}
+
+/// From what a message is joined. Messages with one skeleton differ in nothing but their traces.
+pub struct Recipe {
+    pub skeleton: ObjectId,
+    bytes: Vec<u8>,
+    /// Where the trace begins.
+    trace: usize,
+}
+
+impl Recipe {
+    pub fn trace(&self) -> &[u8] {
+        self.bytes.get(self.trace..).unwrap_or_default()
+    }
+}
+
 /// An entry that was found: whose, and its content.
 struct Entry {
     name: EntryName,
@@ -76,20 +96,34 @@ impl ObjectReader {
         })
     }
 
-    /// Of a message that was taken apart: the name of its skeleton, and its trace; `None` of any other object. Messages
-    /// with one skeleton differ in nothing but their traces. Not compared with the message's name: whoever joins it is
-    /// to do that.
-    pub fn recipe(&self, id: &ObjectId) -> Result<Option<(ObjectId, Vec<u8>)>, ArchiveError> {
+    /// The object as it is stored: its bytes, checked against its name, or the recipe of a message. For whoever reads
+    /// many: first each in the order of its own [`ObjectReader::place_in_order`], then each recipe in that of its skeleton.
+    pub fn stored(&self, id: &ObjectId, limit: u64) -> Result<Stored, ArchiveError> {
         self.first_sound(id, |at| {
             let entry = self.entry(id, at)?;
             if matches!(entry.name, EntryName::Object(_)) {
-                return Ok(None);
+                let bytes = self.held(id, &entry.content, limit)?;
+                return if ObjectId::of(&bytes) == *id { Ok(Stored::Whole(bytes)) } else { Err(wrong_hash(id)) };
             }
-            let recipe = self.held(id, &entry.content, limits::WHOLE_ITEM_BYTES)?;
+            let bytes = self.held(id, &entry.content, limits::WHOLE_ITEM_BYTES)?;
             let damaged = |error: FormatError| ArchiveError::DamagedObject { id: *id, what: error.to_string() };
-            let (skeleton, trace) = message::parse_recipe(&recipe).map_err(damaged)?;
-            Ok(Some((skeleton, trace.to_vec())))
+            let (skeleton, trace) = message::parse_recipe(&bytes).map_err(damaged)?;
+            let trace = bytes.len() - trace.len();
+            Ok(Stored::Recipe(Recipe { skeleton, bytes, trace }))
         })
+    }
+
+    /// The message of a recipe, checked against its name. An error may be that of one copy of what it is joined from, or
+    /// of this one of several recipes: [`ObjectReader::read`] tries all.
+    pub fn joined(&self, id: &ObjectId, recipe: &Recipe, limit: u64) -> Result<Vec<u8>, ArchiveError> {
+        let mut bytes = Vec::new();
+        self.join(id, &recipe.bytes, limit, 0, &mut bytes)?;
+        if ObjectId::of(&bytes) == *id { Ok(bytes) } else { Err(wrong_hash(id)) }
+    }
+
+    /// Where an object lies among the others: those that are close inflate together.
+    pub fn place_in_order(&self, id: &ObjectId) -> Option<impl Ord + use<>> {
+        self.place(prefix(id)).map(|at| (at.pack, at.segment, at.block))
     }
 
     /// What can be read of a message without its parts: its header, those of its parts, small bodies; an object that was

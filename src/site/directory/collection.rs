@@ -29,7 +29,8 @@ impl DirectorySite {
     ) -> Result<FolderScan, SiteError> {
         let Some(dir) = self.collection_dir(account, key) else { return Ok(FolderScan::Vanished) };
         let maildir = self.maildir(account).unwrap_or_default(); // only for a view that mail folders may use as well
-        let view = self.view(account, &maildir)?;
+        let fresh = mark.filter(|_| depth == Depth::Marks).and_then(|_| self.fresh_view(account));
+        let view = fresh.map_or_else(|| self.view(account, &maildir), Ok)?;
         let now = (self.clock)();
         let mut scan = CollectionScan {
             site: self,

@@ -40,6 +40,10 @@ impl Found {
     }
 }
 
+fn is_subscribed(key: &FolderKey, view: &View) -> bool {
+    view.subscribed.as_ref().is_ok_and(|subscribed| subscribed.contains(key.path()))
+}
+
 impl DirectorySite {
     pub(super) fn mail_folder(
         &self,
@@ -49,8 +53,36 @@ impl DirectorySite {
         depth: Depth,
     ) -> Result<FolderScan, SiteError> {
         let Some(maildir) = self.maildir(account) else { return Ok(FolderScan::Vanished) };
+        if let (Depth::Marks, Some(mark)) = (depth, mark)
+            && self.is_as_marked(account, &maildir, key, mark)
+        {
+            return Ok(FolderScan::Unchanged);
+        }
         let Some(dir) = self.folder_dir(&maildir, key)? else { return Ok(FolderScan::Vanished) };
         let view = self.view(account, &maildir)?;
+        let (new_mark, trusted) = self.mail_mark(&dir, key, &view)?;
+        if depth == Depth::Marks && mark == Some(new_mark.as_slice()) && !view.fault_is_new && view.subscribed.is_ok() {
+            return Ok(FolderScan::Unchanged);
+        }
+        let mut listing = self.list_mail(account, key, &dir, &view)?;
+        listing.folder.subscribed = is_subscribed(key, &view);
+        listing.note_view(account, &view);
+        let unseen = listing.beside_unseen || listing.subscription_unseen;
+        listing.mark = if trusted && !unseen { new_mark } else { Vec::new() };
+        Ok(FolderScan::Listed(Box::new(listing)))
+    }
+
+    /// Whether the folder is where it is looked for first and has this mark: the usual case, for the fewest calls. Where
+    /// it is not, all of it is looked at again.
+    fn is_as_marked(&self, account: &str, maildir: &Path, key: &FolderKey, mark: &[u8]) -> bool {
+        let Some(view) = self.fresh_view(account) else { return false };
+        let spelled = folder_dir::encode(key.path());
+        let dir = if spelled.is_empty() { maildir.to_owned() } else { maildir.join(spelled) };
+        self.mail_mark(&dir, key, &view).is_ok_and(|(found, _)| found == mark)
+    }
+
+    /// The mark of a folder now, and whether the next scan may trust it.
+    fn mail_mark(&self, dir: &Path, key: &FolderKey, view: &View) -> Result<(Vec<u8>, bool), SiteError> {
         let mut fingerprint = Fingerprint::new((self.clock)());
         let mut stamp = |file: &str| -> Result<bool, SiteError> {
             let path = dir.join(file);
@@ -64,19 +96,9 @@ impl DirectorySite {
         if !stamp(maildir::UIDLIST)? {
             stamp(maildir::COURIER_UIDS)?;
         }
-        let subscribed = view.subscribed.as_ref().is_ok_and(|subscribed| subscribed.contains(key.path()));
-        fingerprint.value(&subscribed);
+        fingerprint.value(&is_subscribed(key, view));
         fingerprint.value(&view.row(key));
-        let (new_mark, trusted) = fingerprint.finish();
-        if depth == Depth::Marks && mark == Some(new_mark.as_slice()) && !view.fault_is_new && view.subscribed.is_ok() {
-            return Ok(FolderScan::Unchanged);
-        }
-        let mut listing = self.list_mail(account, key, &dir, &view)?;
-        listing.folder.subscribed = subscribed;
-        listing.note_view(account, &view);
-        let unseen = listing.beside_unseen || listing.subscription_unseen;
-        listing.mark = if trusted && !unseen { new_mark } else { Vec::new() };
-        Ok(FolderScan::Listed(Box::new(listing)))
+        Ok(fingerprint.finish())
     }
 
     /// The Maildir of an account, absolute; `None` for an address that has no place in the tree.

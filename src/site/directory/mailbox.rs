@@ -30,7 +30,7 @@ impl DirectorySite {
             Err(error) if self.unreadable == Unreadable::Fails => return Err(error),
             reached => reached,
         };
-        let view = self.view(account, &maildir)?;
+        let view = self.scanned_view(account, &maildir)?;
         let mut scan =
             Scan { site: self, account, folders: BTreeMap::new(), seen: HashMap::new(), rejected: Vec::new() };
         match reached {

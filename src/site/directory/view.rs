@@ -19,6 +19,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// One mailbox beside its folders.
 #[derive(Debug)]
@@ -69,12 +70,20 @@ struct Inner {
     /// The database could not be read; each new attempt could wait for its lock again, so only the next scan of all
     /// records tries anew.
     lost: Option<Lost>,
-    /// By account, with the mark of the files it came from.
-    kept: HashMap<String, (Vec<u8>, Arc<View>)>,
+    /// By account.
+    kept: HashMap<String, Kept>,
     /// Former and present addresses of accounts, oldest first.
     renamed: Vec<(String, String)>,
     /// Present address to the former one under which the database still keeps the account.
     under: HashMap<String, String>,
+}
+
+struct Kept {
+    /// Of the files it came from.
+    mark: Vec<u8>,
+    view: Arc<View>,
+    /// When the scan of its mailbox last compared them with the mark.
+    scanned: Option<Instant>,
 }
 
 struct Lost {
@@ -107,10 +116,10 @@ impl DirectorySite {
         };
         fingerprint.value(&version);
         let (mark, trusted) = fingerprint.finish();
-        if let Some((kept, view)) = inner.kept.get(account)
-            && *kept == mark
+        if let Some(kept) = inner.kept.get(account)
+            && kept.mark == mark
         {
-            return Ok(Arc::clone(view));
+            return Ok(Arc::clone(&kept.view));
         }
         let under = inner.under.get(account).map_or(account, String::as_str);
         let rows = inner.open.as_ref().filter(|_| inner.lost.is_none()).map(|open| open.db.mailbox(under)).transpose();
@@ -138,9 +147,28 @@ impl DirectorySite {
         }
         inner.kept.remove(account);
         if trusted {
-            inner.kept.insert(account.to_owned(), (mark, Arc::clone(&view)));
+            inner.kept.insert(account.to_owned(), Kept { mark, view: Arc::clone(&view), scanned: None });
         }
         Ok(view)
+    }
+
+    /// The view for the scan of a mailbox, which its folders then share.
+    pub(super) fn scanned_view(&self, account: &str, maildir: &Path) -> Result<Arc<View>, SiteError> {
+        let began = Instant::now();
+        let view = self.view(account, maildir)?;
+        if let Some(kept) = self.lock_views().kept.get_mut(account) {
+            kept.scanned = Some(began);
+        }
+        Ok(view)
+    }
+
+    /// The view as the scan of the mailbox saw it a moment ago: good enough to find that a folder is as an older mark
+    /// says, since what has changed in that moment is not in the mark, and the next pass finds it.
+    pub(super) fn fresh_view(&self, account: &str) -> Option<Arc<View>> {
+        let inner = self.lock_views();
+        let is_fresh = |at: Instant| at.elapsed() < limits::VIEW_FRESH;
+        let kept = inner.kept.get(account).filter(|kept| kept.scanned.is_some_and(is_fresh))?;
+        Some(Arc::clone(&kept.view))
     }
 
     /// What `site.sqlite` says of records, nothing where there is none; or why it cannot be read.

@@ -129,7 +129,8 @@ pub(super) fn run(
         send(steps, &mut number, &out, pass.sink)
     };
     thread::scope(|scope| {
-        let (ask, asked) = bounded::<Asked<'_>>(ahead.max(1));
+        let window = ahead * limits::ACCOUNTS_AHEAD;
+        let (ask, asked) = bounded::<Asked<'_>>(window.max(1));
         for _ in 0..ahead {
             let asked = asked.clone();
             scope.spawn(move || {
@@ -146,7 +147,7 @@ pub(super) fn run(
                 take(scan_account(pass, *id, address, remembered))?;
                 continue;
             }
-            if awaited.len() == ahead
+            if awaited.len() == window
                 && let Some(first) = awaited.pop_front()
             {
                 take(wait_for(&first))?;

@@ -6,7 +6,7 @@
 
 use super::account::Job;
 use super::changes::{count_found, object_of};
-use super::deliver::damage;
+use super::contents::damage;
 use super::ledger::AccountLedger;
 use super::pass::Pass;
 use super::{Adopt, ImportError};

@@ -4,6 +4,7 @@
 
 use super::ImportError;
 use super::account::{Folders, Job};
+use super::contents;
 use super::deliver;
 use super::ledger::{AccountLedger, Fate, Tally};
 use super::merge::{self, Verdict, one};
@@ -221,7 +222,7 @@ fn merge_one(
         pass.target.set_flags(&job.target, &present.key, &row.target_name, flags, &keywords)?;
     }
     if row.object != item.object {
-        let deliver::Found { content, target_object, .. } = match deliver::content(pass, at, present.key.kind())? {
+        let contents::Found { content, target_object, .. } = match contents::content(pass, at, present.key.kind())? {
             Ok(found) => found,
             Err(reason) => {
                 pass.reject(place(&item.name), reason);

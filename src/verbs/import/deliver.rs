@@ -3,24 +3,22 @@
 //! For every batch: names are reserved, intents committed to the map, items delivered, outcomes committed. Killed in
 //! between, the next pass asks the target for the items of that one batch, and goes on.
 
+use super::ImportError;
 use super::account::{Folders, Job};
 use super::changes::tally;
+use super::contents::{self, Found};
 use super::copies::{Copy, Made, folder_of};
 use super::folders::{self, Present};
 use super::ledger::{AccountLedger, Fate};
 use super::pass::Pass;
-use super::{ImportError, sieve};
-use crate::archive::ArchiveError;
-use crate::archive::pack_reader::ObjectReader;
 use crate::event::{Event, Phase, Place, Reason};
 use crate::format::manifest::{AccountState, ItemAt};
 use crate::limits;
 use crate::map::{ItemRow, ItemState};
-use crate::model::id::{FolderId, ItemId, ObjectId};
-use crate::model::mailbox::{FolderKey, FolderKind, Item};
+use crate::model::id::{FolderId, ItemId};
+use crate::model::mailbox::{FolderKey, Item};
 use crate::site::{self, Delivered, Delivery, ItemContent, UidsKept};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 
 /// Settles what an earlier pass announced and did not live to confirm.
 pub fn settle_intents(pass: &Pass<'_>, job: &Job) -> Result<(), ImportError> {
@@ -129,15 +127,22 @@ impl Batch {
                 _ => groups.push((at.folder, vec![(id, at)])),
             }
         }
-        let mut prepared = Vec::new();
-        let mut intents = Vec::new();
+        let mut placed = Vec::new();
+        let mut wanted = Vec::new();
         for (folder, group) in groups {
             let Some(key) = place(pass, job, folder, folders, present)? else { continue };
+            wanted.extend(group.iter().map(|&(_, at)| (at, key.kind())));
+            placed.push((folder, key, group));
+        }
+        let mut contents = contents::read_all(pass, &wanted)?.into_iter();
+        let mut prepared = Vec::new();
+        let mut intents = Vec::new();
+        for (folder, key, group) in placed {
             let wanted: Vec<_> = group.iter().map(|(_, at)| at.item.name.clone()).collect();
             let names = pass.target.reserve_names(&job.target, &key, &wanted)?;
             let mut deliveries = Vec::new();
-            for ((id, at), name) in group.into_iter().zip(names) {
-                let (row, delivery) = prepare(pass, job, (id, at), name, &key)?;
+            for (((id, at), name), content) in group.into_iter().zip(names).zip(contents.by_ref()) {
+                let (row, delivery) = prepare(pass, job, (id, at), name, &key, content);
                 match delivery {
                     Some(delivery) => deliveries.push((id, at, delivery)),
                     None => tally(ledger, state, at).count(&Fate::Rejected(Reason::Damaged(String::new()))),
@@ -247,7 +252,8 @@ fn prepare(
     (id, at): (ItemId, &ItemAt),
     name: String,
     key: &FolderKey,
-) -> Result<(ItemRow, Option<Prepared>), ImportError> {
+    content: Result<Found, Reason>,
+) -> (ItemRow, Option<Prepared>) {
     let item = &at.item;
     let mut row = ItemRow {
         record: job.record,
@@ -265,18 +271,18 @@ fn prepare(
         snapshot: pass.snapshot,
     };
     let place = || Place::item(&job.source, key, &item.name);
-    match content(pass, at, key.kind())? {
+    match content {
         Ok(Found { content, target_object, made }) => {
             if target_object.is_some() {
                 pass.notice(place(), "addresses in its redirects were rewritten");
             }
             row.target_object = target_object;
-            Ok((row, Some((delivery(name, content, item), made))))
+            (row, Some((delivery(name, content, item), made)))
         }
         Err(reason) => {
             (row.state, row.reason) = (ItemState::Rejected, Some(reason.to_string()));
             pass.reject(place(), reason);
-            Ok((row, None))
+            (row, None)
         }
     }
 }
@@ -292,84 +298,5 @@ pub fn delivery(name: String, content: ItemContent, item: &Item) -> Delivery {
         tags: item.tags.clone(),
         uid: item.uid,
         uidl: item.uidl.clone(),
-    }
-}
-
-/// What is to be delivered for an item.
-pub struct Found {
-    pub content: ItemContent,
-    /// Its name where that is not the source's object.
-    pub target_object: Option<ObjectId>,
-    /// What copies of it in other mailboxes have in common with it.
-    pub made: Option<Made>,
-}
-
-impl Found {
-    fn plain(content: ItemContent) -> Self {
-        Self { content, target_object: None, made: None }
-    }
-}
-
-/// What is to be delivered for an item.
-pub fn content(pass: &Pass<'_>, at: &ItemAt, kind: FolderKind) -> Result<Result<Found, Reason>, ImportError> {
-    let Item { object, size, .. } = at.item;
-    if pass.options.dry_run && kind != FolderKind::Filters {
-        return Ok(Ok(Found::plain(ItemContent::Bytes(Vec::new()))));
-    }
-    let objects = pass.objects()?;
-    if size > limits::WHOLE_ITEM_BYTES {
-        let write = move |out: &mut dyn io::Write| objects.copy(&object, out).map_err(io::Error::other);
-        return Ok(Ok(Found::plain(ItemContent::Stream { size, write: Box::new(write) })));
-    }
-    let (bytes, made) = match message(pass, &objects, &object, kind)? {
-        Ok(found) => found,
-        Err(error) => return damage(error).map(Err),
-    };
-    let rename = |address: &str| Some(pass.book.address(address)).filter(|new| new != address);
-    let rewritten = (kind == FolderKind::Filters).then(|| sieve::rewrite_redirects(&bytes, &rename)).flatten();
-    Ok(Ok(match rewritten {
-        Some(script) => {
-            let name = ObjectId::of(&script);
-            Found { content: ItemContent::Bytes(script), target_object: Some(name), made: None }
-        }
-        None => Found { content: ItemContent::Bytes(bytes), target_object: None, made },
-    }))
-}
-
-/// The bytes of a message, or why the archive cannot give them.
-type Read = Result<(Vec<u8>, Option<Made>), ArchiveError>;
-
-/// The bytes of an object: of a message from a copy on the target where there is one, else from the archive. The inner
-/// error is the archive's.
-fn message(pass: &Pass<'_>, objects: &ObjectReader, object: &ObjectId, kind: FolderKind) -> Result<Read, ImportError> {
-    let mut made = None;
-    // What is wrong with a recipe, reading the object says.
-    if kind == FolderKind::Mail
-        && let Ok(Some((skeleton, trace))) = objects.recipe(object)
-    {
-        if let Some(bytes) = pass.copies.find(pass.target, object, &skeleton, &trace)? {
-            return Ok(Ok((bytes, None)));
-        }
-        made = Made::of(skeleton, &trace);
-    }
-    Ok(objects.read(object, limits::WHOLE_ITEM_BYTES).map(|bytes| (bytes, made)))
-}
-
-/// Damage that costs one item, as its reason; any other trouble with the archive ends the pass.
-pub fn damage(error: ArchiveError) -> Result<Reason, ImportError> {
-    match error {
-        ArchiveError::NoObject { .. }
-        | ArchiveError::DamagedObject { .. }
-        | ArchiveError::DamagedSegment { .. }
-        | ArchiveError::Format { .. } => {
-            let mut text = error.to_string();
-            let mut cause = std::error::Error::source(&error);
-            while let Some(inner) = cause {
-                text = format!("{text}: {inner}");
-                cause = inner.source();
-            }
-            Ok(Reason::Damaged(text))
-        }
-        other => Err(other.into()),
     }
 }

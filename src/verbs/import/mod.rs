@@ -10,6 +10,7 @@ mod adopt;
 mod book;
 mod changes;
 mod claims;
+mod contents;
 mod copies;
 mod deliver;
 mod folders;
