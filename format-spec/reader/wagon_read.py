@@ -6,17 +6,26 @@
     wagon_read.py ARCHIVE SNAPSHOT ADDRESS FOLDER  restores an account into FOLDER: mail as FOLDER/Maildir (Maildir++),
                                                    everything else as FOLDER/KIND/PATH/NAME
 
-Every object is compared with its name. See archive.md, pack.md, message.md, snapshot.md.
+Every object is compared with its name. See archive.md, pack.md, message.md, snapshot.md. wagon_restore.py, beside this
+script, checks whole archives and restores whole sites.
 """
 import base64, collections, functools, hashlib, io, json, os, pathlib, re, sys, tarfile, time, zlib
 
-def members(path):
-    """(offset, inflated bytes) of each gzip member of a file."""
-    data, at = path.read_bytes(), 0
-    while at < len(data):
-        inflater = zlib.decompressobj(31)
-        yield at, inflater.decompress(data[at:])
-        at = len(data) - len(inflater.unused_data)
+def opened(path):
+    """The bytes of a file of the archive, as a file that can seek. Nothing else opens one."""
+    return open(path, "rb")
+
+def members(path, at=0):
+    """(offset, inflated bytes) of each gzip member of a file, from the one that begins at `at`."""
+    with opened(path) as file:
+        while file.seek(at) == at and (data := file.read(1 << 16)):
+            inflater, tar, start = zlib.decompressobj(31), bytearray(), at
+            while data:
+                tar += inflater.decompress(data)
+                at += len(data)
+                data = b"" if inflater.eof else file.read(1 << 16)
+            at -= len(inflater.unused_data)
+            yield start, bytes(tar)
 
 def entries(tar):
     """(name, bytes) of each entry in whole tar entries, with or without the end mark."""
@@ -26,13 +35,16 @@ def entries(tar):
 class Archive:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
-        header = json.loads((self.folder / "wagon.json").read_text())
-        assert header["archive"] == "wagon" and header["format"] == 1, "not an archive that this script reads"
+        self.header = json.loads((self.folder / "wagon.json").read_text())
+        assert self.header["archive"] == "wagon" and self.header["format"] == 1, "not an archive that this script reads"
         self.heads, replaced = {}, set()
         for path in sorted((self.folder / "snapshots").glob("[0-9]*.tar.gz")):
-            name, head = next(entries(next(members(path))[1]))
-            assert name == "snapshot.json", path
-            head = json.loads(head)
+            try:
+                head = json.loads(dict(entries(next(members(path))[1]))["snapshot.json"])
+            except (zlib.error, tarfile.TarError, StopIteration, KeyError, ValueError) as error:
+                print(f"{path} cannot be read: {error!r}", file=sys.stderr)
+                continue
+            assert head["format"] == 1, f"{path} has a newer format"
             replaced.add(f"{head['no']:08}-{head.get('replaces')}.tar.gz")
             self.heads.setdefault(head["no"], []).append((head, path))
         for no, found in self.heads.items():
@@ -47,7 +59,7 @@ class Archive:
         return found
     @functools.lru_cache(maxsize=64)
     def segment(self, pack, offset):
-        return dict(entries(zlib.decompressobj(31).decompress(pack.read_bytes()[offset:])))
+        return dict(entries(next(members(pack, offset))[1]))
     def object(self, name):
         """The bytes of an object; a message that was taken apart is joined."""
         pack, offset, entry = self.places[name]
@@ -62,23 +74,24 @@ class Archive:
         magic, *pieces = head.decode().split("\n")
         assert magic == "wagon-skeleton 1", magic
         out = []
-        for piece in pieces:
-            kind, *words = piece.split(" ")
+        for kind, *words in (piece.split(" ") for piece in pieces):
+            assert kind in ("L", "R", "B"), f"unknown piece {kind!r}"
             if kind == "L":
                 out, literals = out + [literals[:int(words[0])]], literals[int(words[0]):]
             elif kind == "R":
                 out.append(self.object(words[0]))
-            elif kind == "B":
+            else:
                 text = base64.b64encode(self.object(words[0]))
                 width, end = (int(words[2]), {"n": b"\n", "rn": b"\r\n"}[words[3]]) if len(words) > 2 else (len(text), b"")
                 out.append(end.join(text[at:at + width] for at in range(0, len(text), width)))
-            else:
-                sys.exit(f"unknown piece {piece!r}")
         return b"".join(out)
     def chain(self, number):
-        """Snapshot files from the oldest ancestor to this one."""
-        head, path = self.heads[number]
-        return (self.chain(head["parent"]) if head.get("parent") else []) + [(head, path)]
+        """Snapshots with their files, from the oldest ancestor to this one."""
+        found = []
+        while number:
+            found.append(self.heads[number])
+            number = found[-1][0].get("parent")
+        return found[::-1]
     def lines(self, number, entry):
         """The JSON lines of an entry, through all snapshots up to this one."""
         for head, path in self.chain(number):
@@ -88,17 +101,14 @@ class Archive:
                     yield from ([{"full": True}] if full else []) + [json.loads(x) for x in content.splitlines() if x]
     def accounts(self, number):
         records = {}
-        for line in self.lines(number, "provisioning.jsonl"):
-            kind, value = next(iter(line.items()))
-            if kind == "last":
-                continue
-            records[value["id"] if kind == "put" else value] = value["record"] if kind == "put" else {"kind": "gone"}
+        for kind, value in (pair for line in self.lines(number, "provisioning.jsonl") for pair in line.items()):
+            if kind != "last":
+                records[value["id"] if kind == "put" else value] = value["record"] if kind == "put" else {"kind": "gone"}
         return {r["address"]: i for i, r in records.items() if r["kind"] == "account"}
     def mailbox(self, number, account):
         """(folders by id, items by id) of an account."""
         folders, items = {}, {}
-        for line in self.lines(number, f"accounts/{account}.jsonl"):
-            kind, value = next(iter(line.items()))
+        for kind, value in (pair for line in self.lines(number, f"accounts/{account}.jsonl") for pair in line.items()):
             if kind == "full":
                 folders, items = {}, {}
             elif kind in ("folder", "item"):
@@ -113,30 +123,29 @@ class Archive:
         return folders, items
 
 def utf7(name):
-    """Modified UTF-7 (RFC 9051, appendix A.1)."""
+    """Modified UTF-7 (RFC 9051, appendix A.1), with a look-alike in place of the dot that separates levels on disk."""
     wide = lambda m: "&" + base64.b64encode(m[0].encode("utf-16-be")).decode().rstrip("=").replace("/", ",") + "-"
-    return re.sub(r"[^ -~]+", wide, name.replace("&", "&-"))
+    return re.sub(r"[^ -~]+", wide, name.replace("&", "&-").replace(".", "\u2024"))
 
 def restore(archive, number, address, folder):
     folders, items = archive.mailbox(number, archive.accounts(number)[address])
-    keywords = collections.defaultdict(list)
+    known = collections.defaultdict(list)
     for item in items.values():
         place, name = folders[item["f"]], item["n"]
         kind, path = place.get("kind", "mail"), place["path"]
+        assert "/" not in name and not {name, *path.split("/")} & {"", ".", ".."}, f"no name for a file: {path}/{name}"
+        into = folder / kind / path
         if kind == "mail":
-            levels = [utf7(level).replace(".", "&AC4-") for level in path.split("/")]
-            into = folder / "Maildir" / ("" if path == "INBOX" else "." + ".".join(levels)) / "cur"
-            known = keywords[into.parent]
-            known += [k for k in item.get("k", []) if k not in known]
-            name += ":2," + item.get("fl", "") + "".join(sorted(chr(97 + known.index(k)) for k in item.get("k", [])))[:26]
-        else:
-            into = folder / kind / path
+            into = folder / "Maildir" / ("" if path == "INBOX" else "".join("." + utf7(x) for x in path.split("/"))) / "cur"
+            known[into.parent] += [word for word in item.get("k", []) if word not in known[into.parent]]
+            letters = dict(zip(known[into.parent], "abcdefghijklmnopqrstuvwxyz"))
+            name += ":2," + item.get("fl", "") + "".join(sorted(letters.get(word, "") for word in item.get("k", [])))
         into.mkdir(parents=True, exist_ok=True)
         (into / name).write_bytes(archive.object(item["o"]))
         os.utime(into / name, (item["d"], item["d"]))
-    for where, known in keywords.items():
+    for where, words in known.items():
         [(where / sub).mkdir(exist_ok=True) for sub in ("new", "tmp")]
-        (where / "dovecot-keywords").write_text("".join(f"{n} {k}\n" for n, k in enumerate(known[:26])))
+        (where / "dovecot-keywords").write_text("".join(f"{n} {word}\n" for n, word in enumerate(words[:26])))
     print(f"{len(items)} items restored")
 
 def main(folder, number=None, address=None, out=None):
