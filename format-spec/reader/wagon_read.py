@@ -5,10 +5,7 @@
     wagon_read.py ARCHIVE SNAPSHOT                 lists the accounts at a snapshot (its number, or "latest")
     wagon_read.py ARCHIVE SNAPSHOT ADDRESS FOLDER  restores an account into FOLDER: mail as FOLDER/Maildir (Maildir++),
                                                    everything else as FOLDER/KIND/PATH/NAME
-
-Every object is compared with its name. See archive.md, pack.md, message.md, snapshot.md. wagon_restore.py, beside this
-script, checks whole archives and restores whole sites.
-"""
+Every object is compared with its name. wagon_restore.py, beside this script, checks archives and restores whole sites."""
 import base64, collections, functools, hashlib, io, json, os, pathlib, re, sys, tarfile, time, zlib
 
 def opened(path):
@@ -29,8 +26,8 @@ def members(path, at=0):
 
 def entries(tar):
     """(name, bytes) of each entry in whole tar entries, with or without the end mark."""
-    opened = tarfile.open(fileobj=io.BytesIO(tar + bytes(1024)))
-    yield from ((entry.name, opened.extractfile(entry).read()) for entry in opened)
+    whole = tarfile.open(fileobj=io.BytesIO(tar + bytes(1024)))
+    yield from ((entry.name, whole.extractfile(entry).read()) for entry in whole)
 
 class Archive:
     def __init__(self, folder):
@@ -52,11 +49,8 @@ class Archive:
     @functools.cached_property
     def places(self):
         """Object name -> (pack, offset of its segment, entry name)."""
-        found = {}
-        for pack in sorted(self.folder.glob("packs/??/*.tar.gz")):
-            for offset, tar in members(pack):
-                found.update({name[2:]: (pack, offset, name) for name, _ in entries(tar)})
-        return found
+        return {name[2:]: (pack, offset, name) for pack in sorted(self.folder.glob("packs/??/*.tar.gz"))
+                for offset, tar in members(pack) for name, _ in entries(tar)}
     @functools.lru_cache(maxsize=64)
     def segment(self, pack, offset):
         return dict(entries(next(members(pack, offset))[1]))
@@ -75,7 +69,6 @@ class Archive:
         assert magic == "wagon-skeleton 1", magic
         out = []
         for kind, *words in (piece.split(" ") for piece in pieces):
-            assert kind in ("L", "R", "B"), f"unknown piece {kind!r}"
             if kind == "L":
                 out, literals = out + [literals[:int(words[0])]], literals[int(words[0]):]
             elif kind == "R":
@@ -87,52 +80,47 @@ class Archive:
         return b"".join(out)
     def chain(self, number):
         """Snapshots with their files, from the oldest ancestor to this one."""
-        found = []
-        while number:
-            found.append(self.heads[number])
-            number = found[-1][0].get("parent")
+        found = [self.heads[number]]
+        while found[-1][0].get("parent"):
+            found.append(self.heads[found[-1][0]["parent"]])
         return found[::-1]
     def lines(self, number, entry):
-        """The JSON lines of an entry, through all snapshots up to this one."""
+        """(kind, value) of the JSON lines of an entry, through all snapshots from the last full one up to this one."""
+        found = []
         for head, path in self.chain(number):
-            for name, content in (pair for _, tar in members(path) for pair in entries(tar)):
-                if name == entry:
-                    full = any(a.get("full") and entry == f"accounts/{a['id']}.jsonl" for a in head["accounts"])
-                    yield from ([{"full": True}] if full else []) + [json.loads(x) for x in content.splitlines() if x]
+            if entry in (f"accounts/{account['id']}.jsonl" for account in head["accounts"] if account.get("full")):
+                found = []
+            texts = (text for _, tar in members(path) for name, text in entries(tar) if name == entry)
+            found += [pair for text in texts for line in text.splitlines() if line for pair in json.loads(line).items()]
+        return found
     def accounts(self, number):
         records = {}
-        for kind, value in (pair for line in self.lines(number, "provisioning.jsonl") for pair in line.items()):
+        for kind, value in self.lines(number, "provisioning.jsonl"):
             if kind != "last":
                 records[value["id"] if kind == "put" else value] = value["record"] if kind == "put" else {"kind": "gone"}
         return {r["address"]: i for i, r in records.items() if r["kind"] == "account"}
     def mailbox(self, number, account):
         """(folders by id, items by id) of an account."""
         folders, items = {}, {}
-        for kind, value in (pair for line in self.lines(number, f"accounts/{account}.jsonl") for pair in line.items()):
-            if kind == "full":
-                folders, items = {}, {}
-            elif kind in ("folder", "item"):
+        for kind, value in self.lines(number, f"accounts/{account}.jsonl"):
+            if kind in ("folder", "item"):
                 (folders if kind == "folder" else items)[value["i"]] = value
             elif kind == "change":
                 items[value["i"]].update(value)
-            elif kind == "item-gone":
-                del items[value]
-            elif kind == "folder-gone":
-                folders.pop(value)
-                items = {i: item for i, item in items.items() if item["f"] != value}
-        return folders, items
+            elif kind in ("item-gone", "folder-gone"):
+                (items if kind == "item-gone" else folders).pop(value)
+        return folders, {i: item for i, item in items.items() if item["f"] in folders}
 
 def utf7(name):
     """Modified UTF-7 (RFC 9051, appendix A.1), with a look-alike in place of the dot that separates levels on disk."""
-    wide = lambda m: "&" + base64.b64encode(m[0].encode("utf-16-be")).decode().rstrip("=").replace("/", ",") + "-"
+    wide = lambda m: "&" + base64.b64encode(m[0].encode("utf-16-be"), b"+,").decode().rstrip("=") + "-"
     return re.sub(r"[^ -~]+", wide, name.replace("&", "&-").replace(".", "\u2024"))
 
 def restore(archive, number, address, folder):
     folders, items = archive.mailbox(number, archive.accounts(number)[address])
     known = collections.defaultdict(list)
     for item in items.values():
-        place, name = folders[item["f"]], item["n"]
-        kind, path = place.get("kind", "mail"), place["path"]
+        kind, path, name = folders[item["f"]].get("kind", "mail"), folders[item["f"]]["path"], item["n"]
         assert "/" not in name and not {name, *path.split("/")} & {"", ".", ".."}, f"no name for a file: {path}/{name}"
         into = folder / kind / path
         if kind == "mail":
@@ -156,8 +144,7 @@ def main(folder, number=None, address=None, out=None):
     elif number:
         print("\n".join(f"{i:6}  {a}" for a, i in sorted(archive.accounts(number).items())))
     for no, (head, _) in archive.heads.items() if number is None else ():
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(head["started"]))
-        print(f"{no:8}  {when}  {head['source']}  {len(head['accounts'])} accounts changed  {head.get('label', '')}")
+        print(f"{no:8}  {time.strftime('%F %T', time.gmtime(head['started']))}  {head['source']}  {head.get('label', '')}")
 
 if __name__ == "__main__":
     main(*sys.argv[1:]) if 2 <= len(sys.argv) <= 5 and len(sys.argv) != 4 else sys.exit(__doc__)
