@@ -134,7 +134,6 @@ def restore(archive, number, address, folder):
     for where, words in known.items():
         [(where / sub).mkdir(exist_ok=True) for sub in ("new", "tmp")]
         (where / "dovecot-keywords").write_text("".join(f"{n} {word}\n" for n, word in enumerate(words[:26])))
-    print(f"{len(items)} items restored")
 
 def main(folder, number=None, address=None, out=None):
     archive = Archive(folder)
