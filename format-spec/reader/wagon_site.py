@@ -91,8 +91,8 @@ class Site:
         kind = record["kind"]
         attributes = dict(sorted(record.get("attributes", {}).items()))
         if kind == "settings":
-            self.insert("settings", record["name"], compact(attributes))
-        elif kind == "cos":
+            return  # kept for reference, never restored (snapshot.md)
+        if kind == "cos":
             self.insert("cos", record["name"], record.get("quota_bytes"), compact(attributes))
         elif kind == "domain":
             self.domain(record, attributes)
@@ -151,6 +151,7 @@ class Site:
         own = {key: value for key, value in attributes.items() if not key.startswith("passwd.")}
         self.insert("account", address, record.get("class", "user"), record.get("status", "active"), record.get("cos"),
                     None if holds_name else name, compact([group for group in groups if not holds_group(group)]), compact(own))
+        where.mkdir(mode=0o700, parents=True, exist_ok=True)
         make_maildir(where / "Maildir")
 
     # Mailboxes
@@ -321,8 +322,9 @@ def put(path, content, mode):
 
 
 def make_maildir(where):
+    where.mkdir(mode=0o700, parents=True, exist_ok=True)
     for sub in ("tmp", "new", "cur"):
-        (where / sub).mkdir(mode=0o700, parents=True, exist_ok=True)
+        (where / sub).mkdir(mode=0o700, exist_ok=True)
 
 
 def compact(value):
