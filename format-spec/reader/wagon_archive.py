@@ -91,6 +91,8 @@ def entries(member):
 class Place:
     """Where an object lies in a pack."""
 
+    __slots__ = ("pack", "member", "block", "inflated")
+
     def __init__(self, pack, member, block, inflated):
         self.pack, self.member, self.block, self.inflated = pack, member, block, inflated
 

@@ -33,7 +33,7 @@ class Archive:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.header = json.loads((self.folder / "wagon.json").read_text())
-        assert self.header["archive"] == "wagon" and self.header["format"] == 1, "not an archive that this script reads"
+        self.header["archive"] == "wagon" and self.header["format"] == 1 or sys.exit("not an archive that this script reads")
         self.heads, replaced = {}, set()
         for path in sorted((self.folder / "snapshots").glob("[0-9]*.tar.gz")):
             try:
@@ -41,7 +41,7 @@ class Archive:
             except (zlib.error, tarfile.TarError, StopIteration, KeyError, ValueError) as error:
                 print(f"{path} cannot be read: {error!r}", file=sys.stderr)
                 continue
-            assert head["format"] == 1, f"{path} has a newer format"
+            head["format"] == 1 or sys.exit(f"{path} has a newer format")
             replaced.add(f"{head['no']:08}-{head.get('replaces')}.tar.gz")
             self.heads.setdefault(head["no"], []).append((head, path))
         for no, found in self.heads.items():
@@ -61,12 +61,12 @@ class Archive:
         if entry.startswith("m/"):
             skeleton, trace = content.split(b"\n", 1)
             content = trace + self.join(self.object(skeleton.decode()))
-        assert hashlib.sha256(content).hexdigest() == name, f"object {name} in {pack} is damaged"
+        hashlib.sha256(content).hexdigest() == name or sys.exit(f"object {name} in {pack} is damaged")
         return content
     def join(self, skeleton):
         head, literals = skeleton.split(b"\n\n", 1)
         magic, *pieces = head.decode().split("\n")
-        assert magic == "wagon-skeleton 1", magic
+        magic == "wagon-skeleton 1" or sys.exit(f"a skeleton of another version: {magic!r}")
         out = []
         for kind, *words in (piece.split(" ") for piece in pieces):
             if kind == "L":
@@ -121,7 +121,7 @@ def restore(archive, number, address, folder):
     known = collections.defaultdict(list)
     for item in items.values():
         kind, path, name = folders[item["f"]].get("kind", "mail"), folders[item["f"]]["path"], item["n"]
-        assert "/" not in name and not {name, *path.split("/")} & {"", ".", ".."}, f"no name for a file: {path}/{name}"
+        ("/" in name or {name, *path.split("/")} & {"", ".", ".."}) and sys.exit(f"no name for a file: {path!r} {name!r}")
         into = folder / kind / path
         if kind == "mail":
             into = folder / "Maildir" / ("" if path == "INBOX" else "".join("." + utf7(x) for x in path.split("/"))) / "cur"
