@@ -74,7 +74,7 @@ impl FileRead for OtherFile {
 
 impl Fs for OtherMachine {
     fn open(&self, path: &Path) -> io::Result<Box<dyn FileRead>> {
-        if self.dice() % 64 == 0 {
+        if self.dice().is_multiple_of(64) {
             std::thread::sleep(Duration::from_millis(1));
         }
         let machine = Self { seed: self.seed, calls: AtomicU64::new(0) };
