@@ -7,7 +7,7 @@ use super::ArchiveError;
 use crate::format::FormatError;
 use crate::format::pack_index::Prefix;
 use crate::format::segment::{self, Effort, Encoder};
-use crate::limits::{SEALED_BYTES, SEALED_SEGMENTS};
+use crate::limits::SEALED_BYTES;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::collections::BTreeMap;
 use std::thread::JoinHandle;
@@ -36,6 +36,7 @@ pub(super) struct Compressors {
     jobs: Option<Sender<(u64, Sealed)>>,
     done: Receiver<(u64, Outcome)>,
     threads: Vec<JoinHandle<()>>,
+    most: u64,
     sent: u64,
     taken: u64,
     /// Finished before their turn.
@@ -61,7 +62,8 @@ impl Compressors {
             }
         };
         let threads = (0..workers).map(|_| std::thread::spawn(work(to_do.clone(), finished.clone()))).collect();
-        Self { jobs: Some(jobs), done, threads, sent: 0, taken: 0, early: BTreeMap::new(), bytes: 0 }
+        let most = 2 * workers as u64;
+        Self { jobs: Some(jobs), done, threads, most, sent: 0, taken: 0, early: BTreeMap::new(), bytes: 0 }
     }
 
     /// Hands over the next segment.
@@ -80,10 +82,9 @@ impl Compressors {
         self.sent += 1;
     }
 
-    /// Whether the oldest should be taken before another is pushed. The same for any number of threads: when a pack is full
-    /// is seen by what was taken, and the same site must give the same packs on every machine.
+    /// Whether the oldest should be taken before another is pushed.
     pub fn is_full(&self) -> bool {
-        self.sent - self.taken >= SEALED_SEGMENTS || self.bytes >= SEALED_BYTES
+        self.sent - self.taken >= self.most || self.bytes >= SEALED_BYTES
     }
 
     /// The oldest that was pushed and not yet taken, waiting for it; `None` when there is none.
