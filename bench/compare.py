@@ -44,6 +44,9 @@ def run(engines, runs, day):
                 engine.backup("day")
     for turn in turns:
         for engine in turn:
+            engine.check()
+    for turn in turns:
+        for engine in turn:
             engine.restore_one()
     for turn in turns:
         for engine in turn:

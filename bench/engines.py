@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-STEPS = ("first", "unchanged", "day", "one message", "everything", "second import")
+STEPS = ("first", "unchanged", "day", "check", "one message", "everything", "second import")
 
 Cost = collections.namedtuple("Cost", "wall cpu peak")
 
@@ -64,6 +64,10 @@ class Engine:
         shutil.rmtree(self.dir, ignore_errors=True)
         self.state.mkdir(parents=True)
 
+    def check(self):
+        """Reads everything that the program has stored and compares it with its hashes."""
+        self.timed("check", self.prove)
+
     def keep(self):
         """Remembers the state of now, so that the next step can be done again."""
         shutil.copytree(self.state, self.dir / "before", symlinks=True)
@@ -105,6 +109,7 @@ class Wagon(Engine):
         cache = {"WAGON_CACHE_DIR": str(work / "wagon" / "state" / "cache")}
         super().__init__("wagon", work, site, message, [path, "--version"], cache)
         self.path = path
+        self.prove = self.verb("check", "--read-data")
 
     def verb(self, verb, *arguments):
         return [self.path, "-q", verb, "--archive", str(self.repo), *arguments]
@@ -180,6 +185,7 @@ def restic(work, site, message):
         "RESTIC_PASSWORD": "bench", "RESTIC_REPOSITORY": str(state / "repo"), "RESTIC_CACHE_DIR": str(state / "cache")})
     engine.init = ["restic", "init", "--repository-version", "2"]
     engine.save = ["restic", "backup", "-q", str(site)]
+    engine.prove = ["restic", "check", "-q", "--read-data"]
     engine.one = ["restic", "restore", "latest", "-i", str(site / message), "-t", str(engine.out)]
     engine.everything = ["restic", "restore", "latest", "-t", str(engine.out)]
     return engine
@@ -192,6 +198,7 @@ def borg(work, site, message):
         "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes"})
     engine.init = ["borg", "init", "-e", "none"]
     engine.save = ["sh", "-c", 'exec borg create -C zstd,3 "::at-$(date +%s%N)" "$0"', str(site)]
+    engine.prove = ["borg", "check", "--verify-data"]
     last = 'exec borg extract "::$(borg list --last 1 --short)" "$@"'
     engine.one = ["sh", "-c", last, "sh", str(site / message).lstrip("/")]
     engine.everything = ["sh", "-c", last, "sh"]
@@ -205,6 +212,7 @@ def rustic(work, site, message):
         "RUSTIC_NO_PROGRESS": "true", "RUSTIC_LOG_LEVEL": "error"})
     engine.init = ["rustic", "init"]
     engine.save = ["rustic", "backup", str(site)]
+    engine.prove = ["rustic", "check", "--read-data"]
     engine.one = ["rustic", "restore", f"latest:{site / message}", str(engine.out / "one")]
     engine.everything = ["rustic", "restore", f"latest:{site}", str(engine.out / "site")]
     return engine

@@ -15,6 +15,8 @@ GOALS = (
     ("first pass, CPU s", "first", "cpu", 0.45, None),
     ("unchanged pass, s", "unchanged", "wall", 0.02, None),
     ("day's pass, s", "day", "wall", 0.10, None),
+    ("check of all data, s", "check", "wall", 1.0, None),
+    ("check of all data, MiB", "check", "peak", 1.0, None),
     ("one message out, s", "one message", "wall", 0.10, 0.05),
     ("full import, s", "everything", "wall", 0.60, None),
     ("second import, nothing new, s", "second import", "wall", None, 0.5),

@@ -83,5 +83,18 @@ fn oddities_arrive_exactly_or_are_named() {
     place.wagon(0, "import --archive {}/archive --to {}/target");
     assert_same(&place.path("source"), &place.path("target"), Names::Kept, NOBODY);
     place.wagon(0, "verify --archive {}/archive --to {}/target");
+
+    // The second implementation reads the same; it holds nothing back for grantees who have not arrived.
+    let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("format-spec/reader/wagon_restore.py");
+    let second = Command::new("python3")
+        .arg(reader)
+        .args(["restore".as_ref(), place.path("archive").as_os_str()])
+        .args(["latest".as_ref(), place.path("second").as_os_str()])
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(second.status.success(), "{}", String::from_utf8_lossy(&second.stderr));
+    assert_same(&place.path("source"), &place.path("second"), Names::Kept, &[]);
     fs::remove_dir_all(&place.root).unwrap();
 }

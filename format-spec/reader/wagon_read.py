@@ -5,34 +5,43 @@
     wagon_read.py ARCHIVE SNAPSHOT                 lists the accounts at a snapshot (its number, or "latest")
     wagon_read.py ARCHIVE SNAPSHOT ADDRESS FOLDER  restores an account into FOLDER: mail as FOLDER/Maildir (Maildir++),
                                                    everything else as FOLDER/KIND/PATH/NAME
-
-Every object is compared with its name. See archive.md, pack.md, message.md, snapshot.md.
-"""
+Every object is compared with its name. wagon_restore.py, beside this script, checks archives and restores whole sites."""
 import base64, collections, functools, hashlib, io, json, os, pathlib, re, sys, tarfile, time, zlib
 
-def members(path):
-    """(offset, inflated bytes) of each gzip member of a file."""
-    data, at = path.read_bytes(), 0
-    while at < len(data):
-        inflater = zlib.decompressobj(31)
-        yield at, inflater.decompress(data[at:])
-        at = len(data) - len(inflater.unused_data)
+def opened(path):
+    """The bytes of a file of the archive, as a file that can seek. Nothing else opens one."""
+    return open(path, "rb")
+
+def members(path, at=0):
+    """(offset, inflated bytes) of each gzip member of a file, from the one that begins at `at`."""
+    with opened(path) as file:
+        while file.seek(at) == at and (data := file.read(1 << 16)):
+            inflater, tar, start = zlib.decompressobj(31), bytearray(), at
+            while data:
+                tar += inflater.decompress(data)
+                at += len(data)
+                data = b"" if inflater.eof else file.read(1 << 16)
+            at -= len(inflater.unused_data)
+            yield start, bytes(tar)
 
 def entries(tar):
     """(name, bytes) of each entry in whole tar entries, with or without the end mark."""
-    opened = tarfile.open(fileobj=io.BytesIO(tar + bytes(1024)))
-    yield from ((entry.name, opened.extractfile(entry).read()) for entry in opened)
+    whole = tarfile.open(fileobj=io.BytesIO(tar + bytes(1024)))
+    yield from ((entry.name, whole.extractfile(entry).read()) for entry in whole)
 
 class Archive:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
-        header = json.loads((self.folder / "wagon.json").read_text())
-        assert header["archive"] == "wagon" and header["format"] == 1, "not an archive that this script reads"
+        self.header = json.loads((self.folder / "wagon.json").read_text())
+        self.header["archive"] == "wagon" and self.header["format"] == 1 or sys.exit("not an archive that this script reads")
         self.heads, replaced = {}, set()
         for path in sorted((self.folder / "snapshots").glob("[0-9]*.tar.gz")):
-            name, head = next(entries(next(members(path))[1]))
-            assert name == "snapshot.json", path
-            head = json.loads(head)
+            try:
+                head = json.loads(dict(entries(next(members(path))[1]))["snapshot.json"])
+            except (zlib.error, tarfile.TarError, StopIteration, KeyError, ValueError) as error:
+                print(f"{path} cannot be read: {error!r}", file=sys.stderr)
+                continue
+            head["format"] == 1 or sys.exit(f"{path} has a newer format")
             replaced.add(f"{head['no']:08}-{head.get('replaces')}.tar.gz")
             self.heads.setdefault(head["no"], []).append((head, path))
         for no, found in self.heads.items():
@@ -40,14 +49,11 @@ class Archive:
     @functools.cached_property
     def places(self):
         """Object name -> (pack, offset of its segment, entry name)."""
-        found = {}
-        for pack in sorted(self.folder.glob("packs/??/*.tar.gz")):
-            for offset, tar in members(pack):
-                found.update({name[2:]: (pack, offset, name) for name, _ in entries(tar)})
-        return found
+        return {name[2:]: (pack, offset, name) for pack in sorted(self.folder.glob("packs/??/*.tar.gz"))
+                for offset, tar in members(pack) for name, _ in entries(tar)}
     @functools.lru_cache(maxsize=64)
     def segment(self, pack, offset):
-        return dict(entries(zlib.decompressobj(31).decompress(pack.read_bytes()[offset:])))
+        return dict(entries(next(members(pack, offset))[1]))
     def object(self, name):
         """The bytes of an object; a message that was taken apart is joined."""
         pack, offset, entry = self.places[name]
@@ -55,89 +61,79 @@ class Archive:
         if entry.startswith("m/"):
             skeleton, trace = content.split(b"\n", 1)
             content = trace + self.join(self.object(skeleton.decode()))
-        assert hashlib.sha256(content).hexdigest() == name, f"object {name} in {pack} is damaged"
+        hashlib.sha256(content).hexdigest() == name or sys.exit(f"object {name} in {pack} is damaged")
         return content
     def join(self, skeleton):
         head, literals = skeleton.split(b"\n\n", 1)
         magic, *pieces = head.decode().split("\n")
-        assert magic == "wagon-skeleton 1", magic
+        magic == "wagon-skeleton 1" or sys.exit(f"a skeleton of another version: {magic!r}")
         out = []
-        for piece in pieces:
-            kind, *words = piece.split(" ")
+        for kind, *words in (piece.split(" ") for piece in pieces):
             if kind == "L":
                 out, literals = out + [literals[:int(words[0])]], literals[int(words[0]):]
             elif kind == "R":
                 out.append(self.object(words[0]))
-            elif kind == "B":
+            else:
                 text = base64.b64encode(self.object(words[0]))
                 width, end = (int(words[2]), {"n": b"\n", "rn": b"\r\n"}[words[3]]) if len(words) > 2 else (len(text), b"")
                 out.append(end.join(text[at:at + width] for at in range(0, len(text), width)))
-            else:
-                sys.exit(f"unknown piece {piece!r}")
         return b"".join(out)
     def chain(self, number):
-        """Snapshot files from the oldest ancestor to this one."""
-        head, path = self.heads[number]
-        return (self.chain(head["parent"]) if head.get("parent") else []) + [(head, path)]
+        """Snapshots with their files, from the oldest ancestor to this one."""
+        found = [self.heads[number]]
+        while found[-1][0].get("parent"):
+            found.append(self.heads[found[-1][0]["parent"]])
+        return found[::-1]
     def lines(self, number, entry):
-        """The JSON lines of an entry, through all snapshots up to this one."""
+        """(kind, value) of the JSON lines of an entry, through all snapshots from the last full one up to this one."""
+        found = []
         for head, path in self.chain(number):
-            for name, content in (pair for _, tar in members(path) for pair in entries(tar)):
-                if name == entry:
-                    full = any(a.get("full") and entry == f"accounts/{a['id']}.jsonl" for a in head["accounts"])
-                    yield from ([{"full": True}] if full else []) + [json.loads(x) for x in content.splitlines() if x]
+            if entry in (f"accounts/{account['id']}.jsonl" for account in head["accounts"] if account.get("full")):
+                found = []
+            texts = (text for _, tar in members(path) for name, text in entries(tar) if name == entry)
+            found += [pair for text in texts for line in text.splitlines() if line for pair in json.loads(line).items()]
+        return found
     def accounts(self, number):
         records = {}
-        for line in self.lines(number, "provisioning.jsonl"):
-            kind, value = next(iter(line.items()))
-            if kind == "last":
-                continue
-            records[value["id"] if kind == "put" else value] = value["record"] if kind == "put" else {"kind": "gone"}
+        for kind, value in self.lines(number, "provisioning.jsonl"):
+            if kind != "last":
+                records[value["id"] if kind == "put" else value] = value["record"] if kind == "put" else {"kind": "gone"}
         return {r["address"]: i for i, r in records.items() if r["kind"] == "account"}
     def mailbox(self, number, account):
         """(folders by id, items by id) of an account."""
         folders, items = {}, {}
-        for line in self.lines(number, f"accounts/{account}.jsonl"):
-            kind, value = next(iter(line.items()))
-            if kind == "full":
-                folders, items = {}, {}
-            elif kind in ("folder", "item"):
+        for kind, value in self.lines(number, f"accounts/{account}.jsonl"):
+            if kind in ("folder", "item"):
                 (folders if kind == "folder" else items)[value["i"]] = value
             elif kind == "change":
                 items[value["i"]].update(value)
-            elif kind == "item-gone":
-                del items[value]
-            elif kind == "folder-gone":
-                folders.pop(value)
-                items = {i: item for i, item in items.items() if item["f"] != value}
-        return folders, items
+            elif kind in ("item-gone", "folder-gone"):
+                (items if kind == "item-gone" else folders).pop(value)
+        return folders, {i: item for i, item in items.items() if item["f"] in folders}
 
 def utf7(name):
-    """Modified UTF-7 (RFC 9051, appendix A.1)."""
-    wide = lambda m: "&" + base64.b64encode(m[0].encode("utf-16-be")).decode().rstrip("=").replace("/", ",") + "-"
-    return re.sub(r"[^ -~]+", wide, name.replace("&", "&-"))
+    """Modified UTF-7 (RFC 9051, appendix A.1), with a look-alike in place of the dot that separates levels on disk."""
+    wide = lambda m: "&" + base64.b64encode(m[0].encode("utf-16-be"), b"+,").decode().rstrip("=") + "-"
+    return re.sub(r"[^ -~]+", wide, name.replace("&", "&-").replace(".", "\u2024"))
 
 def restore(archive, number, address, folder):
     folders, items = archive.mailbox(number, archive.accounts(number)[address])
-    keywords = collections.defaultdict(list)
+    known = collections.defaultdict(list)
     for item in items.values():
-        place, name = folders[item["f"]], item["n"]
-        kind, path = place.get("kind", "mail"), place["path"]
+        kind, path, name = folders[item["f"]].get("kind", "mail"), folders[item["f"]]["path"], item["n"]
+        ("/" in name or {name, *path.split("/")} & {"", ".", ".."}) and sys.exit(f"no name for a file: {path!r} {name!r}")
+        into = folder / kind / path
         if kind == "mail":
-            levels = [utf7(level).replace(".", "&AC4-") for level in path.split("/")]
-            into = folder / "Maildir" / ("" if path == "INBOX" else "." + ".".join(levels)) / "cur"
-            known = keywords[into.parent]
-            known += [k for k in item.get("k", []) if k not in known]
-            name += ":2," + item.get("fl", "") + "".join(sorted(chr(97 + known.index(k)) for k in item.get("k", [])))[:26]
-        else:
-            into = folder / kind / path
+            into = folder / "Maildir" / ("" if path == "INBOX" else "".join("." + utf7(x) for x in path.split("/"))) / "cur"
+            known[into.parent] += [word for word in item.get("k", []) if word not in known[into.parent]]
+            letters = dict(zip(known[into.parent], "abcdefghijklmnopqrstuvwxyz"))
+            name += ":2," + item.get("fl", "") + "".join(sorted(letters.get(word, "") for word in item.get("k", [])))
         into.mkdir(parents=True, exist_ok=True)
         (into / name).write_bytes(archive.object(item["o"]))
         os.utime(into / name, (item["d"], item["d"]))
-    for where, known in keywords.items():
+    for where, words in known.items():
         [(where / sub).mkdir(exist_ok=True) for sub in ("new", "tmp")]
-        (where / "dovecot-keywords").write_text("".join(f"{n} {k}\n" for n, k in enumerate(known[:26])))
-    print(f"{len(items)} items restored")
+        (where / "dovecot-keywords").write_text("".join(f"{n} {word}\n" for n, word in enumerate(words[:26])))
 
 def main(folder, number=None, address=None, out=None):
     archive = Archive(folder)
@@ -147,8 +143,7 @@ def main(folder, number=None, address=None, out=None):
     elif number:
         print("\n".join(f"{i:6}  {a}" for a, i in sorted(archive.accounts(number).items())))
     for no, (head, _) in archive.heads.items() if number is None else ():
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(head["started"]))
-        print(f"{no:8}  {when}  {head['source']}  {len(head['accounts'])} accounts changed  {head.get('label', '')}")
+        print(f"{no:8}  {time.strftime('%F %T', time.gmtime(head['started']))}  {head['source']}  {head.get('label', '')}")
 
 if __name__ == "__main__":
     main(*sys.argv[1:]) if 2 <= len(sys.argv) <= 5 and len(sys.argv) != 4 else sys.exit(__doc__)

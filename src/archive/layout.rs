@@ -194,10 +194,24 @@ impl Archive {
         Ok(listing)
     }
 
-    /// A new temporary file in one of the archive's folders.
+    /// A new temporary file in one of the archive's folders, which is made if a copy was taken without it.
     pub(super) fn temporary(&self, folder: &str) -> Result<Box<dyn FileWrite>, ArchiveError> {
         let dir = self.dir.join(folder);
-        self.fs.create_temp(&dir, TEMPORARY).map_err(io_error("make a file in", &dir))
+        let made = match self.fs.create_temp(&dir, TEMPORARY) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_folder(&dir)?;
+                self.fs.create_temp(&dir, TEMPORARY)
+            }
+            outcome => outcome,
+        };
+        made.map_err(io_error("make a file in", &dir))
+    }
+
+    fn make_folder(&self, dir: &Path) -> Result<(), ArchiveError> {
+        self.fs.create_dir_all(dir).map_err(io_error("make", dir))?;
+        self.fs.set_mode(dir, 0o700).map_err(io_error("set the mode of", dir))?;
+        let above = dir.parent().unwrap_or(&self.dir);
+        self.fs.sync_dir(above).map_err(io_error("sync", above))
     }
 
     /// Gives a file that has been written its name: synced, renamed, its folder synced. What had the name before had
@@ -208,11 +222,7 @@ impl Archive {
         let temporary = file.path().to_owned();
         file.sync().map_err(io_error("sync", &temporary))?;
         if self.fs.lstat(dir).is_err() {
-            self.fs.create_dir_all(dir).map_err(io_error("make", dir))?;
-            self.fs.set_mode(dir, 0o700).map_err(io_error("set the mode of", dir))?;
-            if let Some(above) = dir.parent() {
-                self.fs.sync_dir(above).map_err(io_error("sync", above))?;
-            }
+            self.make_folder(dir)?;
         }
         // Dropped unless renamed, and with it the temporary file.
         let renamed = match self.fs.rename_new(&temporary, &target) {

@@ -9,6 +9,7 @@ pub mod forget;
 pub mod heads;
 pub mod history;
 mod index;
+mod lag;
 mod layout;
 pub mod lock;
 mod merge;

@@ -37,7 +37,18 @@ impl OpenPack {
 
     /// Whether it has `bytes`, or as many segments as a pack may have, and should be published before more is added.
     pub fn is_full(&self, bytes: u64) -> bool {
-        self.bytes >= bytes || self.segments.len() >= limits::SEGMENTS_PER_PACK
+        self.is_full_with(self.segments.len(), bytes)
+    }
+
+    /// Whether its first segments alone, so many of them, fill it.
+    pub fn is_full_with(&self, segments: usize, bytes: u64) -> bool {
+        let last = segments.checked_sub(1).and_then(|at| self.segments.get(at));
+        last.is_some_and(|row| row.offset + row.compressed >= bytes) || segments >= limits::SEGMENTS_PER_PACK
+    }
+
+    /// Segments that it has.
+    pub fn len(&self) -> usize {
+        self.segments.len()
     }
 
     /// Appends a segment that was compressed in memory.

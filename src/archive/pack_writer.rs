@@ -5,6 +5,7 @@
 //! Format: format-spec/pack.md.
 
 use super::compressors::{Compressors, Encode, Sealed};
+use super::lag::Lag;
 use super::layout::format_error;
 use super::lock::ArchiveLock;
 use super::open_pack::OpenPack;
@@ -64,6 +65,7 @@ pub struct PackWriter<'a> {
     parts: Ordered,
     compressors: Compressors,
     pack: Option<OpenPack>,
+    lag: Lag,
     publisher: Publisher,
     /// A pack of this size is published; [`limits::PACK_BYTES`], but for the test.
     pack_bytes: u64,
@@ -94,6 +96,7 @@ impl Archive {
             parts: Ordered::default(),
             compressors: Compressors::start(workers, None, encode),
             pack: None,
+            lag: Lag::default(),
             publisher: Publisher::default(),
             pack_bytes: limits::PACK_BYTES,
             added: Added::default(),
@@ -139,6 +142,7 @@ impl PackWriter<'_> {
                 let spooled = writer.archive.spool(id, size, bytes)?;
                 writer.drain()?;
                 writer.with_pack(|pack, archive| pack.append_spooled(archive, prefix(&id), &spooled))?;
+                writer.lag = Lag::with(writer.appended());
                 writer.count(&id, size);
                 writer.publish_if_full()?;
             }
@@ -248,6 +252,7 @@ impl PackWriter<'_> {
             self.append_oldest()?;
         }
         let (bytes, entries) = builder.into_parts();
+        self.lag.push(bytes.len());
         self.compressors.push(Sealed { bytes, entries, effort })
     }
 
@@ -261,6 +266,11 @@ impl PackWriter<'_> {
         let Some(segment) = self.compressors.take()? else { return Ok(false) };
         self.with_pack(|pack, _| pack.append(segment))?;
         Ok(true)
+    }
+
+    /// Segments of the pack under way.
+    fn appended(&self) -> usize {
+        self.pack.as_ref().map_or(0, OpenPack::len)
     }
 
     /// Appends to the pack under way, made if need be.
@@ -278,7 +288,8 @@ impl PackWriter<'_> {
     /// Publishes a pack that is full. What was added before goes with it: were a recipe visible while its skeleton still
     /// waits, a pass that is killed then would leave a message that looks stored, and that the next pass would pass over.
     fn publish_if_full(&mut self) -> Result<(), ArchiveError> {
-        if !self.pack.as_ref().is_some_and(|pack| pack.is_full(self.pack_bytes)) {
+        while self.appended() < self.lag.counted() && self.append_oldest()? {}
+        if !self.pack.as_ref().is_some_and(|pack| pack.is_full_with(self.lag.counted(), self.pack_bytes)) {
             return Ok(());
         }
         self.settle()?;
@@ -288,6 +299,7 @@ impl PackWriter<'_> {
     /// Has the pack under way published, after the one before it.
     fn publish(&mut self) -> Result<(), ArchiveError> {
         self.await_published()?;
+        self.lag = Lag::default();
         match self.pack.take() {
             Some(pack) => self.publisher.start(pack, self.archive),
             None => Ok(()),
@@ -370,7 +382,7 @@ mod tests {
             (part, skeleton, noise(3 * at + 2).repeat(3))
         };
         let name = |recipe: &[u8]| ObjectId::of(&[recipe, b"joined"].concat());
-        for at in 0..2500 {
+        for at in 0..6000 {
             let (part, skeleton, recipe) = message(at);
             writer.add(ObjectId::of(&part), Class::Part, &part).unwrap();
             writer.add(ObjectId::of(&skeleton), Class::Skeleton, &skeleton).unwrap();
@@ -380,7 +392,7 @@ mod tests {
         assert!(archive.packs().unwrap().names.len() > 1);
         let mut next = archive.pack_writer(&lock, 1).unwrap();
         let (mut whole, mut lost) = (0, 0);
-        for at in 0..2500 {
+        for at in 0..6000 {
             let (part, skeleton, recipe) = message(at);
             if next.contains(&name(&recipe)).unwrap() {
                 assert!(next.contains(&ObjectId::of(&part)).unwrap(), "the part of message {at}");

@@ -135,7 +135,13 @@ fn place_of(record: &Record) -> (RecordKind, String) {
 
 /// Adds a line when the record is new or differs from what is stored.
 fn note_change(lines: &mut Vec<ProvisioningLine>, id: RecordId, stored: Option<&StoredRecord>, found: &FoundRecord) {
-    let new = StoredRecord { id, idents: found.idents.clone(), record: found.record.clone() };
+    let mut idents = found.idents.clone();
+    // An inode is another on every machine, and a copy of a site is to give the same archive: it stands in only where
+    // nothing else tells the record.
+    if idents.iter().any(|ident| !ident.starts_with(WEAK_IDENT)) {
+        idents.retain(|ident| !ident.starts_with(WEAK_IDENT));
+    }
+    let new = StoredRecord { id, idents, record: found.record.clone() };
     if stored != Some(&new) {
         lines.push(ProvisioningLine::Put(new));
     }
