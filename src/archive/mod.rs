@@ -1,6 +1,7 @@
 //! The files of an archive: packs, indexes, snapshots, the lock. Knows nothing of sites.
 //! Format: format-spec/archive.md.
 
+mod archive_file;
 pub mod check;
 mod compressors;
 mod cursor;
@@ -13,16 +14,22 @@ mod open_pack;
 pub mod pack_reader;
 pub mod pack_writer;
 mod publisher;
+mod seal;
+mod sealed_export;
 mod segment_cache;
+mod signature;
 pub mod snapshot;
 mod spool;
 mod table;
 mod window;
 
+pub use seal::{Identities, Recipients, SealError, new_locked_identity};
+
 use crate::format::FormatError;
 use crate::format::archive_header::ArchiveHeader;
 use crate::fs::Fs;
 use crate::model::id::{ObjectId, SiteId, SnapshotNo};
+use seal::Seal;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,6 +44,10 @@ pub enum ArchiveError {
     NotAnArchive(PathBuf),
     #[error("{path} cannot be read as an archive's file")]
     Format { path: PathBuf, source: FormatError },
+    #[error("cannot open {path}")]
+    Sealed { path: PathBuf, source: SealError },
+    #[error("{archive} is not encrypted for those for whom it was when this machine first exported to it ({pinned})")]
+    OtherRecipients { archive: PathBuf, pinned: PathBuf },
     #[error("the archive is in use by {holder} since {since}")]
     InUse { holder: String, since: String },
     #[error("the archive has no snapshot {0}")]
@@ -59,17 +70,38 @@ pub enum ArchiveError {
 
 /// An archive that is open for reading. [`lock::ArchiveLock`] is needed to write.
 pub struct Archive {
+    /// Shows the files of the archive as they are without encryption.
     fs: Arc<dyn Fs>,
+    /// Shows them as they lie there.
+    raw: Arc<dyn Fs>,
     dir: PathBuf,
     header: ArchiveHeader,
+    /// There if the archive is encrypted.
+    seal: Option<Arc<Seal>>,
     open_snapshots: snapshot::OpenSnapshots,
     /// Where tables of objects are made and kept; without it they go with the process.
     scratch: Option<PathBuf>,
 }
 
 impl Archive {
-    fn new(fs: Arc<dyn Fs>, dir: &Path, header: ArchiveHeader) -> Self {
-        Self { fs, dir: dir.to_owned(), header, open_snapshots: snapshot::OpenSnapshots::default(), scratch: None }
+    fn new(fs: Arc<dyn Fs>, dir: &Path, header: ArchiveHeader) -> Result<Self, ArchiveError> {
+        let encryption = header.encryption.as_ref();
+        let recipients = encryption.map(|for_whom| Recipients::parse(for_whom.recipients.iter().map(String::as_str)));
+        let recipients =
+            recipients.transpose().map_err(|source| ArchiveError::Sealed { path: dir.join("wagon.json"), source })?;
+        let mut archive = Self {
+            fs: fs.clone(),
+            raw: fs,
+            dir: dir.to_owned(),
+            header,
+            seal: None,
+            open_snapshots: snapshot::OpenSnapshots::default(),
+            scratch: None,
+        };
+        if let Some(recipients) = recipients {
+            archive.seal(Seal { recipients, identities: Identities::default(), copies: None });
+        }
+        Ok(archive)
     }
 
     /// The same with `dir`, which must exist, as the place for what a large archive's tables of objects need: 28 bytes
@@ -87,7 +119,15 @@ impl Archive {
 
     /// The same archive for somebody who outlives this value.
     fn again(&self) -> Self {
-        Self { scratch: self.scratch.clone(), ..Self::new(self.fs.clone(), &self.dir, self.header.clone()) }
+        Self {
+            fs: self.fs.clone(),
+            raw: self.raw.clone(),
+            dir: self.dir.clone(),
+            header: self.header.clone(),
+            seal: self.seal.clone(),
+            open_snapshots: snapshot::OpenSnapshots::default(),
+            scratch: self.scratch.clone(),
+        }
     }
 
     pub fn id(&self) -> &SiteId {

@@ -3,7 +3,6 @@
 
 use super::{Checking, Copy};
 use crate::archive::ArchiveError;
-use crate::archive::cursor::Cursor;
 use crate::archive::index::{IndexState, ends_as_tar};
 use crate::archive::layout::{PackName, format_error, io_error};
 use crate::archive::pack_reader::{ObjectReader, first_header, inflate, stream};
@@ -15,7 +14,7 @@ use crate::limits;
 use crate::model::id::ObjectId;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
-use std::io::{self, BufRead};
+use std::io;
 
 /// What joining a message came to, kept until all packs have been read: the cause may lie in a later one.
 struct Unjoined {
@@ -181,7 +180,7 @@ impl Checking<'_> {
                 return Err(ArchiveError::Stopped);
             }
         }
-        let digest = digest_of(file.as_ref()).map_err(io_error("read", &path))?;
+        let digest = self.archive.digest_on_disk(&path).map_err(io_error("read", &path))?;
         if digest != name.0 && self.report.findings.len() == before {
             self.find(&path, "the pack's bytes are not those of its name, though every object in it is".to_owned());
         }
@@ -237,20 +236,6 @@ impl Checking<'_> {
             self.find(&pack.index_path(), what);
         }
         Ok(())
-    }
-}
-
-fn digest_of(file: &dyn FileRead) -> io::Result<[u8; 32]> {
-    let mut cursor = Cursor::new(file, 0, u64::MAX);
-    let mut digest = Sha256::new();
-    loop {
-        let bytes = cursor.fill_buf()?;
-        if bytes.is_empty() {
-            return Ok(digest.finalize().into());
-        }
-        digest.update(bytes);
-        let length = bytes.len();
-        cursor.consume(length);
     }
 }
 

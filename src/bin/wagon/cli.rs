@@ -105,6 +105,8 @@ pub const STATUSES: &[(u8, &str)] = &[
 pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("WAGON_ARCHIVE", "stands for --archive"),
     ("WAGON_CACHE_DIR", "stands for --cache-dir"),
+    ("WAGON_IDENTITY", "stands for --identity"),
+    ("WAGON_PASSPHRASE_FILE", "stands for --passphrase-file"),
     ("XDG_CACHE_HOME", "where the cache is when neither is given"),
     ("NO_COLOR", "no colours, whatever its value"),
 ];
@@ -151,7 +153,7 @@ fn after_help() -> String {
     }
     text.push_str("\nEnvironment:\n");
     for (name, meaning) in ENVIRONMENT {
-        let _ = writeln!(text, "  {name:<16} {meaning}");
+        let _ = writeln!(text, "  {name:<21} {meaning}");
     }
     text.trim_end().to_owned()
 }
@@ -162,6 +164,25 @@ pub struct ArchiveArg {
     /// The archive's folder
     #[arg(long = "archive", value_name = "DIR", env = "WAGON_ARCHIVE", hide_env_values = true)]
     pub dir: PathBuf,
+    #[command(flatten)]
+    pub keys: KeyArgs,
+}
+
+/// What opens an encrypted archive.
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    /// Opens an encrypted archive: a file of age identities (AGE-SECRET-KEY-1…); may be given again
+    #[arg(long, value_name = "FILE", env = "WAGON_IDENTITY", hide_env_values = true, help_heading = "Encryption")]
+    pub identity: Vec<PathBuf>,
+    /// Opens an archive that was encrypted with a passphrase: a file whose first line it is
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "WAGON_PASSPHRASE_FILE",
+        hide_env_values = true,
+        help_heading = "Encryption"
+    )]
+    pub passphrase_file: Option<PathBuf>,
 }
 
 /// Which state of which source.

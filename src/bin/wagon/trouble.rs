@@ -2,7 +2,7 @@
 //! whichever verb met it.
 
 use crate::exit::CliError;
-use stationwagon::archive::ArchiveError;
+use stationwagon::archive::{ArchiveError, SealError};
 use stationwagon::db::DbError;
 use stationwagon::format::FormatError;
 use stationwagon::map::MapError;
@@ -113,6 +113,22 @@ fn archive_hint(error: &ArchiveError) -> Option<String> {
         | ArchiveError::NoObject { .. }
         | ArchiveError::DamagedObject { .. }
         | ArchiveError::DamagedSegment { .. } => "`wagon check --read-data` names everything that is damaged",
+        ArchiveError::Sealed { source: SealError::NoIdentity, .. } => {
+            "--identity FILE opens it, or --passphrase-file FILE where it was made with a passphrase"
+        }
+        ArchiveError::Sealed { source: SealError::NotKnownHere, .. } => {
+            "give --identity FILE (or --passphrase-file) once, and it is learnt again; or --full begins anew as another source, \
+             which stores everything again"
+        }
+        ArchiveError::Sealed { source: SealError::WrongIdentity, .. } => {
+            "wagon.json of the archive lists the public keys that it is encrypted for"
+        }
+        ArchiveError::Sealed { source: SealError::Damaged(_), .. } => {
+            "`wagon check --read-data` names everything that is damaged"
+        }
+        ArchiveError::OtherRecipients { .. } => {
+            "find out who changed wagon.json; if it was right, remove the file with the old keys and export again"
+        }
         ArchiveError::FaultyCompressor { .. } => "suspect the memory of this machine",
         _ => return None,
     };
