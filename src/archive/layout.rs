@@ -21,7 +21,7 @@ pub(super) const TEMPORARY: &str = ".tmp-";
 /// The identity of an archive that was made with a passphrase, encrypted with it.
 pub(super) const KEY: &str = "key.age";
 
-const HEADER: &str = "wagon.json";
+pub(super) const HEADER: &str = "wagon.json";
 pub(super) const PACKS: &str = "packs";
 pub(super) const INDEXES: &str = "index";
 pub(super) const SNAPSHOTS: &str = "snapshots";
@@ -176,7 +176,9 @@ impl Archive {
             _ => io_error("read", &path)(error),
         })?;
         let header = ArchiveHeader::parse(&bytes).map_err(format_error(&path))?;
-        Self::new(fs, dir, header)
+        let archive = Self::new(fs, dir, header)?;
+        archive.share()?;
+        Ok(archive)
     }
 
     /// All packs, whether they have an index or not.

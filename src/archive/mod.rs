@@ -6,14 +6,23 @@ pub mod check;
 mod compressors;
 mod cursor;
 mod entry_lines;
+pub mod forget;
+pub mod heads;
 pub mod history;
 mod index;
 mod layout;
 pub mod lock;
+mod merge;
 mod open_pack;
 pub mod pack_reader;
 pub mod pack_writer;
+mod parallel;
+pub mod prune;
 mod publisher;
+mod readers;
+pub mod repair;
+mod rewrite;
+mod salvage;
 mod seal;
 mod sealed_export;
 mod segment_cache;
@@ -21,6 +30,8 @@ mod signature;
 pub mod snapshot;
 mod spool;
 mod table;
+mod usage;
+pub mod wanted;
 mod window;
 
 pub use seal::{Identities, Recipients, SealError, new_locked_identity};
@@ -79,6 +90,8 @@ pub struct Archive {
     /// There if the archive is encrypted.
     seal: Option<Arc<Seal>>,
     open_snapshots: snapshot::OpenSnapshots,
+    /// Says that somebody reads (`readers`).
+    sharing: Arc<readers::Sharing>,
     /// Where tables of objects are made and kept; without it they go with the process.
     scratch: Option<PathBuf>,
 }
@@ -96,6 +109,7 @@ impl Archive {
             header,
             seal: None,
             open_snapshots: snapshot::OpenSnapshots::default(),
+            sharing: Arc::default(),
             scratch: None,
         };
         if let Some(recipients) = recipients {
@@ -126,6 +140,7 @@ impl Archive {
             header: self.header.clone(),
             seal: self.seal.clone(),
             open_snapshots: snapshot::OpenSnapshots::default(),
+            sharing: self.sharing.clone(),
             scratch: self.scratch.clone(),
         }
     }

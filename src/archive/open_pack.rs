@@ -61,6 +61,27 @@ impl OpenPack {
         Ok(())
     }
 
+    /// Appends a segment of another pack as it is.
+    pub fn append_member(
+        &mut self,
+        member: &mut dyn BufRead,
+        uncompressed: u64,
+        entries: Vec<(Prefix, u16)>,
+    ) -> Result<(), ArchiveError> {
+        let offset = self.file.bytes();
+        loop {
+            let bytes = member.fill_buf().map_err(io_error("read a segment for", self.file.path()))?;
+            if bytes.is_empty() {
+                break;
+            }
+            let length = bytes.len();
+            self.file.put(bytes)?;
+            member.consume(length);
+        }
+        self.list(offset, uncompressed, entries);
+        Ok(())
+    }
+
     fn list(&mut self, offset: u64, uncompressed: u64, entries: Vec<(Prefix, u16)>) {
         // `is_full` keeps the number of segments below 16 bits.
         let segment = self.segments.len() as u16;

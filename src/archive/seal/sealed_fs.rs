@@ -165,6 +165,14 @@ impl Fs for SealedFs {
         self.raw.set_mode(&self.real(path), mode)
     }
 
+    fn try_share(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+        self.raw.try_share(path)
+    }
+
+    fn try_exclude(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+        self.raw.try_exclude(path)
+    }
+
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
         self.raw.try_lock(&self.real(path))
     }
