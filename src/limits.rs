@@ -324,6 +324,9 @@ pub const SCRYPT_WORK_FACTOR: u8 = 22;
 /// Largest file of keys, bytes: a thousand with comments.
 pub const KEY_FILE_BYTES: u64 = 256 * KIB;
 
+/// Largest signature, bytes: four short lines.
+pub const SIGNATURE_BYTES: u64 = 4 * KIB;
+
 /// Largest list of snapshots that are other exporters', bytes: a million of them.
 pub const FOREIGN_BYTES: u64 = 64 * MIB;
 // Upkeep: broken chains, repair, forget, prune.

@@ -35,6 +35,7 @@ pub mod wanted;
 mod window;
 
 pub use seal::{Identities, Recipients, SealError, new_locked_identity};
+pub use signature::{SignatureError, SignedState, SigningKey, TrustedKeys};
 
 use crate::format::FormatError;
 use crate::format::archive_header::ArchiveHeader;
@@ -57,6 +58,8 @@ pub enum ArchiveError {
     Format { path: PathBuf, source: FormatError },
     #[error("cannot open {path}")]
     Sealed { path: PathBuf, source: SealError },
+    #[error("cannot trust {path}")]
+    Untrusted { path: PathBuf, source: SignatureError },
     #[error("{archive} is not encrypted for those for whom it was when this machine first exported to it ({pinned})")]
     OtherRecipients { archive: PathBuf, pinned: PathBuf },
     #[error("the archive is in use by {holder} since {since}")]
@@ -89,6 +92,8 @@ pub struct Archive {
     header: ArchiveHeader,
     /// There if the archive is encrypted.
     seal: Option<Arc<Seal>>,
+    trust: Option<Arc<signature::Trust>>,
+    signer: Option<SigningKey>,
     open_snapshots: snapshot::OpenSnapshots,
     /// Says that somebody reads (`readers`).
     sharing: Arc<readers::Sharing>,
@@ -108,6 +113,8 @@ impl Archive {
             dir: dir.to_owned(),
             header,
             seal: None,
+            trust: None,
+            signer: None,
             open_snapshots: snapshot::OpenSnapshots::default(),
             sharing: Arc::default(),
             scratch: None,
@@ -139,6 +146,8 @@ impl Archive {
             dir: self.dir.clone(),
             header: self.header.clone(),
             seal: self.seal.clone(),
+            trust: self.trust.clone(),
+            signer: self.signer.clone(),
             open_snapshots: snapshot::OpenSnapshots::default(),
             sharing: self.sharing.clone(),
             scratch: self.scratch.clone(),

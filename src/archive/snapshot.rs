@@ -156,6 +156,7 @@ impl Archive {
     }
 
     pub(super) fn read_named_head(&self, name: SnapshotName) -> Result<SnapshotHead, ArchiveError> {
+        self.prove(name)?;
         let path = self.dir.join(name.path());
         let file = self.fs.open(&path).map_err(io_error("open", &path))?;
         let mut cursor = whole(file.as_ref(), &path)?;
@@ -172,6 +173,7 @@ impl Archive {
         if let Some(opened) = self.open_snapshots.get(name) {
             return Ok(SnapshotReader { opened });
         }
+        self.prove(name)?;
         let path = self.dir.join(name.path());
         let file = self.fs.open(&path).map_err(io_error("open", &path))?;
         let mut cursor = whole(file.as_ref(), &path)?;
@@ -355,6 +357,7 @@ impl SnapshotWriter<'_> {
         let mut short = [0; 8];
         short.copy_from_slice(&written.digest[..8]);
         let name = SnapshotName { no: self.no, digest: short };
+        self.archive.sign(name, &head.source, &written.digest, written.file.path())?;
         self.archive.keep_copy(out.copy, name)?;
         self.archive.publish(written.file, &name.path())
     }

@@ -111,6 +111,7 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("WAGON_CACHE_DIR", "stands for --cache-dir"),
     ("WAGON_IDENTITY", "stands for --identity"),
     ("WAGON_PASSPHRASE_FILE", "stands for --passphrase-file"),
+    ("WAGON_SIGN_PASSWORD_FILE", "stands for --sign-password-file"),
     ("XDG_CACHE_HOME", "where the cache is when neither is given"),
     ("NO_COLOR", "no colours, whatever its value"),
 ];
@@ -157,7 +158,7 @@ fn after_help() -> String {
     }
     text.push_str("\nEnvironment:\n");
     for (name, meaning) in ENVIRONMENT {
-        let _ = writeln!(text, "  {name:<21} {meaning}");
+        let _ = writeln!(text, "  {name:<24} {meaning}");
     }
     text.trim_end().to_owned()
 }
@@ -187,6 +188,31 @@ pub struct KeyArgs {
         help_heading = "Encryption"
     )]
     pub passphrase_file: Option<PathBuf>,
+}
+
+/// Whose snapshots are believed.
+#[derive(Debug, Args)]
+pub struct TrustArgs {
+    /// Refuse snapshots that this minisign key did not sign: the public key (RW…) or its file; may be given again
+    #[arg(long, value_name = "KEY", help_heading = "Signatures")]
+    pub trust: Vec<String>,
+}
+
+/// Who signs what is written.
+#[derive(Debug, Args)]
+pub struct SignArgs {
+    /// Sign each snapshot that is written with this secret key of minisign
+    #[arg(long, value_name = "FILE", help_heading = "Signatures")]
+    pub sign_with: Option<PathBuf>,
+    /// The password of that key: a file whose first line it is
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "WAGON_SIGN_PASSWORD_FILE",
+        hide_env_values = true,
+        help_heading = "Signatures"
+    )]
+    pub sign_password_file: Option<PathBuf>,
 }
 
 /// Which state of which source.

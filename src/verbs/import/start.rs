@@ -8,6 +8,7 @@ use crate::fs::Fs;
 use crate::map::{self, Map, Meta};
 use crate::model::id::{SiteId, SnapshotNo};
 use crate::site::Target;
+use crate::verbs::rollback;
 use std::path::{Path, PathBuf};
 
 /// What an import has in its hands when it begins.
@@ -83,6 +84,9 @@ pub fn start<'a>(
     let asked = history.head().no;
     if asked < seen && !options.additive {
         return Err(ImportError::OlderSnapshot { asked, seen });
+    }
+    if let Some((snapshot, digest)) = rollback::compare(archive, &source_site, &map)? {
+        map.set_trusted(snapshot, &digest)?;
     }
     super::renumber::records(&map, &history, &provisioning)?;
     let map_is_new = !exists && !options.dry_run;

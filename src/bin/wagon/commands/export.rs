@@ -2,7 +2,7 @@
 
 use super::open;
 use super::throttle::ThrottleArgs;
-use crate::cli::{ArchiveArg, DryRunArg, Global, workers};
+use crate::cli::{ArchiveArg, DryRunArg, Global, SignArgs, workers};
 use crate::exit::{CliError, Outcome};
 use crate::render::table::{bytes, count};
 use crate::render::{AGAIN, Screen};
@@ -54,6 +54,8 @@ pub struct ExportArgs {
     #[arg(long, value_name = "FILE", help_heading = "Encryption")]
     recipients_file: Vec<PathBuf>,
     #[command(flatten)]
+    sign: SignArgs,
+    #[command(flatten)]
     throttle: ThrottleArgs,
     #[command(flatten)]
     dry_run: DryRunArg,
@@ -61,7 +63,8 @@ pub struct ExportArgs {
 
 pub fn run(args: &ExportArgs, global: &Global, screen: &Screen) -> Result<Outcome, CliError> {
     let source = open::source_through(args.throttle.apply(Counted::Reading)?, &args.from)?;
-    let opened = open::archive_or_new(&args.archive, global, &for_whom(args)?, args.dry_run.dry_run)?;
+    let mut opened = open::archive_or_new(&args.archive, global, &for_whom(args)?, args.dry_run.dry_run)?;
+    opened.archive = open::signing(opened.archive, &args.sign)?;
     let mut catalog = open::catalog(global, source.as_ref(), &opened.archive)?;
     let options = ExportOptions {
         source: args.source.clone(),

@@ -1,8 +1,10 @@
 //! Opening what the command line names: archives, sites, views; and the facts of this machine that passes ask for.
 
-use crate::cli::{ArchiveArg, AtArgs, Global, KeyArgs, Owner};
+use crate::cli::{ArchiveArg, AtArgs, Global, KeyArgs, Owner, SignArgs, TrustArgs};
 use crate::exit::CliError;
-use stationwagon::archive::{Archive, ArchiveError, Identities, Recipients, new_locked_identity};
+use stationwagon::archive::{
+    Archive, ArchiveError, Identities, Recipients, SigningKey, TrustedKeys, new_locked_identity,
+};
 use stationwagon::catalog::Catalog;
 use stationwagon::fs::{Fs, RealFs};
 use stationwagon::limits::KEY_FILE_BYTES;
@@ -49,6 +51,29 @@ pub fn unlock(archive: Archive, keys: &KeyArgs) -> Result<Archive, CliError> {
         return Ok(archive.with_passphrase(&asked)?);
     }
     Ok(archive)
+}
+
+/// The archive for somebody who believes the keys on the command line alone.
+pub fn trusting(archive: Archive, args: &TrustArgs) -> Result<Archive, CliError> {
+    let mut keys = TrustedKeys::default();
+    for text in &args.trust {
+        let path = PathBuf::from(text);
+        let bad = |source| CliError::PublicKey { path: path.clone(), source };
+        // A key has 56 letters and digits, and no folder in it that is there.
+        match files().lstat(&path).is_ok() {
+            true => keys.add(&secret(&path)?).map_err(bad)?,
+            false => keys.add(text).map_err(bad)?,
+        }
+    }
+    Ok(archive.with_trust(keys))
+}
+
+/// The archive for somebody who signs, if the command line says so.
+pub fn signing(archive: Archive, args: &SignArgs) -> Result<Archive, CliError> {
+    let Some(path) = &args.sign_with else { return Ok(archive) };
+    let password = args.sign_password_file.as_deref().map(passphrase).transpose()?;
+    let key = SigningKey::parse(&secret(path)?, password.as_ref().map(|password| password.as_str()));
+    Ok(archive.with_signer(key.map_err(|source| CliError::PublicKey { path: path.clone(), source })?))
 }
 
 /// A passphrase from a file: its first line.
