@@ -6,13 +6,22 @@
     wagon_read.py ARCHIVE SNAPSHOT ADDRESS FOLDER  restores an account into FOLDER: mail as FOLDER/Maildir (Maildir++),
                                                    everything else as FOLDER/KIND/PATH/NAME
 
-Every object is compared with its name. See archive.md, pack.md, message.md, snapshot.md.
+Every object is compared with its name. An encrypted archive is read with the program `age` and the identity file that
+WAGON_IDENTITY names. See archive.md, pack.md, message.md, snapshot.md, encryption.md.
 """
-import base64, collections, functools, hashlib, io, json, os, pathlib, re, sys, tarfile, time, zlib
+import base64, collections, functools, hashlib, io, json, os, pathlib, re, subprocess, sys, tarfile, time, zlib
+
+@functools.lru_cache(maxsize=4)
+def read(path):
+    """The bytes of a file, decrypted if it is encrypted."""
+    if path.suffix != ".age":
+        return path.read_bytes()
+    command = ["age", "-d", "-i", os.environ["WAGON_IDENTITY"], str(path)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
 
 def members(path):
     """(offset, inflated bytes) of each gzip member of a file."""
-    data, at = path.read_bytes(), 0
+    data, at = read(path), 0
     while at < len(data):
         inflater = zlib.decompressobj(31)
         yield at, inflater.decompress(data[at:])
@@ -27,13 +36,14 @@ class Archive:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         header = json.loads((self.folder / "wagon.json").read_text())
-        assert header["archive"] == "wagon" and header["format"] == 1, "not an archive that this script reads"
+        assert header["archive"] == "wagon" and header["format"] in (1, 2), "not an archive that this script reads"
         self.heads, replaced = {}, set()
-        for path in sorted((self.folder / "snapshots").glob("[0-9]*.tar.gz")):
+        self.suffix = ".tar.gz.age" if header["format"] == 2 else ".tar.gz"
+        for path in sorted((self.folder / "snapshots").glob("[0-9]*" + self.suffix)):
             name, head = next(entries(next(members(path))[1]))
             assert name == "snapshot.json", path
             head = json.loads(head)
-            replaced.add(f"{head['no']:08}-{head.get('replaces')}.tar.gz")
+            replaced.add(f"{head['no']:08}-{head.get('replaces')}{self.suffix}")
             self.heads.setdefault(head["no"], []).append((head, path))
         for no, found in self.heads.items():
             self.heads[no], = [pair for pair in found if pair[1].name not in replaced]
@@ -41,13 +51,13 @@ class Archive:
     def places(self):
         """Object name -> (pack, offset of its segment, entry name)."""
         found = {}
-        for pack in sorted(self.folder.glob("packs/??/*.tar.gz")):
+        for pack in sorted(self.folder.glob("packs/??/*" + self.suffix)):
             for offset, tar in members(pack):
                 found.update({name[2:]: (pack, offset, name) for name, _ in entries(tar)})
         return found
     @functools.lru_cache(maxsize=64)
     def segment(self, pack, offset):
-        return dict(entries(zlib.decompressobj(31).decompress(pack.read_bytes()[offset:])))
+        return dict(entries(zlib.decompressobj(31).decompress(read(pack)[offset:])))
     def object(self, name):
         """The bytes of an object; a message that was taken apart is joined."""
         pack, offset, entry = self.places[name]

@@ -80,13 +80,13 @@ pub fn start<'a>(
     } else {
         Map::open(options.fs.as_ref(), &path, &expected)?
     };
+    if let Some((snapshot, digest)) = rollback::compare(archive, &source_site, &map)? {
+        map.set_trusted(snapshot, &digest)?;
+    }
     let seen = map.progress()?.into_iter().map(|(_, progress)| progress.snapshot).max().unwrap_or_default();
     let asked = history.head().no;
     if asked < seen && !options.additive {
         return Err(ImportError::OlderSnapshot { asked, seen });
-    }
-    if let Some((snapshot, digest)) = rollback::compare(archive, &source_site, &map)? {
-        map.set_trusted(snapshot, &digest)?;
     }
     super::renumber::records(&map, &history, &provisioning)?;
     let map_is_new = !exists && !options.dry_run;

@@ -67,7 +67,16 @@ fn write(out: &mut dyn Write, report: &CheckReport, verbose: bool) -> io::Result
             (_, _, objects) => format!("{} read", count(objects, "object")),
         },
     ];
-    writeln!(out, "{}", looked.join(", "))?;
+    if report.unopened {
+        let how = if report.packs_read > 0 { "every file compared with its name" } else { "data not read" };
+        writeln!(out, "{}, {}, {how}", count(report.snapshots, "snapshot"), count(report.packs, "pack"))?;
+        writeln!(
+            out,
+            "not looked into: the archive is encrypted, and neither --identity nor --passphrase-file was given"
+        )?;
+    } else {
+        writeln!(out, "{}", looked.join(", "))?;
+    }
     match report.findings.as_slice() {
         [] => writeln!(out, "no damage"),
         findings => {
