@@ -29,10 +29,8 @@ impl SealedFs {
     fn is_sealed_folder(&self, dir: &Path) -> bool {
         let Ok(inside) = dir.strip_prefix(&self.dir) else { return false };
         let mut levels = inside.iter();
-        match (levels.next().and_then(|level| level.to_str()), levels.count()) {
-            (Some(PACKS | INDEXES), 1) | (Some(SNAPSHOTS), 0) => true,
-            _ => false,
-        }
+        let folder = levels.next().and_then(|level| level.to_str());
+        matches!((folder, levels.count()), (Some(PACKS | INDEXES), 1) | (Some(SNAPSHOTS), 0))
     }
 
     /// The file that is really there.
