@@ -60,7 +60,7 @@ mod tests {
             assert_eq!(padded(to), to);
             sizes.insert(to);
         }
-        assert!(sizes.len() < 200, "{}", sizes.len());
+        assert!(sizes.len() < 256, "{}", sizes.len());
         assert_eq!(padded(0), limits::LEAST_SEALED_BYTES);
     }
 
@@ -71,7 +71,9 @@ mod tests {
             let goal = bytes + filling.len() as u64;
             assert_eq!(padded(goal), goal, "{bytes}");
             let mut out = Vec::new();
-            flate2::read::MultiGzDecoder::new(filling.as_slice()).read_to_end(&mut out).unwrap();
+            if !filling.is_empty() {
+                flate2::read::MultiGzDecoder::new(filling.as_slice()).read_to_end(&mut out).unwrap();
+            }
             assert!(out.is_empty());
         }
     }
