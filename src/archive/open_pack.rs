@@ -95,8 +95,9 @@ impl OpenPack {
         let end = end.map_err(|error| ArchiveError::FaultyCompressor { what: error.to_string() })?;
         self.file.put(&end)?;
         if archive.is_encrypted() {
-            let padding = seal::members(self.file.bytes());
-            self.file.put(&padding)?;
+            for filling in seal::members(self.file.bytes()) {
+                self.file.put(&filling)?;
+            }
         }
         let written = self.file.finish()?;
         let name = PackName(written.digest);

@@ -351,7 +351,9 @@ impl SnapshotWriter<'_> {
         }
         out.write(&encode(&mut self.encoder, &tar_entry::END)?)?;
         if self.archive.is_encrypted() {
-            out.write(&seal::members(out.file.bytes()))?;
+            for filling in seal::members(out.file.bytes()) {
+                out.write(&filling)?;
+            }
         }
         let written = out.file.finish()?;
         let mut short = [0; 8];

@@ -218,9 +218,9 @@ impl Archive {
         self.resealed(|seal| seal.identities.add(identities))
     }
 
-    /// The same archive for somebody who knows its passphrase.
+    /// The same archive for somebody who knows its passphrase; does nothing where none opens it.
     pub fn with_passphrase(self, passphrase: &str) -> Result<Self, ArchiveError> {
-        if self.seal.is_none() {
+        if !self.has_passphrase() {
             return Ok(self);
         }
         let path = self.dir.join(KEY);

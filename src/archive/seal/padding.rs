@@ -20,30 +20,33 @@ pub(in crate::archive) fn padded(bytes: u64) -> u64 {
     bytes.saturating_add(mask) & !mask
 }
 
-/// Gzip members without content that bring `bytes` up to a length of [`padded`]; none when it has one.
-pub(in crate::archive) fn members(bytes: u64) -> Vec<u8> {
+/// Gzip members without content that bring `bytes` up to a length of [`padded`]; none when it has one. One by one: what
+/// fills up a pack of gigabytes is not held.
+pub(in crate::archive) fn members(bytes: u64) -> impl Iterator<Item = Vec<u8>> {
     let mut goal = padded(bytes);
     if goal != bytes && goal - bytes < EMPTY_MEMBER {
         goal = padded(bytes + EMPTY_MEMBER);
     }
     let mut left = goal - bytes;
-    // A pack's padding is below an eighth of what a pack may have.
-    let mut out = Vec::with_capacity(left as usize);
-    while left > 0 {
+    std::iter::from_fn(move || {
+        if left == 0 {
+            return None;
+        }
         let mut extra = (left - EMPTY_MEMBER).min(u64::from(u16::MAX));
         // What is left must be room for another member, or nothing.
         let behind = left - EMPTY_MEMBER - extra;
         if behind > 0 && behind < EMPTY_MEMBER {
             extra -= EMPTY_MEMBER;
         }
+        let mut out = Vec::with_capacity((EMPTY_MEMBER + extra) as usize);
         out.extend([0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff]);
         out.extend((extra as u16).to_le_bytes());
         out.resize(out.len() + extra as usize, 0);
         // An empty block, then the checksum and the length of nothing.
         out.extend([3, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         left -= EMPTY_MEMBER + extra;
-    }
-    out
+        Some(out)
+    })
 }
 
 #[cfg(test)]
@@ -67,7 +70,7 @@ mod tests {
     #[test]
     fn members_fill_up_exactly_and_hold_nothing() {
         for bytes in (0..300_000).step_by(61).chain([4096 - 1, 4096 - 21, 4096 - 22, 40_000_000, 33_554_433]) {
-            let filling = members(bytes);
+            let filling: Vec<u8> = members(bytes).flatten().collect();
             let goal = bytes + filling.len() as u64;
             assert_eq!(padded(goal), goal, "{bytes}");
             let mut out = Vec::new();

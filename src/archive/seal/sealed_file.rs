@@ -183,3 +183,82 @@ impl Identity for Catcher<'_> {
         Some(found)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::{Fs, RealFs};
+    use std::io::Write;
+    use std::path::Path;
+
+    fn sealed(content: &[u8], key: &age::x25519::Identity) -> Vec<u8> {
+        let recipient = key.to_public();
+        let mut bytes = Vec::new();
+        let encryptor = age::Encryptor::with_recipients(std::iter::once(&recipient as &dyn age::Recipient)).unwrap();
+        let mut out = encryptor.wrap_output(&mut bytes).unwrap();
+        out.write_all(content).unwrap();
+        out.finish().unwrap();
+        bytes
+    }
+
+    fn opened(dir: &Path, bytes: &[u8], key: &age::x25519::Identity) -> io::Result<SealedFile> {
+        std::fs::write(dir.join("file"), bytes).unwrap();
+        SealedFile::open(RealFs.open(&dir.join("file"))?, &key.clone().into())
+    }
+
+    fn read(file: &SealedFile, at: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        crate::archive::cursor::read_exact_at(file, at, bytes)
+    }
+
+    #[test]
+    fn any_stretch_reads_as_it_was_written_whatever_the_length() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = age::x25519::Identity::generate();
+        for length in [0usize, 1, 65_535, 65_536, 65_537, 131_072, 200_001] {
+            let content: Vec<u8> = (0..length).map(|at| (at * 7 % 251) as u8).collect();
+            let bytes = sealed(&content, &key);
+            let file = opened(dir.path(), &bytes, &key).unwrap();
+            assert_eq!(file.stat().unwrap().size, length as u64);
+            assert_eq!(read(&file, 0, length).unwrap(), content);
+            assert_eq!(file.read_at(&mut [0; 9], length as u64 + 5).unwrap(), 0);
+            for at in (0..length).step_by(997) {
+                let end = (at + 70_000).min(length);
+                assert_eq!(read(&file, at as u64, end - at).unwrap(), &content[at..end]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_costs_its_chunk_and_a_lost_end_the_last_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = age::x25519::Identity::generate();
+        let content = vec![5; 300_000];
+        let bytes = sealed(&content, &key);
+        let begin = header_end(&bytes).unwrap() as usize + 16;
+        let mut flipped = bytes.clone();
+        flipped[begin + 65_552 + 100] ^= 1;
+        let file = opened(dir.path(), &flipped, &key).unwrap();
+        assert!(read(&file, 65_536, 10).is_err());
+        assert_eq!(read(&file, 0, 65_536).unwrap(), &content[..65_536]);
+        assert_eq!(read(&file, 131_072, 100_000).unwrap(), &content[..100_000]);
+        let file = opened(dir.path(), &bytes[..begin + 2 * 65_552 + 50], &key).unwrap();
+        assert_eq!(read(&file, 0, 131_072).unwrap(), &content[..131_072]);
+        assert!(read(&file, 131_072, 10).is_err());
+    }
+
+    #[test]
+    fn what_is_no_file_of_age_is_refused_after_a_bounded_header() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = age::x25519::Identity::generate();
+        let whole = sealed(b"hello", &key);
+        for cut in 0..whole.len() {
+            let file = opened(dir.path(), &whole[..cut], &key);
+            assert!(file.and_then(|file| read(&file, 0, 5)).is_err(), "cut at {cut}");
+        }
+        let endless = [b"age-encryption.org/v1\n".as_slice(), &b"-> X25519 a\nb\n".repeat(100_000)].concat();
+        let error = opened(dir.path(), &endless, &key).err().unwrap().to_string();
+        assert!(error.contains("no header of age"), "{error}");
+        let other = age::x25519::Identity::generate();
+        assert!(opened(dir.path(), &whole, &other).err().unwrap().to_string().contains("none of the identities"));
+    }
+}

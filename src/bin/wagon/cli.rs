@@ -179,7 +179,7 @@ pub struct KeyArgs {
     /// Opens an encrypted archive: a file of age identities (AGE-SECRET-KEY-1…); may be given again
     #[arg(long, value_name = "FILE", env = "WAGON_IDENTITY", hide_env_values = true, help_heading = "Encryption")]
     pub identity: Vec<PathBuf>,
-    /// Opens an archive that was encrypted with a passphrase: a file whose first line it is
+    /// Opens an archive that was encrypted with a passphrase, and makes a new one so: a file whose first line it is
     #[arg(
         long,
         value_name = "FILE",
