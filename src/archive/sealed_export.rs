@@ -33,6 +33,11 @@ impl Archive {
         Ok(names.iter().any(unknown))
     }
 
+    /// Whether all snapshots count as those of others: it began anew, and did not come to its first snapshot.
+    pub fn has_begun_anew(&self) -> Result<bool, ArchiveError> {
+        Ok(!self.foreign_snapshots()?.is_empty() && self.standing_names()?.is_empty())
+    }
+
     /// Takes all snapshots that are there for those of others, and forgets what was known of them. What is exported next
     /// must have an id that no snapshot has.
     pub fn begin_anew(&self, _lock: &ArchiveLock) -> Result<(), ArchiveError> {

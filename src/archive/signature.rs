@@ -4,7 +4,7 @@
 //! archive and this number. What a snapshot refers to (objects) is proved by the hashes in it. A signature appears before
 //! its snapshot does, so that a killed export leaves none unsigned. Format: format-spec/signatures.md.
 
-use super::layout::{SnapshotName, io_error};
+use super::layout::{SNAPSHOTS, SnapshotName, io_error};
 use super::seal::with_suffix;
 use super::{Archive, ArchiveError};
 use crate::fs::FileRead;
@@ -202,8 +202,11 @@ impl Archive {
         let untrusted = "signature of a snapshot by wagon";
         let signed = minisign::sign(None, key, Whole { file, at: 0 }, Some(&comment), Some(untrusted));
         let signed = signed.map_err(|error| failed(error.to_string()))?;
+        let mut file = self.temporary(SNAPSHOTS)?;
+        let temporary = file.path().to_owned();
+        file.write_all(&signed.to_bytes()).map_err(io_error("write", &temporary))?;
         let path = self.signature_path(name);
-        self.raw.replace(&path, &signed.to_bytes(), 0o600).map_err(io_error("write", &path))
+        self.publish(file, path.strip_prefix(&self.dir).unwrap_or(&path))
     }
 
     /// Removes the signature of a snapshot that goes.

@@ -152,7 +152,7 @@ fn archive_hint(error: &ArchiveError) -> Option<String> {
         }
         ArchiveError::Sealed { source: SealError::NotKnownHere, .. } => {
             "give --identity FILE (or --passphrase-file) once, and it is learnt again; or --full begins anew as another source, \
-             which stores everything again"
+             which stores everything again (docs/concepts/encryption.md)"
         }
         ArchiveError::Sealed { source: SealError::WrongIdentity, .. } => {
             "wagon.json of the archive lists the public keys that it is encrypted for"

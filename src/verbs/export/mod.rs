@@ -104,12 +104,11 @@ pub fn export(
     let lock = archive.lock(&options.holder, started)?;
     let wanted = Wanted::new(&options.accounts, &options.exclude)?;
     let site = source.describe()?;
-    let anew = archive.has_unknown_snapshots()? && options.full && !options.dry_run;
-    if anew {
+    if archive.has_unknown_snapshots()? && options.full && !options.dry_run {
         archive.begin_anew(&lock)?;
     }
     let mut source_id = source_id(archive, &site, options.source.as_ref())?;
-    if anew {
+    if archive.has_begun_anew()? {
         source_id = another_id(&source_id, archive.snapshot_writer(&lock)?.no())?;
     }
     let history = salvage::history(archive, &source_id, options, sink)?;
