@@ -111,7 +111,7 @@ class Archive(wagon_read.Archive):
     # Packs
 
     def packs(self):
-        return sorted(self.folder.glob("packs/??/*.tar.gz"))
+        return sorted(self.folder.glob("packs/??/*" + self.suffix))
 
     def scan(self, pack, see):
         """Calls `see(member, start, name, size, block, pieces)` for each entry, and passes over what does not inflate.
@@ -125,8 +125,10 @@ class Archive(wagon_read.Archive):
                     head = member.read(512)
                     if head == bytes(512):
                         need(member.read(513) == bytes(512), "a tar file ends with 1024 zeros")
-                        need(member.end == length, "something lies behind the end of the tar file")
                         ended = True
+                        while member.end < length:  # the padding of an encrypted pack
+                            member = Member(file, member.end)
+                            need(not member.read(1), "something lies behind the end of the tar file")
                     else:
                         member.taken = 0  # looked at, and not taken
                         for name, size, block, pieces in entries(member):
@@ -160,8 +162,10 @@ class Archive(wagon_read.Archive):
     def index(self, pack):
         """(segments, [(first 20 bytes of a name, place)]) as the index of a pack says."""
         name = pack.name[:64]
-        with wagon_read.opened(self.folder / "index" / name[:2] / f"{name}.idx") as file:
+        with wagon_read.opened(self.folder / "index" / name[:2] / f"{name}.idx{self.suffix[7:]}") as file:
             data = file.read()
+        if self.suffix != ".tar.gz":  # zeros behind it are padding
+            data = data[:96 + 24 * sum(struct.unpack_from("<12xIQ", data))]
         need(len(data) >= 96 and hashlib.sha256(data[:-32]).digest() == data[-32:], "the index is damaged")
         magic, version, count, objects, length = struct.unpack_from("<8sIIQQ", data)
         need(magic == b"wagonidx" and version == 1, "the index is of another version")

@@ -5,13 +5,16 @@
     wagon_read.py ARCHIVE SNAPSHOT                 lists the accounts at a snapshot (its number, or "latest")
     wagon_read.py ARCHIVE SNAPSHOT ADDRESS FOLDER  restores an account into FOLDER: mail as FOLDER/Maildir (Maildir++),
                                                    everything else as FOLDER/KIND/PATH/NAME
-Every object is compared with its name. wagon_restore.py, beside this script, checks archives and restores whole sites."""
-import base64, collections, functools, hashlib, io, json, os, pathlib, re, sys, tarfile, time, zlib
+Every object is compared with its name. wagon_restore.py, beside this script, checks archives and restores whole sites. What is
+encrypted is read with the program `age` and the identity file that WAGON_IDENTITY names."""
+import base64, collections, functools, hashlib, io, json, os, pathlib, re, subprocess, sys, tarfile, time, zlib
 
+@functools.lru_cache(maxsize=4)
+def decrypted(path):
+    return subprocess.run(["age", "-d", "-i", os.environ["WAGON_IDENTITY"], path], check=True, stdout=subprocess.PIPE).stdout
 def opened(path):
     """The bytes of a file of the archive, as a file that can seek. Nothing else opens one."""
-    return open(path, "rb")
-
+    return io.BytesIO(decrypted(path)) if path.suffix == ".age" else open(path, "rb")
 def members(path, at=0):
     """(offset, inflated bytes) of each gzip member of a file, from the one that begins at `at`."""
     with opened(path) as file:
@@ -23,7 +26,6 @@ def members(path, at=0):
                 data = b"" if inflater.eof else file.read(1 << 16)
             at -= len(inflater.unused_data)
             yield start, bytes(tar)
-
 def entries(tar):
     """(name, bytes) of each entry in whole tar entries, with or without the end mark."""
     whole = tarfile.open(fileobj=io.BytesIO(tar + bytes(1024)))
@@ -33,23 +35,23 @@ class Archive:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.header = json.loads((self.folder / "wagon.json").read_text())
-        self.header["archive"] == "wagon" and self.header["format"] == 1 or sys.exit("not an archive that this script reads")
-        self.heads, replaced = {}, set()
-        for path in sorted((self.folder / "snapshots").glob("[0-9]*.tar.gz")):
+        self.header["archive"] == "wagon" and self.header["format"] in (1, 2) or sys.exit("not an archive that this script reads")
+        self.heads, replaced, self.suffix = {}, set(), ".tar.gz" + ".age" * (self.header["format"] == 2)
+        for path in sorted((self.folder / "snapshots").glob("[0-9]*" + self.suffix)):
             try:
                 head = json.loads(dict(entries(next(members(path))[1]))["snapshot.json"])
             except (zlib.error, tarfile.TarError, StopIteration, KeyError, ValueError) as error:
                 print(f"{path} cannot be read: {error!r}", file=sys.stderr)
                 continue
             head["format"] == 1 or sys.exit(f"{path} has a newer format")
-            replaced.add(f"{head['no']:08}-{head.get('replaces')}.tar.gz")
+            replaced.add(f"{head['no']:08}-{head.get('replaces')}{self.suffix}")
             self.heads.setdefault(head["no"], []).append((head, path))
         for no, found in self.heads.items():
             self.heads[no], = [pair for pair in found if pair[1].name not in replaced]
     @functools.cached_property
     def places(self):
         """Object name -> (pack, offset of its segment, entry name)."""
-        return {name[2:]: (pack, offset, name) for pack in sorted(self.folder.glob("packs/??/*.tar.gz"))
+        return {name[2:]: (pack, offset, name) for pack in sorted(self.folder.glob("packs/??/*" + self.suffix))
                 for offset, tar in members(pack) for name, _ in entries(tar)}
     @functools.lru_cache(maxsize=64)
     def segment(self, pack, offset):
@@ -110,12 +112,10 @@ class Archive:
             elif kind in ("item-gone", "folder-gone"):
                 (items if kind == "item-gone" else folders).pop(value)
         return folders, {i: item for i, item in items.items() if item["f"] in folders}
-
 def utf7(name):
     """Modified UTF-7 (RFC 9051, appendix A.1), with a look-alike in place of the dot that separates levels on disk."""
     wide = lambda m: "&" + base64.b64encode(m[0].encode("utf-16-be"), b"+,").decode().rstrip("=") + "-"
     return re.sub(r"[^ -~]+", wide, name.replace("&", "&-").replace(".", "\u2024"))
-
 def restore(archive, number, address, folder):
     folders, items = archive.mailbox(number, archive.accounts(number)[address])
     known = collections.defaultdict(list)
@@ -134,7 +134,6 @@ def restore(archive, number, address, folder):
     for where, words in known.items():
         [(where / sub).mkdir(exist_ok=True) for sub in ("new", "tmp")]
         (where / "dovecot-keywords").write_text("".join(f"{n} {word}\n" for n, word in enumerate(words[:26])))
-
 def main(folder, number=None, address=None, out=None):
     archive = Archive(folder)
     number = max(archive.heads) if number == "latest" else number and int(number)

@@ -10,7 +10,6 @@
 SNAPSHOT is a number, or "latest". Ends with status 1 when something was wrong or could not be restored; all else is done
 then all the same."""
 import collections, hashlib, json, pathlib, re, sys, time
-import wagon_read
 from wagon_archive import Archive, Damaged, NAME, shown
 from wagon_site import Refused, Site
 
@@ -112,7 +111,7 @@ def check_entries(archive, pack):
 
 def digest(path):
     found = hashlib.sha256()
-    with wagon_read.opened(path) as file:
+    with open(path, "rb") as file:  # names are of the files as they are, encrypted or not
         while data := file.read(1 << 20):
             found.update(data)
     return found.hexdigest()

@@ -78,3 +78,17 @@ pub(super) fn read_exact_at(file: &dyn FileRead, at: u64, bytes: usize) -> io::R
     }
     Ok(out)
 }
+
+/// Shows a file to `take`, piece by piece.
+pub(super) fn each_piece(file: &dyn FileRead, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    let mut cursor = Cursor::new(file, 0, u64::MAX);
+    loop {
+        let bytes = cursor.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        take(bytes)?;
+        let length = bytes.len();
+        cursor.consume(length);
+    }
+}

@@ -67,6 +67,7 @@ impl Archive {
             for name in gone {
                 let path = self.dir.join(name.path());
                 self.fs.remove_file(&path).map_err(io_error("remove", &path))?;
+                self.remove_signature(*name)?;
                 // What another file of the same number has replaced was not announced.
                 if plan.forget.contains(&name.no) {
                     advance(sink, 0);

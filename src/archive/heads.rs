@@ -4,7 +4,7 @@
 //! machine cannot read (rights, a newer format) is never taken for damage. Format: format-spec/snapshot.md.
 
 use super::layout::{SnapshotName, format_error};
-use super::{Archive, ArchiveError};
+use super::{Archive, ArchiveError, SealError};
 use crate::format::FormatError;
 use crate::format::snapshot::SnapshotHead;
 use crate::model::hex;
@@ -34,6 +34,7 @@ impl ArchiveError {
                         io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData
                     )
             }
+            Self::Sealed { source, .. } => matches!(source, SealError::Damaged(_)),
             Self::NoSnapshot(_) | Self::NoObject { .. } | Self::DamagedObject { .. } | Self::DamagedSegment { .. } => {
                 true
             }
@@ -59,7 +60,9 @@ impl Archive {
     /// The files of all snapshots, oldest first, one for each number: where several have it, the one that takes the
     /// place of the others.
     pub(super) fn standing_names(&self) -> Result<Vec<SnapshotName>, ArchiveError> {
-        let names = self.snapshot_names()?.names;
+        let mut names = self.snapshot_names()?.names;
+        let foreign = self.foreign_snapshots()?;
+        names.retain(|name| !foreign.contains(&name.to_string()));
         let replaced = self.replaced_among(&names);
         let standing: Vec<_> = names.into_iter().filter(|name| !replaced.contains(name)).collect();
         for (older, newer) in standing.iter().zip(standing.iter().skip(1)) {

@@ -4,14 +4,14 @@
 
 use super::cursor::Cursor;
 use super::layout::{INDEXES, PackName, format_error, io_error};
-use super::{Archive, ArchiveError};
+use super::{Archive, ArchiveError, seal};
 use crate::format::FormatError;
 use crate::format::pack_index::{IndexEntry, PackIndex, SegmentRow};
 use crate::format::segment::{self, MEMBER_MAGIC};
 use crate::format::tar_entry;
 use crate::fs::FileRead;
 use crate::limits;
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, Read};
 
 /// What became of reading an index.
 pub(super) enum IndexState {
@@ -41,10 +41,17 @@ impl Archive {
 
     /// Writes the index of a pack, over an old one if there is one.
     pub(super) fn write_index(&self, name: PackName, index: &PackIndex) -> Result<(), ArchiveError> {
-        let mut file = self.temporary(INDEXES)?;
-        let path = file.path().to_owned();
-        file.write_all(&index.encode()).map_err(io_error("write", &path))?;
-        self.publish(file, &name.index_path())
+        let bytes = index.encode();
+        let mut file = self.begin(INDEXES)?;
+        file.put(&bytes)?;
+        if self.is_encrypted() {
+            let padding = seal::padded(file.bytes()) - file.bytes();
+            // An index is held in memory, and this is an eighth of it at most.
+            file.put(&vec![0; usize::try_from(padding).unwrap_or_default()])?;
+        }
+        let written = file.finish()?;
+        self.copy_index(name, written.tag, &bytes)?;
+        self.publish(written.file, &name.index_path())
     }
 
     /// Makes the index of a pack from the pack itself.
@@ -91,7 +98,19 @@ pub(super) fn ends_as_tar(file: &dyn FileRead, at: u64, size: u64) -> bool {
     let mut end = Vec::new();
     let most = tar_entry::END.len() as u64 + 1;
     let read = flate2::bufread::GzDecoder::new(&mut cursor).take(most).read_to_end(&mut end);
-    read.is_ok() && end == tar_entry::END && cursor.position() == size
+    read.is_ok() && end == tar_entry::END && only_padding(cursor)
+}
+
+/// Whether what is left are gzip members that hold nothing: they hide the length of an encrypted file.
+pub(super) fn only_padding(mut cursor: Cursor<'_>) -> bool {
+    while cursor.position() < cursor.end() {
+        let mut inflated = [0];
+        let read = flate2::bufread::GzDecoder::new(&mut cursor).read(&mut inflated);
+        if !matches!(read, Ok(0)) {
+            return false;
+        }
+    }
+    true
 }
 
 /// Inflates the member under the cursor; `None` when it is none of ours. The end of the tar lists no entries.

@@ -3,9 +3,9 @@
 //! Promises: a name that is not of the archive is never taken for one that is; a file that has its name is complete and
 //! durable. Format: format-spec/archive.md.
 
-use super::{Archive, ArchiveError};
+use super::{Archive, ArchiveError, Recipients, SealError, seal, signature};
 use crate::format::FormatError;
-use crate::format::archive_header::{ArchiveHeader, FORMAT};
+use crate::format::archive_header::{ArchiveHeader, ENCRYPTED_FORMAT, Encryption, FORMAT};
 use crate::fs::{DirEntry, FileKind, FileWrite, Fs};
 use crate::limits::ARCHIVE_HEADER_BYTES;
 use crate::model::hex;
@@ -17,6 +17,9 @@ use std::sync::Arc;
 
 /// Beginning of the name of every file that is being written. Readers pass over them.
 pub(super) const TEMPORARY: &str = ".tmp-";
+
+/// The identity of an archive that was made with a passphrase, encrypted with it.
+pub(super) const KEY: &str = "key.age";
 
 pub(super) const HEADER: &str = "wagon.json";
 pub(super) const PACKS: &str = "packs";
@@ -85,7 +88,11 @@ impl fmt::Display for SnapshotName {
 /// The error for an operation on a path of an archive.
 pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ArchiveError {
     let path = path.to_owned();
-    move |source| ArchiveError::Io { action, path, source }
+    move |source| match source.downcast::<SealError>() {
+        // Only encrypted files give such an error, and are asked for by the name that they would have otherwise.
+        Ok(source) => ArchiveError::Sealed { path: seal::with_suffix(&path), source },
+        Err(source) => ArchiveError::Io { action, path, source },
+    }
 }
 
 /// The error for bytes in a file that do not follow the format.
@@ -106,6 +113,35 @@ pub(super) struct Listing<N> {
 impl Archive {
     /// Makes an empty archive in `dir`, which must not exist or be empty.
     pub fn create(fs: Arc<dyn Fs>, dir: &Path, id: SiteId, created: i64) -> Result<Self, ArchiveError> {
+        Self::create_with(
+            fs,
+            dir,
+            ArchiveHeader { archive: "wagon".to_owned(), format: FORMAT, id, created, encryption: None },
+            None,
+        )
+    }
+
+    /// Makes such an archive whose files are encrypted for `recipients`, and with `locked`, the identity of one of them under
+    /// a passphrase, in it.
+    pub fn create_encrypted(
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        id: SiteId,
+        created: i64,
+        recipients: &Recipients,
+        locked: Option<&[u8]>,
+    ) -> Result<Self, ArchiveError> {
+        let encryption = Some(Encryption { method: "age".to_owned(), recipients: recipients.texts() });
+        let header = ArchiveHeader { archive: "wagon".to_owned(), format: ENCRYPTED_FORMAT, id, created, encryption };
+        Self::create_with(fs, dir, header, locked)
+    }
+
+    fn create_with(
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        header: ArchiveHeader,
+        locked: Option<&[u8]>,
+    ) -> Result<Self, ArchiveError> {
         match fs.list(dir) {
             // An attempt that was cut off left these, and nothing in them; the header comes last.
             Ok(found) if found.iter().all(is_our_beginning) => {}
@@ -124,10 +160,12 @@ impl Archive {
             fs.create_dir_all(&folder).map_err(io_error("make", &folder))?;
             fs.set_mode(&folder, 0o700).map_err(io_error("set the mode of", &folder))?;
         }
-        let header = ArchiveHeader { archive: "wagon".to_owned(), format: FORMAT, id, created };
+        if let Some(locked) = locked {
+            Self::keep_locked_identity(fs.as_ref(), dir, locked)?;
+        }
         let path = dir.join(HEADER);
         fs.replace(&path, &header.encode(), 0o600).map_err(io_error("write", &path))?;
-        Ok(Self::new(fs, dir, header))
+        Self::new(fs, dir, header)
     }
 
     /// Opens an archive for reading; refuses any other folder, and a newer format.
@@ -138,7 +176,7 @@ impl Archive {
             _ => io_error("read", &path)(error),
         })?;
         let header = ArchiveHeader::parse(&bytes).map_err(format_error(&path))?;
-        let archive = Self::new(fs, dir, header);
+        let archive = Self::new(fs, dir, header)?;
         archive.share()?;
         Ok(archive)
     }
@@ -160,6 +198,7 @@ impl Archive {
         for entry in list(self.fs.as_ref(), &dir)? {
             match entry.name.to_str().and_then(SnapshotName::parse).filter(|_| entry.kind == FileKind::File) {
                 Some(name) => listing.names.push(name),
+                None if entry.name.as_encoded_bytes().ends_with(signature::SUFFIX.as_bytes()) => {}
                 None => listing.strange.push(dir.join(&entry.name)),
             }
         }
@@ -250,6 +289,7 @@ fn list(fs: &dyn Fs, dir: &Path) -> Result<Vec<DirEntry>, ArchiveError> {
 fn is_our_beginning(entry: &DirEntry) -> bool {
     let name = entry.name.as_encoded_bytes();
     name.starts_with(b".wagon-")
+        || name == KEY.as_bytes()
         || (entry.kind == FileKind::Dir && [PACKS, INDEXES, SNAPSHOTS].iter().any(|our| our.as_bytes() == name))
 }
 
@@ -290,7 +330,7 @@ mod tests {
         std::fs::write(dir.path().join("wagon.json"), r#"{"horses": 4}"#).unwrap();
         assert!(matches!(open(), ArchiveError::Format { source: FormatError::Malformed { .. }, .. }));
         std::fs::write(dir.path().join("wagon.json"), r#"{"archive": "wagon", "format": 99, "new": true}"#).unwrap();
-        assert!(matches!(open(), ArchiveError::Format { source: FormatError::TooNew { found: 99, known: 1 }, .. }));
+        assert!(matches!(open(), ArchiveError::Format { source: FormatError::TooNew { found: 99, known: 2 }, .. }));
         std::fs::write(dir.path().join("wagon.json"), vec![b' '; 100_000]).unwrap();
         assert!(matches!(open(), ArchiveError::Io { action: "read", .. }));
     }

@@ -27,6 +27,7 @@ impl Archive {
         let merged: Vec<&SnapshotHead> =
             after.heads().iter().filter(|head| parent.is_none_or(|parent| head.no > parent)).collect();
         let name = self.file_of(no)?;
+        self.may_replace(name)?;
         let mut writer = self.snapshot_writer_at(no);
 
         let lines = merged_records(&after, parent)?;

@@ -1,6 +1,7 @@
 //! The files of an archive: packs, indexes, snapshots, the lock. Knows nothing of sites.
 //! Format: format-spec/archive.md.
 
+mod archive_file;
 pub mod check;
 mod compressors;
 mod cursor;
@@ -23,7 +24,10 @@ mod readers;
 pub mod repair;
 mod rewrite;
 mod salvage;
+mod seal;
+mod sealed_export;
 mod segment_cache;
+mod signature;
 pub mod snapshot;
 mod spool;
 mod table;
@@ -31,10 +35,14 @@ mod usage;
 pub mod wanted;
 mod window;
 
+pub use seal::{Identities, Recipients, SealError, new_locked_identity};
+pub use signature::{SignatureError, SignedState, SigningKey, TrustedKeys};
+
 use crate::format::FormatError;
 use crate::format::archive_header::ArchiveHeader;
 use crate::fs::Fs;
 use crate::model::id::{ObjectId, SiteId, SnapshotNo};
+use seal::Seal;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,6 +57,12 @@ pub enum ArchiveError {
     NotAnArchive(PathBuf),
     #[error("{path} cannot be read as an archive's file")]
     Format { path: PathBuf, source: FormatError },
+    #[error("cannot open {path}")]
+    Sealed { path: PathBuf, source: SealError },
+    #[error("cannot trust {path}")]
+    Untrusted { path: PathBuf, source: SignatureError },
+    #[error("{archive} is not encrypted for those for whom it was when this machine first exported to it ({pinned})")]
+    OtherRecipients { archive: PathBuf, pinned: PathBuf },
     #[error("the archive is in use by {holder} since {since}")]
     InUse { holder: String, since: String },
     #[error("the archive has no snapshot {0}")]
@@ -71,9 +85,16 @@ pub enum ArchiveError {
 
 /// An archive that is open for reading. [`lock::ArchiveLock`] is needed to write.
 pub struct Archive {
+    /// Shows the files of the archive as they are without encryption.
     fs: Arc<dyn Fs>,
+    /// Shows them as they lie there.
+    raw: Arc<dyn Fs>,
     dir: PathBuf,
     header: ArchiveHeader,
+    /// There if the archive is encrypted.
+    seal: Option<Arc<Seal>>,
+    trust: Option<Arc<signature::Trust>>,
+    signer: Option<SigningKey>,
     open_snapshots: snapshot::OpenSnapshots,
     /// Says that somebody reads (`readers`).
     sharing: Arc<readers::Sharing>,
@@ -82,15 +103,27 @@ pub struct Archive {
 }
 
 impl Archive {
-    fn new(fs: Arc<dyn Fs>, dir: &Path, header: ArchiveHeader) -> Self {
-        Self {
-            fs,
+    fn new(fs: Arc<dyn Fs>, dir: &Path, header: ArchiveHeader) -> Result<Self, ArchiveError> {
+        let encryption = header.encryption.as_ref();
+        let recipients = encryption.map(|for_whom| Recipients::parse(for_whom.recipients.iter().map(String::as_str)));
+        let recipients =
+            recipients.transpose().map_err(|source| ArchiveError::Sealed { path: dir.join("wagon.json"), source })?;
+        let mut archive = Self {
+            fs: fs.clone(),
+            raw: fs,
             dir: dir.to_owned(),
             header,
+            seal: None,
+            trust: None,
+            signer: None,
             open_snapshots: snapshot::OpenSnapshots::default(),
             sharing: Arc::default(),
             scratch: None,
+        };
+        if let Some(recipients) = recipients {
+            archive.seal(Seal { recipients, identities: Identities::default(), copies: None });
         }
+        Ok(archive)
     }
 
     /// The same with `dir`, which must exist, as the place for what a large archive's tables of objects need: 28 bytes
@@ -109,9 +142,16 @@ impl Archive {
     /// The same archive for somebody who outlives this value.
     fn again(&self) -> Self {
         Self {
+            fs: self.fs.clone(),
+            raw: self.raw.clone(),
+            dir: self.dir.clone(),
+            header: self.header.clone(),
+            seal: self.seal.clone(),
+            trust: self.trust.clone(),
+            signer: self.signer.clone(),
+            open_snapshots: snapshot::OpenSnapshots::default(),
             sharing: self.sharing.clone(),
             scratch: self.scratch.clone(),
-            ..Self::new(self.fs.clone(), &self.dir, self.header.clone())
         }
     }
 

@@ -5,13 +5,13 @@
 //! once what is sound in it lies in a new pack; doing it again on a whole archive changes nothing. Snapshots are left as
 //! they are: their numbers must not be given away again. Format: format-spec/archive.md, "Repair".
 
-use super::cursor::Cursor;
 use super::index::IndexState;
 use super::layout::{PackName, io_error};
 use super::lock::ArchiveLock;
 use super::pack_reader::inflate;
 use super::parallel::in_order;
 use super::rewrite::{Rewriter, Style, large_object, sound_entry};
+use super::seal::with_suffix;
 use super::usage::{Damage, Usage, advance, begin, by_segment, end, open_pack, stop_if_asked};
 use super::wanted::Wanted;
 use super::{Archive, ArchiveError};
@@ -21,9 +21,7 @@ use crate::fs::FileRead;
 use crate::limits::{FINDING_NAMES, WHOLE_SEGMENT_BYTES};
 use crate::model::id::SnapshotNo;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashSet};
-use std::io::{self, BufRead};
 use std::path::PathBuf;
 
 const DAMAGED: &str = "damaged";
@@ -216,7 +214,7 @@ impl Archive {
             IndexState::Sound(index) => Some(index),
             IndexState::Unusable(_) => None,
         };
-        let whole = digest_of(file.as_ref()).is_ok_and(|digest| digest == name.0);
+        let whole = self.digest_on_disk(&self.dir.join(name.pack_path())).is_ok_and(|digest| digest == name.0);
         if whole {
             if let Some(index) = stored.filter(|index| index.pack_bytes() == size) {
                 let listed = index.len();
@@ -238,6 +236,7 @@ impl Archive {
     fn set_aside(&self, name: PackName, aside: &std::path::Path) -> Result<(), ArchiveError> {
         let _alone = self.without_readers()?;
         let (dir, from, to) = (self.dir.join(DAMAGED), self.dir.join(name.pack_path()), self.dir.join(aside));
+        let to = if self.is_encrypted() { with_suffix(&to) } else { to };
         self.fs.create_dir_all(&dir).map_err(io_error("make", &dir))?;
         self.fs.set_mode(&dir, 0o700).map_err(io_error("set the mode of", &dir))?;
         self.remove_index(name)?;
@@ -264,19 +263,4 @@ fn sound_entries(file: &dyn FileRead, name: PackName, index: &PackIndex) -> Hash
         },
     );
     sound.into_iter().flatten().collect()
-}
-
-/// SHA-256 of a file.
-pub(super) fn digest_of(file: &dyn FileRead) -> io::Result<[u8; 32]> {
-    let mut cursor = Cursor::new(file, 0, u64::MAX);
-    let mut digest = Sha256::new();
-    loop {
-        let bytes = cursor.fill_buf()?;
-        if bytes.is_empty() {
-            return Ok(digest.finalize().into());
-        }
-        digest.update(bytes);
-        let length = bytes.len();
-        cursor.consume(length);
-    }
 }

@@ -5,9 +5,11 @@
 //! [`SnapshotWriter::publish`], and that is the commit of a pass. What the JSON in it means is `format`'s business.
 //! Format: format-spec/snapshot.md.
 
+use super::archive_file::{ArchiveFile, ScratchWriter};
 use super::cursor::{Cursor, read_exact_at};
+use super::index::only_padding;
 use super::layout::{SNAPSHOTS, SnapshotName, format_error, io_error};
-use super::{Archive, ArchiveError};
+use super::{Archive, ArchiveError, seal};
 use crate::event::Rejection;
 use crate::format::FormatError;
 use crate::format::archive_header::FORMAT;
@@ -18,9 +20,8 @@ use crate::fs::{FileRead, FileWrite};
 use crate::limits;
 use crate::model::id::SnapshotNo;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -140,7 +141,7 @@ impl SnapshotReader {
         let size = file.stat().map_err(io_error("look at", path))?.size;
         let mut cursor = Cursor::new(file.as_ref(), *end, size);
         let tail = read_member(&mut cursor, tar_entry::END.len() as u64).map_err(format_error(path))?;
-        if tail != tar_entry::END || cursor.position() != size {
+        if tail != tar_entry::END || !only_padding(cursor) {
             let what = "something else than the end of a tar file".to_owned();
             return Err(format_error(path)(FormatError::Malformed { what, at: *end }));
         }
@@ -151,11 +152,11 @@ impl SnapshotReader {
 impl Archive {
     /// All heads, oldest first.
     pub fn snapshot_heads(&self) -> Result<Vec<SnapshotHead>, ArchiveError> {
-        let names = self.standing_names()?;
-        names.into_iter().map(|name| self.read_named_head(name)).collect()
+        self.standing_names()?.into_iter().map(|name| self.read_named_head(name)).collect()
     }
 
     pub(super) fn read_named_head(&self, name: SnapshotName) -> Result<SnapshotHead, ArchiveError> {
+        self.prove(name)?;
         let path = self.dir.join(name.path());
         let file = self.fs.open(&path).map_err(io_error("open", &path))?;
         let mut cursor = whole(file.as_ref(), &path)?;
@@ -172,6 +173,7 @@ impl Archive {
         if let Some(opened) = self.open_snapshots.get(name) {
             return Ok(SnapshotReader { opened });
         }
+        self.prove(name)?;
         let path = self.dir.join(name.path());
         let file = self.fs.open(&path).map_err(io_error("open", &path))?;
         let mut cursor = whole(file.as_ref(), &path)?;
@@ -264,8 +266,7 @@ pub struct SnapshotWriter<'a> {
     names: HashSet<String>,
     contents: Vec<u8>,
     /// The entries' members, in a temporary file: the head comes before them and is known last.
-    body: Option<Box<dyn FileWrite>>,
-    body_bytes: u64,
+    body: Option<ScratchWriter>,
 }
 
 impl Archive {
@@ -288,7 +289,6 @@ impl Archive {
             names: HashSet::new(),
             contents: Vec::new(),
             body: None,
-            body_bytes: 0,
         }
     }
 }
@@ -320,10 +320,9 @@ impl SnapshotWriter<'_> {
         let compressed = member.len() as u64;
         let body = match &mut self.body {
             Some(body) => body,
-            None => self.body.insert(self.archive.temporary(SNAPSHOTS)?),
+            None => self.body.insert(self.archive.begin_scratch(SNAPSHOTS)?),
         };
-        body.write_all(&member).map_err(|source| io_error("write", body.path())(source))?;
-        self.body_bytes += compressed;
+        body.put(&member)?;
         push_line(&mut self.contents, &ContentsLine { name: name.to_owned(), compressed, size });
         Ok(())
     }
@@ -333,15 +332,15 @@ impl SnapshotWriter<'_> {
         let json = serde_json::to_vec(head).map_err(|error| {
             format_error(Path::new(HEAD))(FormatError::Malformed { what: error.to_string(), at: 0 })
         })?;
-        let mut out = Digested { file: self.archive.temporary(SNAPSHOTS)?, digest: Sha256::new() };
+        let mut out = Copied { file: self.archive.begin(SNAPSHOTS)?, copy: self.archive.begin_copy()? };
         out.write(&encode_entry(&mut self.encoder, HEAD, &json)?)?;
         out.write(&encode_entry(&mut self.encoder, CONTENTS, &self.contents)?)?;
-        if let Some(body) = &self.body {
-            let error = |action| io_error(action, body.path());
-            let file = self.archive.fs.open(body.path()).map_err(error("open"))?;
-            let mut cursor = Cursor::new(file.as_ref(), 0, self.body_bytes);
+        if let Some(body) = self.body.take() {
+            let body = body.finish()?;
+            let file = body.open(self.archive)?;
+            let mut cursor = Cursor::new(file.as_ref(), 0, body.bytes);
             loop {
-                let bytes = cursor.fill_buf().map_err(error("read"))?;
+                let bytes = cursor.fill_buf().map_err(io_error("read", body.path()))?;
                 if bytes.is_empty() {
                     break;
                 }
@@ -351,23 +350,33 @@ impl SnapshotWriter<'_> {
             }
         }
         out.write(&encode(&mut self.encoder, &tar_entry::END)?)?;
-        let digest: [u8; 32] = out.digest.finalize().into();
+        if self.archive.is_encrypted() {
+            for filling in seal::members(out.file.bytes()) {
+                out.write(&filling)?;
+            }
+        }
+        let written = out.file.finish()?;
         let mut short = [0; 8];
-        short.copy_from_slice(&digest[..8]);
-        self.archive.publish(out.file, &SnapshotName { no: self.no, digest: short }.path())
+        short.copy_from_slice(&written.digest[..8]);
+        let name = SnapshotName { no: self.no, digest: short };
+        self.archive.sign(name, &head.source, &written.digest, written.file.path())?;
+        self.archive.keep_copy(out.copy, name)?;
+        self.archive.publish(written.file, &name.path())
     }
 }
 
-struct Digested {
-    file: Box<dyn FileWrite>,
-    digest: Sha256,
+/// A snapshot's file, and the copy that an exporter keeps of it where it is encrypted.
+struct Copied {
+    file: ArchiveFile,
+    copy: Option<Box<dyn FileWrite>>,
 }
 
-impl Digested {
+impl Copied {
     fn write(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
-        self.digest.update(bytes);
-        let file = &mut self.file;
-        file.write_all(bytes).map_err(|source| io_error("write", file.path())(source))
+        if let Some(copy) = &mut self.copy {
+            copy.write_all(bytes).map_err(|source| io_error("write", copy.path())(source))?;
+        }
+        self.file.put(bytes)
     }
 }
 

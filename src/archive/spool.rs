@@ -4,33 +4,28 @@
 //! file inflates to them, or there is an error and no file. Only then does `open_pack` copy it into a pack, so that a
 //! message that changes while it is read spoils no pack.
 
+use super::archive_file::{ScratchFile, ScratchWriter};
 use super::layout::{PACKS, io_error};
 use super::{Archive, ArchiveError};
 use crate::format::segment::{Encoder, STORED, STREAM_LEVEL};
 use crate::format::tar_entry::{self, EntryName};
-use crate::fs::FileWrite;
 use crate::model::id::ObjectId;
 use flate2::Compression;
 use flate2::write::{GzDecoder, GzEncoder};
 use sha2::{Digest, Sha256};
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
 
 const CHUNK: usize = 128 * 1024;
 
 /// A finished segment in a temporary file, which goes with it.
 pub(super) struct Spooled {
-    /// Only to be dropped.
-    _file: Box<dyn FileWrite>,
-    pub path: PathBuf,
-    pub compressed: u64,
+    pub file: ScratchFile,
     pub uncompressed: u64,
 }
 
 /// Takes what the compressor makes: writes it, counts it, and inflates it again.
 struct Checked {
-    file: Box<dyn FileWrite>,
-    written: u64,
+    file: ScratchWriter,
     inflated: GzDecoder<Digesting>,
 }
 
@@ -51,7 +46,6 @@ impl Write for Digesting {
 impl Write for Checked {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write_all(bytes)?;
-        self.written += bytes.len() as u64;
         // A faulty member is found by its digest at the end; an error here would look like one of the disk.
         drop(self.inflated.write_all(bytes));
         Ok(bytes.len())
@@ -68,7 +62,7 @@ impl Archive {
         let other = |what: String| ArchiveError::DamagedObject { id, what };
         let name = EntryName::Object(id).to_string();
         let header = tar_entry::header(&name, size).map_err(|error| other(error.to_string()))?;
-        let file = self.temporary(PACKS)?;
+        let file = self.begin_scratch(PACKS)?;
         let path = file.path().to_owned();
         let write_error = || io_error("write", &path);
 
@@ -77,7 +71,7 @@ impl Archive {
         let mut filled = fill(content, &mut chunk).map_err(|error| other(format!("cannot read it: {error}")))?;
         let stored = chunk.get(..filled).is_some_and(|sample| Encoder::default().is_incompressible(sample));
         let level = Compression::new(if stored { STORED } else { STREAM_LEVEL }.unsigned_abs());
-        let checked = Checked { file, written: 0, inflated: GzDecoder::new(Digesting::default()) };
+        let checked = Checked { file, inflated: GzDecoder::new(Digesting::default()) };
         let mut encoder: GzEncoder<Checked> = flate2::GzBuilder::new().mtime(0).write(checked, level);
         let (mut whole, mut object, mut read) = (Sha256::new(), Sha256::new(), 0u64);
         whole.update(header);
@@ -99,12 +93,12 @@ impl Archive {
         let padding = vec![0; tar_entry::padding(size)];
         whole.update(&padding);
         encoder.write_all(&padding).map_err(write_error())?;
-        let Checked { file, written, inflated } = encoder.finish().map_err(write_error())?;
+        let Checked { file, inflated } = encoder.finish().map_err(write_error())?;
         let same = inflated.finish().is_ok_and(|found| found.0.finalize() == whole.finalize());
         if !same {
             return Err(ArchiveError::FaultyCompressor { what: format!("object {id}") });
         }
-        Ok(Spooled { _file: file, path, compressed: written, uncompressed: tar_entry::entry_bytes(size) })
+        Ok(Spooled { file: file.finish()?, uncompressed: tar_entry::entry_bytes(size) })
     }
 }
 

@@ -4,8 +4,20 @@ use super::FormatError;
 use crate::model::id::SiteId;
 use serde::{Deserialize, Serialize};
 
-/// The format that this wagon writes, and the newest it reads.
+/// The format that this wagon writes where nothing is encrypted, and that of snapshots.
 pub const FORMAT: u32 = 1;
+
+/// The format of an archive that is encrypted; an older wagon refuses it by this number.
+pub const ENCRYPTED_FORMAT: u32 = 2;
+
+/// For whom the files of an archive are encrypted.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Encryption {
+    /// Always `age`.
+    pub method: String,
+    /// Public keys, `age1…`.
+    pub recipients: Vec<String>,
+}
 
 /// What `wagon.json` says.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -16,6 +28,9 @@ pub struct ArchiveHeader {
     pub id: SiteId,
     /// Seconds since 1970.
     pub created: i64,
+    /// There exactly in an archive of [`ENCRYPTED_FORMAT`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
 }
 
 impl ArchiveHeader {
@@ -27,10 +42,21 @@ impl ArchiveHeader {
             return Err(malformed("this is no archive header of wagon".to_owned()));
         }
         let found = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or(0);
-        if found > u64::from(FORMAT) {
-            return Err(FormatError::TooNew { found: u32::try_from(found).unwrap_or(u32::MAX), known: FORMAT });
+        if found > u64::from(ENCRYPTED_FORMAT) {
+            return Err(FormatError::TooNew {
+                found: u32::try_from(found).unwrap_or(u32::MAX),
+                known: ENCRYPTED_FORMAT,
+            });
         }
-        serde_json::from_value(value).map_err(|e| malformed(e.to_string()))
+        let header: Self = serde_json::from_value(value).map_err(|e| malformed(e.to_string()))?;
+        let encrypted = header.encryption.is_some();
+        if encrypted != (header.format == ENCRYPTED_FORMAT) {
+            return Err(malformed(format!("format {} and its encryption contradict each other", header.format)));
+        }
+        if header.encryption.as_ref().is_some_and(|encryption| encryption.method != "age") {
+            return Err(malformed("it is encrypted by a method that is not known".to_owned()));
+        }
+        Ok(header)
     }
 
     /// The file's bytes.

@@ -87,6 +87,12 @@ impl IndexHeader {
     }
 }
 
+/// The length of an index whose header says so; at most the largest number.
+pub fn length(header: &[u8; HEADER_BYTES]) -> u64 {
+    let rows = u64::from(u32_at(header, 12)).saturating_add(u64_at(header, 16));
+    rows.saturating_mul(ROW_BYTES as u64).saturating_add((HEADER_BYTES + DIGEST_BYTES) as u64)
+}
+
 /// Where in the file of an index with so many segments its objects' rows lie.
 pub fn rows(segments: u64, objects: u64) -> std::ops::Range<u64> {
     let start = HEADER_BYTES as u64 + segments * ROW_BYTES as u64;

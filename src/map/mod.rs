@@ -15,6 +15,7 @@ mod renumber;
 mod shares_queries;
 #[cfg(test)]
 mod tests;
+mod trusted;
 
 pub use folders::{FolderRow, FolderState};
 pub use items::{ItemRow, ItemState};
@@ -33,8 +34,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// How the database is kept. `WgMp` as a number.
-const KIND: Kind =
-    Kind { application_id: 0x5767_4d70, migrations: &[include_str!("schema_1.sql")], durability: Durability::Full };
+const KIND: Kind = Kind {
+    application_id: 0x5767_4d70,
+    migrations: &[include_str!("schema_1.sql"), include_str!("schema_2.sql")],
+    durability: Durability::Full,
+};
 
 /// What can go wrong with a map.
 #[derive(Debug, thiserror::Error)]

@@ -6,6 +6,7 @@ pub mod forget;
 pub mod import;
 pub mod prune;
 pub mod repair;
+pub mod rollback;
 pub mod shares;
 pub mod show;
 pub mod verify;

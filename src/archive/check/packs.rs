@@ -8,7 +8,6 @@ use crate::archive::index::{IndexState, ends_as_tar};
 use crate::archive::layout::{PackName, format_error, io_error};
 use crate::archive::pack_reader::{ObjectReader, inflate};
 use crate::archive::parallel::in_order;
-use crate::archive::repair::digest_of;
 use crate::archive::rewrite::large_object;
 use crate::archive::table::{Keep, ObjectTable};
 use crate::archive::usage::by_segment;
@@ -168,7 +167,7 @@ impl Checking<'_> {
             .collect();
         let mut joining = Joining::default();
         let digest = std::thread::scope(|scope| {
-            let digest = scope.spawn(|| digest_of(file.as_ref()));
+            let digest = scope.spawn(|| self.archive.digest_on_disk(&path));
             for jobs in jobs.chunks(limits::CHECK_SEGMENTS) {
                 let seen = in_order(
                     jobs,

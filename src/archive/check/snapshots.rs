@@ -3,7 +3,6 @@
 
 use super::{Checking, Copy};
 use crate::archive::ArchiveError;
-use crate::archive::cursor::Cursor;
 use crate::archive::history::manifest_name;
 use crate::archive::layout::{SnapshotName, io_error};
 use crate::archive::snapshot::SnapshotReader;
@@ -14,10 +13,8 @@ use crate::format::manifest::{AccountState, ItemLine, ManifestLine};
 use crate::format::pack_index::prefix;
 use crate::format::snapshot::{AccountEntry, ProvisioningLine, SnapshotHead};
 use crate::model::id::{ItemId, RecordId, SnapshotNo};
-use sha2::{Digest, Sha256};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::io::BufRead;
 
 const PROVISIONING: &str = "provisioning.jsonl";
 
@@ -143,18 +140,8 @@ impl Checking<'_> {
 
     fn digest_differs(&self, snapshot: &SnapshotReader, name: SnapshotName) -> Result<bool, ArchiveError> {
         let path = snapshot.path();
-        let file = self.archive.fs.open(path).map_err(io_error("open", path))?;
-        let mut cursor = Cursor::new(file.as_ref(), 0, u64::MAX);
-        let mut digest = Sha256::new();
-        loop {
-            let bytes = cursor.fill_buf().map_err(io_error("read", path))?;
-            if bytes.is_empty() {
-                return Ok(!digest.finalize().starts_with(&name.digest));
-            }
-            digest.update(bytes);
-            let length = bytes.len();
-            cursor.consume(length);
-        }
+        let digest = self.archive.digest_on_disk(path).map_err(io_error("read", path))?;
+        Ok(!digest.starts_with(&name.digest))
     }
 
     /// Follows parents from a leaf; what is wrong with a link is found once.

@@ -10,7 +10,7 @@ use super::{Keep, ObjectTable};
 use crate::archive::cursor::read_exact_at;
 use crate::archive::index::IndexState;
 use crate::archive::layout::{PackName, io_error};
-use crate::archive::{Archive, ArchiveError};
+use crate::archive::{Archive, ArchiveError, SealError};
 use crate::format::pack_index::{PackIndex, Prefix};
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -88,7 +88,11 @@ impl Archive {
             let index = match self.read_index(name)? {
                 IndexState::Sound(index) if index.pack_bytes() == size => index,
                 _ => {
-                    let index = self.rebuild_index(name)?;
+                    let index = match self.rebuild_index(name) {
+                        // What cannot be looked into counts as absent, and is stored again.
+                        Err(ArchiveError::Sealed { source: SealError::NotKnownHere, .. }) => continue,
+                        outcome => outcome?,
+                    };
                     self.write_index(name, &index)?;
                     index
                 }

@@ -109,6 +109,9 @@ pub const STATUSES: &[(u8, &str)] = &[
 pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("WAGON_ARCHIVE", "stands for --archive"),
     ("WAGON_CACHE_DIR", "stands for --cache-dir"),
+    ("WAGON_IDENTITY", "stands for --identity"),
+    ("WAGON_PASSPHRASE_FILE", "stands for --passphrase-file"),
+    ("WAGON_SIGN_PASSWORD_FILE", "stands for --sign-password-file"),
     ("XDG_CACHE_HOME", "where the cache is when neither is given"),
     ("NO_COLOR", "no colours, whatever its value"),
 ];
@@ -155,7 +158,7 @@ fn after_help() -> String {
     }
     text.push_str("\nEnvironment:\n");
     for (name, meaning) in ENVIRONMENT {
-        let _ = writeln!(text, "  {name:<16} {meaning}");
+        let _ = writeln!(text, "  {name:<24} {meaning}");
     }
     text.trim_end().to_owned()
 }
@@ -166,6 +169,50 @@ pub struct ArchiveArg {
     /// The archive's folder
     #[arg(long = "archive", value_name = "DIR", env = "WAGON_ARCHIVE", hide_env_values = true)]
     pub dir: PathBuf,
+    #[command(flatten)]
+    pub keys: KeyArgs,
+}
+
+/// What opens an encrypted archive.
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    /// Opens an encrypted archive: a file of age identities (AGE-SECRET-KEY-1…); may be given again
+    #[arg(long, value_name = "FILE", env = "WAGON_IDENTITY", hide_env_values = true, help_heading = "Encryption")]
+    pub identity: Vec<PathBuf>,
+    /// Opens an archive that was encrypted with a passphrase, and makes a new one so: a file whose first line it is
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "WAGON_PASSPHRASE_FILE",
+        hide_env_values = true,
+        help_heading = "Encryption"
+    )]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// Whose snapshots are believed.
+#[derive(Debug, Args)]
+pub struct TrustArgs {
+    /// Refuse snapshots that this minisign key did not sign: the public key (RW…) or its file; may be given again
+    #[arg(long, value_name = "KEY", help_heading = "Signatures")]
+    pub trust: Vec<String>,
+}
+
+/// Who signs what is written.
+#[derive(Debug, Args)]
+pub struct SignArgs {
+    /// Sign each snapshot that is written with this secret key of minisign
+    #[arg(long, value_name = "FILE", help_heading = "Signatures")]
+    pub sign_with: Option<PathBuf>,
+    /// The password of that key: a file whose first line it is
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "WAGON_SIGN_PASSWORD_FILE",
+        hide_env_values = true,
+        help_heading = "Signatures"
+    )]
+    pub sign_password_file: Option<PathBuf>,
 }
 
 /// Which state of which source.

@@ -4,7 +4,7 @@
 use crate::render::Screen;
 use crate::trouble;
 use serde::Serialize;
-use stationwagon::archive::ArchiveError;
+use stationwagon::archive::{ArchiveError, SealError, SignatureError};
 use stationwagon::map::MapError;
 use stationwagon::model::text::printable;
 use stationwagon::site::SiteError;
@@ -55,6 +55,10 @@ pub enum CliError {
     Machine(String),
     #[error("interrupted")]
     Interrupted { go_on: &'static str },
+    #[error("cannot use the key {path}")]
+    PublicKey { path: PathBuf, source: SignatureError },
+    #[error("cannot use the keys of {path}")]
+    Keys { path: PathBuf, source: SealError },
     #[error("the catalog {path} cannot be used")]
     Catalog { path: PathBuf, source: Box<dyn Error + Send + Sync> },
     #[error(transparent)]

@@ -2,7 +2,7 @@
 //! whichever verb met it.
 
 use crate::exit::CliError;
-use stationwagon::archive::ArchiveError;
+use stationwagon::archive::{ArchiveError, SealError, SignatureError};
 use stationwagon::db::DbError;
 use stationwagon::format::FormatError;
 use stationwagon::map::MapError;
@@ -10,6 +10,7 @@ use stationwagon::site::SiteError;
 use stationwagon::verbs::export::ExportError;
 use stationwagon::verbs::forget::ForgetError;
 use stationwagon::verbs::import::ImportError;
+use stationwagon::verbs::rollback::RollbackError;
 use stationwagon::verbs::shares::SharesError;
 use stationwagon::verbs::show::ShowError;
 use std::error::Error;
@@ -59,6 +60,7 @@ fn inside(error: &AnyError) -> Option<&AnyError> {
         Some(ImportError::Archive(error)) => return Some(error),
         Some(ImportError::Map(error)) => return Some(error),
         Some(ImportError::Site(error)) => return Some(error),
+        Some(ImportError::Rollback(error)) => return Some(error),
         _ => {}
     }
     if let Some(ForgetError::Archive(error)) = error.downcast_ref() {
@@ -103,6 +105,8 @@ fn hint_of(error: &AnyError) -> Option<String> {
     } else if let Some(error) = error.downcast_ref() {
         import_hint(error)?
     } else if let Some(error) = error.downcast_ref() {
+        rollback_hint(error)?
+    } else if let Some(error) = error.downcast_ref() {
         map_hint(error)?
     } else if let Some(ForgetError::Nothing) = error.downcast_ref() {
         "give --keep-last N or another rule, or the numbers that `wagon snapshots` lists"
@@ -143,6 +147,27 @@ fn archive_hint(error: &ArchiveError) -> Option<String> {
         | ArchiveError::DamagedSegment { .. } => {
             "`wagon check --read-data` names everything that is damaged, `wagon repair` mends what can be mended"
         }
+        ArchiveError::Sealed { source: SealError::NoIdentity, .. } => {
+            "--identity FILE opens it, or --passphrase-file FILE where it was made with a passphrase"
+        }
+        ArchiveError::Sealed { source: SealError::NotKnownHere, .. } => {
+            "give --identity FILE (or --passphrase-file) once, and it is learnt again; or --full begins anew as another source, \
+             which stores everything again (docs/concepts/encryption.md)"
+        }
+        ArchiveError::Sealed { source: SealError::WrongIdentity, .. } => {
+            "wagon.json of the archive lists the public keys that it is encrypted for"
+        }
+        ArchiveError::Sealed { source: SealError::Damaged(_), .. } => {
+            "`wagon check --read-data` names everything that is damaged"
+        }
+        ArchiveError::Untrusted { source: SignatureError::NoSigner, .. } => "give --sign-with KEYFILE",
+        ArchiveError::Untrusted { source: SignatureError::Missing | SignatureError::OtherKey, .. } => {
+            "have each snapshot signed from the first one on (`wagon export --sign-with`), or ask its exporter which key signs"
+        }
+        ArchiveError::Untrusted { .. } => "fetch the archive again from where it was made; do not import this one",
+        ArchiveError::OtherRecipients { .. } => {
+            "find out who changed wagon.json; if it was right, remove the file with the old keys and export again"
+        }
         ArchiveError::FaultyCompressor { .. } => "suspect the memory of this machine",
         _ => return None,
     };
@@ -172,6 +197,15 @@ fn map_hint(error: &MapError) -> Option<&'static str> {
         MapError::OtherSource { .. } | MapError::OtherTarget { .. } | MapError::OtherArchive { .. } => {
             Some("`wagon map show MAP` tells what a map belongs to")
         }
+        _ => None,
+    }
+}
+
+fn rollback_hint(error: &RollbackError) -> Option<&'static str> {
+    match error {
+        RollbackError::Older { .. } | RollbackError::Other { .. } => Some(
+            "fetch the archive again from where it was made; somebody put an older state there, or two passes exported at once",
+        ),
         _ => None,
     }
 }

@@ -104,9 +104,17 @@ pub fn export(
     let lock = archive.lock(&options.holder, started)?;
     let wanted = Wanted::new(&options.accounts, &options.exclude)?;
     let site = source.describe()?;
-    let source_id = source_id(archive, &site, options.source.as_ref())?;
+    if archive.has_unknown_snapshots()? && options.full && !options.dry_run {
+        archive.begin_anew(&lock)?;
+    }
+    let mut source_id = source_id(archive, &site, options.source.as_ref())?;
+    if archive.has_begun_anew()? {
+        source_id = another_id(&source_id, archive.snapshot_writer(&lock)?.no())?;
+    }
     let history = salvage::history(archive, &source_id, options, sink)?;
     let lost = history.as_ref().map(|history| history.lost().to_vec()).unwrap_or_default();
+    let chain: Vec<_> = history.iter().flat_map(History::heads).map(|head| head.no).collect();
+    archive.renew_copies(&lock, &chain)?;
     drop_stale_marks(catalog, history.as_ref())?;
 
     sink.emit(Event::PhaseStarted { phase: Phase::Scan, total: None });
@@ -256,16 +264,19 @@ pub fn export(
 /// A site whose own id could not be read in its first pass keeps the id that it got then: under another, everything
 /// would be imported a second time.
 fn source_id(archive: &Archive, site: &SiteDescription, asked: Option<&SiteId>) -> Result<SiteId, ExportError> {
-    if let Some(id) = asked {
-        return Ok(id.clone());
-    }
     let heads = archive.heads()?.read;
+    let latest =
+        |id: &SiteId| heads.iter().rev().find(|head| continues(&head.source, id)).map(|head| head.source.clone());
+    if let Some(id) = asked {
+        return Ok(latest(id).unwrap_or_else(|| id.clone()));
+    }
     let known = |id: &SiteId| heads.iter().any(|head| head.source == *id);
     let digest = crate::model::id::ObjectId::of(format!("{}\0{}", archive.id(), site.locator).as_bytes()).to_string();
     let derived = digest.get(..16).unwrap_or(&digest);
     let stand_in: SiteId = format!("{STAND_IN}{derived}").parse().map_err(|_| ExportError::Broken)?;
     if let Some(id) = &site.id {
-        return Ok(if !known(id) && known(&stand_in) { stand_in } else { id.clone() });
+        let id = if !known(id) && known(&stand_in) { stand_in } else { id.clone() };
+        return Ok(latest(&id).unwrap_or(id));
     }
     if let Some(head) = heads.iter().rev().find(|head| head.locator == site.locator) {
         return Ok(head.source.clone());
@@ -274,6 +285,21 @@ fn source_id(archive: &Archive, site: &SiteDescription, asked: Option<&SiteId>) 
         return Ok(stand_in);
     }
     derived.parse().map_err(|_| ExportError::Broken)
+}
+
+/// Stands between the id of a site and the number of the snapshot from which on an exporter that had lost its catalog, and
+/// had no key, knew it by another id: ids of records and items are never used again, and it did not know which were.
+const ANEW: &str = "-anew-";
+
+fn another_id(id: &SiteId, no: SnapshotNo) -> Result<SiteId, ExportError> {
+    let stem: String = id.as_str().split(ANEW).next().unwrap_or_default().chars().take(48).collect();
+    format!("{stem}{ANEW}{no}").parse().map_err(|_| ExportError::Broken)
+}
+
+/// Whether `source` is the site `id`, perhaps begun anew.
+fn continues(source: &SiteId, id: &SiteId) -> bool {
+    let rest = source.as_str().strip_prefix(id.as_str());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(ANEW))
 }
 
 /// Begins the id of a site whose own could not be read.

@@ -37,6 +37,7 @@ use crate::fs::Fs;
 use crate::map::{LinkKind, MapError};
 use crate::model::id::{SiteId, SnapshotNo};
 use crate::site::{SiteError, Target};
+use crate::verbs::rollback::RollbackError;
 use ledger::Ledger;
 use rename::RenameRules;
 use serde::Serialize;
@@ -128,6 +129,8 @@ pub enum ImportError {
     Map(#[from] MapError),
     #[error(transparent)]
     Site(#[from] SiteError),
+    #[error(transparent)]
+    Rollback(#[from] RollbackError),
     #[error("cannot {action} {path}")]
     Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error("another import is writing this target; its lock is {0}")]

@@ -8,6 +8,7 @@ use crate::fs::Fs;
 use crate::map::{self, Map, Meta};
 use crate::model::id::{SiteId, SnapshotNo};
 use crate::site::Target;
+use crate::verbs::rollback;
 use std::path::{Path, PathBuf};
 
 /// What an import has in its hands when it begins.
@@ -79,6 +80,9 @@ pub fn start<'a>(
     } else {
         Map::open(options.fs.as_ref(), &path, &expected)?
     };
+    if let Some((snapshot, digest)) = rollback::compare(archive, &source_site, &map)? {
+        map.set_trusted(snapshot, &digest)?;
+    }
     let seen = map.progress()?.into_iter().map(|(_, progress)| progress.snapshot).max().unwrap_or_default();
     let asked = history.head().no;
     if asked < seen && !options.additive {

@@ -13,6 +13,7 @@ use crate::event::{Event, Phase, Place, Sink};
 use crate::map::{Map, MapError, Progress, Rules};
 use crate::model::id::{RecordId, SnapshotNo};
 use crate::site::{SiteError, Source};
+use crate::verbs::rollback::{self, RollbackError};
 use globset::GlobSet;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -78,6 +79,8 @@ pub enum VerifyError {
     Map(#[from] MapError),
     #[error("the target cannot be read")]
     Site(#[from] SiteError),
+    #[error(transparent)]
+    Rollback(#[from] RollbackError),
     #[error("interrupted; nothing was changed")]
     Interrupted,
 }
@@ -94,6 +97,7 @@ pub fn verify(
         let (path, map_target) = (map.path().to_owned(), map.meta().target_site.clone());
         return Err(MapError::OtherTarget { path, found: map_target, wanted: found }.into());
     }
+    rollback::compare(archive, &map.meta().source_site, map)?;
     let history = History::open(archive, Some(&map.meta().source_site), options.snapshot)?;
     let (provisioning, _) = history.provisioning()?;
     let mut report = VerifyReport { snapshot: history.head().no, ..VerifyReport::default() };

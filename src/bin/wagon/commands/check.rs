@@ -1,7 +1,7 @@
 //! `wagon check`
 
 use super::open;
-use crate::cli::{ArchiveArg, Global};
+use crate::cli::{ArchiveArg, Global, TrustArgs};
 use crate::exit::{CliError, Outcome};
 use crate::render::Screen;
 use crate::render::table::count;
@@ -19,6 +19,8 @@ use std::io::{self, Write};
 pub struct CheckArgs {
     #[command(flatten)]
     archive: ArchiveArg,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// Read and compare every byte, or those of a part of the packs: 5%, or 2/7 (the second of seven groups)
     #[arg(long, value_name = "PART", num_args = 0..=1, require_equals = true, default_missing_value = "100%", value_parser = part)]
     read_data: Option<Reading>,
@@ -43,7 +45,7 @@ fn part(text: &str) -> Result<Reading, String> {
 }
 
 pub fn run(args: &CheckArgs, global: &Global, screen: &Screen) -> Result<Outcome, CliError> {
-    let archive = open::archive_to_read(&args.archive, global)?;
+    let archive = open::trusting(open::archive_to_read(&args.archive, global)?, &args.trust)?;
     let reading = args.sample.map(Reading::Sample).or(args.read_data).unwrap_or_default();
     let report = screen.watch("nothing was changed", |sink| check_part(&archive, reading, sink))?;
     screen.report("check", &report, |out| write(out, &report, screen.verbose()))?;
@@ -65,7 +67,16 @@ fn write(out: &mut dyn Write, report: &CheckReport, verbose: bool) -> io::Result
             (_, _, objects) => format!("{} read", count(objects, "object")),
         },
     ];
-    writeln!(out, "{}", looked.join(", "))?;
+    if report.unopened {
+        let how = if report.packs_read > 0 { "every file compared with its name" } else { "data not read" };
+        writeln!(out, "{}, {}, {how}", count(report.snapshots, "snapshot"), count(report.packs, "pack"))?;
+        writeln!(
+            out,
+            "not looked into: the archive is encrypted, and neither --identity nor --passphrase-file was given"
+        )?;
+    } else {
+        writeln!(out, "{}", looked.join(", "))?;
+    }
     match report.findings.as_slice() {
         [] => writeln!(out, "no damage"),
         findings => {

@@ -2,16 +2,18 @@
 
 use super::open;
 use super::throttle::ThrottleArgs;
-use crate::cli::{ArchiveArg, DryRunArg, Global, workers};
+use crate::cli::{ArchiveArg, DryRunArg, Global, SignArgs, workers};
 use crate::exit::{CliError, Outcome};
 use crate::render::table::{bytes, count};
 use crate::render::{AGAIN, Screen};
 use clap::Args;
+use stationwagon::archive::Recipients;
 use stationwagon::fs::Counted;
 use stationwagon::model::id::SiteId;
 use stationwagon::verbs::export::{ExportOptions, ExportReport, export};
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 /// Add a snapshot of a site to an archive
 ///
@@ -45,6 +47,14 @@ pub struct ExportArgs {
     /// Threads that take messages apart; without it as many as there are cores
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
+    /// Encrypt a new archive for this public key of age (age1…); may be given again. Later exports take it from the archive
+    #[arg(long, value_name = "KEY", help_heading = "Encryption")]
+    recipient: Vec<String>,
+    /// The same with the public keys of a file, one a line
+    #[arg(long, value_name = "FILE", help_heading = "Encryption")]
+    recipients_file: Vec<PathBuf>,
+    #[command(flatten)]
+    sign: SignArgs,
     #[command(flatten)]
     throttle: ThrottleArgs,
     #[command(flatten)]
@@ -53,7 +63,8 @@ pub struct ExportArgs {
 
 pub fn run(args: &ExportArgs, global: &Global, screen: &Screen) -> Result<Outcome, CliError> {
     let source = open::source_through(args.throttle.apply(Counted::Reading)?, &args.from)?;
-    let opened = open::archive_or_new(&args.archive, global, args.dry_run.dry_run)?;
+    let mut opened = open::archive_or_new(&args.archive, global, &for_whom(args)?, args.dry_run.dry_run)?;
+    opened.archive = open::signing(opened.archive, &args.sign)?;
     let mut catalog = open::catalog(global, source.as_ref(), &opened.archive)?;
     let options = ExportOptions {
         source: args.source.clone(),
@@ -70,6 +81,20 @@ pub fn run(args: &ExportArgs, global: &Global, screen: &Screen) -> Result<Outcom
     let report = screen.watch(AGAIN, |sink| export(source.as_ref(), &opened.archive, &mut catalog, &options, sink))?;
     screen.report("export", &report, |out| write(out, &report))?;
     Ok(if report.rejected.is_empty() { Outcome::Done } else { Outcome::Rejected })
+}
+
+fn for_whom(args: &ExportArgs) -> Result<open::ForWhom, CliError> {
+    let bad = |path: &str| {
+        let path = PathBuf::from(path);
+        move |source| CliError::Keys { path, source }
+    };
+    let mut recipients = Recipients::parse(args.recipient.iter().map(String::as_str)).map_err(bad("--recipient"))?;
+    for path in &args.recipients_file {
+        let name = path.display().to_string();
+        let file = Recipients::parse_file(&open::secret(path)?).map_err(bad(&name))?;
+        recipients = recipients.join(file).map_err(bad(&name))?;
+    }
+    Ok(open::ForWhom { recipients, passphrase_file: args.archive.keys.passphrase_file.clone() })
 }
 
 fn write(out: &mut dyn Write, report: &ExportReport) -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! `wagon extract`
 
 use super::open;
-use crate::cli::{ArchiveArg, AtArgs, DryRunArg};
+use crate::cli::{ArchiveArg, AtArgs, DryRunArg, TrustArgs};
 use crate::exit::{CliError, Outcome};
 use crate::render::Screen;
 use crate::render::table::{bytes, count};
@@ -35,6 +35,8 @@ pub struct ExtractArgs {
     #[command(flatten)]
     archive: ArchiveArg,
     #[command(flatten)]
+    trust: TrustArgs,
+    #[command(flatten)]
     at: AtArgs,
 }
 
@@ -56,7 +58,7 @@ impl From<FormatArg> for Format {
 }
 
 pub fn run(args: &ExtractArgs, screen: &Screen) -> Result<Outcome, CliError> {
-    let archive = open::archive(&args.archive)?;
+    let archive = open::trusting(open::archive(&args.archive)?, &args.trust)?;
     let view = open::view(&archive, &args.at)?;
     if args.output.as_os_str() == "-" {
         if screen.json() || args.dry_run.dry_run {

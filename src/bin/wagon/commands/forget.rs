@@ -2,7 +2,7 @@
 
 use super::open;
 use super::prune::{self, PruneRules};
-use crate::cli::{ArchiveArg, DryRunArg, snapshot_no};
+use crate::cli::{ArchiveArg, DryRunArg, SignArgs, snapshot_no};
 use crate::exit::{CliError, Outcome};
 use crate::render::table::{Align, Table, count, time};
 use crate::render::{AGAIN, Screen};
@@ -57,6 +57,8 @@ pub struct ForgetArgs {
     #[command(flatten)]
     rules: PruneRules,
     #[command(flatten)]
+    sign: SignArgs,
+    #[command(flatten)]
     dry_run: DryRunArg,
 }
 
@@ -72,7 +74,7 @@ fn duration(text: &str) -> Result<Span, String> {
 }
 
 pub fn run(args: &ForgetArgs, screen: &Screen) -> Result<Outcome, CliError> {
-    let archive = open::archive(&args.archive)?;
+    let archive = open::signing(open::archive(&args.archive)?, &args.sign)?;
     let dry_run = args.dry_run.dry_run;
     let options = ForgetOptions {
         source: args.source.clone(),

@@ -2,7 +2,7 @@
 
 use super::open;
 use super::throttle::ThrottleArgs;
-use crate::cli::{ArchiveArg, AtArgs, DryRunArg, Global, Owner, date, owner, workers};
+use crate::cli::{ArchiveArg, AtArgs, DryRunArg, Global, Owner, TrustArgs, date, owner, workers};
 use crate::exit::{CliError, Outcome};
 use crate::render::table::{Align, Table, bytes, count};
 use crate::render::{AGAIN, Screen};
@@ -26,6 +26,8 @@ use std::path::{Path, PathBuf};
 pub struct ImportArgs {
     #[command(flatten)]
     archive: ArchiveArg,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// The site to write: a folder, or dir:FOLDER
     #[arg(long, value_name = "SITE")]
     to: String,
@@ -129,7 +131,7 @@ const LINES_SHOWN: usize = 20;
 const RENAME_FILE_BYTES: u64 = 64 * MIB;
 
 pub fn run(args: &ImportArgs, global: &Global, screen: &Screen) -> Result<Outcome, CliError> {
-    let archive = open::archive_to_read(&args.archive, global)?;
+    let archive = open::trusting(open::archive_to_read(&args.archive, global)?, &args.trust)?;
     let target = open::target_through(args.throttle.apply(Counted::Writing)?, &args.to, args.owner)?;
     let options = ImportOptions {
         fs: open::files(),

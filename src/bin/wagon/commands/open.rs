@@ -1,20 +1,24 @@
 //! Opening what the command line names: archives, sites, views; and the facts of this machine that passes ask for.
 
-use crate::cli::{ArchiveArg, AtArgs, Global, Owner};
+use crate::cli::{ArchiveArg, AtArgs, Global, KeyArgs, Owner, SignArgs, TrustArgs};
 use crate::exit::CliError;
-use stationwagon::archive::{Archive, ArchiveError};
+use stationwagon::archive::{
+    Archive, ArchiveError, Identities, Recipients, SigningKey, TrustedKeys, new_locked_identity,
+};
 use stationwagon::catalog::Catalog;
 use stationwagon::fs::{Fs, RealFs};
+use stationwagon::limits::KEY_FILE_BYTES;
 use stationwagon::map::{self, Map};
 use stationwagon::model::hex;
 use stationwagon::model::id::{ObjectId, SiteId};
 use stationwagon::site::{self, Source, Target};
 use stationwagon::verbs::show::View;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+use zeroize::Zeroizing;
 
 /// The operating system's files.
 pub fn files() -> Arc<dyn Fs> {
@@ -23,7 +27,69 @@ pub fn files() -> Arc<dyn Fs> {
 
 /// The archive, which must be there.
 pub fn archive(arg: &ArchiveArg) -> Result<Archive, CliError> {
-    Ok(Archive::open(files(), &arg.dir)?)
+    unlock(Archive::open(files(), &arg.dir)?, &arg.keys)
+}
+
+/// The archive for somebody with these keys. Where a passphrase opens it, none was given and somebody sits there, it is asked
+/// for.
+pub fn unlock(archive: Archive, keys: &KeyArgs) -> Result<Archive, CliError> {
+    let mut archive = archive;
+    if !archive.is_encrypted() {
+        return Ok(archive);
+    }
+    for path in &keys.identity {
+        let text = secret(path)?;
+        let identities = Identities::parse(&text).map_err(|source| CliError::Keys { path: path.clone(), source })?;
+        archive = archive.with_identities(identities);
+    }
+    if let Some(path) = &keys.passphrase_file {
+        return Ok(archive.with_passphrase(&passphrase(path)?)?);
+    }
+    if !archive.has_identities() && archive.has_passphrase() && io::stdin().is_terminal() {
+        let asked = rpassword::prompt_password("passphrase of the archive: ").map(Zeroizing::new);
+        let asked = asked.map_err(|error| CliError::Machine(format!("cannot ask for the passphrase: {error}")))?;
+        return Ok(archive.with_passphrase(&asked)?);
+    }
+    Ok(archive)
+}
+
+/// The archive for somebody who believes the keys on the command line alone.
+pub fn trusting(archive: Archive, args: &TrustArgs) -> Result<Archive, CliError> {
+    let mut keys = TrustedKeys::default();
+    for text in &args.trust {
+        let path = PathBuf::from(text);
+        let bad = |source| CliError::PublicKey { path: path.clone(), source };
+        // A key has 56 letters and digits, and no folder in it that is there.
+        match files().lstat(&path).is_ok() {
+            true => keys.add(&secret(&path)?).map_err(bad)?,
+            false => keys.add(text).map_err(bad)?,
+        }
+    }
+    Ok(archive.with_trust(keys))
+}
+
+/// The archive for somebody who signs, if the command line says so.
+pub fn signing(archive: Archive, args: &SignArgs) -> Result<Archive, CliError> {
+    let Some(path) = &args.sign_with else { return Ok(archive) };
+    let password = args.sign_password_file.as_deref().map(passphrase).transpose()?;
+    let key = SigningKey::parse(&secret(path)?, password.as_ref().map(|password| password.as_str()));
+    Ok(archive.with_signer(key.map_err(|source| CliError::PublicKey { path: path.clone(), source })?))
+}
+
+/// A passphrase from a file: its first line.
+pub fn passphrase(path: &Path) -> Result<Zeroizing<String>, CliError> {
+    let text = secret(path)?;
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(Zeroizing::new(line.to_owned())),
+        _ => Err(CliError::Usage(format!("{} has no passphrase in its first line", path.display()))),
+    }
+}
+
+/// A small file of text that is nobody else's business.
+pub fn secret(path: &Path) -> Result<Zeroizing<String>, CliError> {
+    let bytes = Zeroizing::new(files().read(path, KEY_FILE_BYTES).map_err(io_error("read", path))?);
+    let text = std::str::from_utf8(&bytes).map_err(|_| CliError::Usage(format!("{} is not text", path.display())))?;
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 /// The archive for whoever looks up many objects.
@@ -63,10 +129,26 @@ pub struct OpenedArchive {
     _stand_in: Option<tempfile::TempDir>,
 }
 
-/// The archive; a new one where there is none. A dry run makes none: it gets an empty one that vanishes.
-pub fn archive_or_new(arg: &ArchiveArg, global: &Global, dry_run: bool) -> Result<OpenedArchive, CliError> {
+/// For whom an archive is to be encrypted, as the command line says.
+pub struct ForWhom {
+    pub recipients: Recipients,
+    /// A file with a passphrase whose knower may read it as well.
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// The archive to export to; a new one where there is none. A dry run makes none: it gets an empty one that vanishes.
+pub fn archive_or_new(
+    arg: &ArchiveArg,
+    global: &Global,
+    for_whom: &ForWhom,
+    dry_run: bool,
+) -> Result<OpenedArchive, CliError> {
     match Archive::open(files(), &arg.dir) {
-        Ok(archive) => return Ok(OpenedArchive { archive: with_tables(archive, global), _stand_in: None }),
+        Ok(archive) => {
+            compare(&archive, for_whom)?;
+            let archive = for_export(unlock_for_export(archive, &arg.keys)?, global)?;
+            return Ok(OpenedArchive { archive, _stand_in: None });
+        }
         Err(ArchiveError::NotAnArchive(_)) => {}
         Err(error) => return Err(error.into()),
     }
@@ -76,8 +158,48 @@ pub fn archive_or_new(arg: &ArchiveArg, global: &Global, dry_run: bool) -> Resul
         false => None,
     };
     let dir = stand_in.as_ref().map_or(arg.dir.clone(), |dir| dir.path().join("archive"));
-    let archive = with_tables(Archive::create(files(), &dir, id, now())?, global);
+    let mut recipients = for_whom.recipients.clone();
+    let mut locked = None;
+    if let Some(path) = &for_whom.passphrase_file {
+        let (recipient, file) =
+            new_locked_identity(&passphrase(path)?).map_err(|source| CliError::Keys { path: path.clone(), source })?;
+        recipients = recipients.join(recipient).map_err(|source| CliError::Keys { path: path.clone(), source })?;
+        locked = Some(file);
+    }
+    let archive = match recipients.is_empty() {
+        true => Archive::create(files(), &dir, id, now())?,
+        false => Archive::create_encrypted(files(), &dir, id, now(), &recipients, locked.as_deref())?,
+    };
+    // What vanishes is not to be remembered.
+    let archive = if dry_run { archive } else { for_export(archive, global)? };
     Ok(OpenedArchive { archive, _stand_in: stand_in })
+}
+
+/// Whether an archive that is there is what the command line would make.
+fn compare(archive: &Archive, for_whom: &ForWhom) -> Result<(), CliError> {
+    let there = archive.recipients();
+    let wanted = &for_whom.recipients;
+    let usage = |text: String| Err(CliError::Usage(text));
+    let name = archive.dir().display();
+    if there.is_empty() && !wanted.is_empty() {
+        return usage(format!("{name} is not encrypted, and an archive stays as it was made; name a new one"));
+    }
+    let with_passphrase = usize::from(archive.has_passphrase());
+    if !wanted.is_empty() && (!there.has_all(wanted) || there.len() > wanted.len() + with_passphrase) {
+        return usage(format!("{name} is encrypted for others than --recipient says; see its wagon.json"));
+    }
+    Ok(())
+}
+
+/// Export needs no private key, so it asks for none.
+fn unlock_for_export(archive: Archive, keys: &KeyArgs) -> Result<Archive, CliError> {
+    if keys.identity.is_empty() && keys.passphrase_file.is_none() { Ok(archive) } else { unlock(archive, keys) }
+}
+
+fn for_export(archive: Archive, global: &Global) -> Result<Archive, CliError> {
+    let archive = with_tables(archive, global);
+    let dir = cache_dir(global)?.join(format!("chain_{}", archive.id()));
+    Ok(archive.with_copies_in(&dir)?)
 }
 
 /// An I/O error as the binary's, naming the path.

@@ -1,7 +1,7 @@
 //! `wagon shares`
 
 use super::open;
-use crate::cli::{AtArgs, DryRunArg, Owner, owner};
+use crate::cli::{AtArgs, DryRunArg, KeyArgs, Owner, owner};
 use crate::exit::{CliError, Outcome};
 use crate::render::table::count;
 use crate::render::{AGAIN, Screen};
@@ -95,6 +95,8 @@ struct MatrixArgs {
     /// The archive's folder
     #[arg(long, value_name = "DIR", env = "WAGON_ARCHIVE", hide_env_values = true)]
     archive: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeyArgs,
     #[command(flatten)]
     at: AtArgs,
     /// Compare the site with the snapshot
@@ -250,7 +252,7 @@ fn site_survey(site: &dyn stationwagon::site::Source, screen: &Screen) -> Result
 
 fn archive_survey(args: &MatrixArgs, screen: &Screen) -> Result<Survey, CliError> {
     let dir = args.archive.as_deref().unwrap_or(std::path::Path::new("."));
-    let archive = Archive::open(open::files(), dir)?;
+    let archive = open::unlock(Archive::open(open::files(), dir)?, &args.keys)?;
     let view = open::view(&archive, &args.at)?;
     screen.watch("nothing was changed", |sink| survey_archive(&view.history, sink))
 }

@@ -1,7 +1,7 @@
 //! `wagon verify`
 
 use super::open;
-use crate::cli::{ArchiveArg, AtArgs};
+use crate::cli::{ArchiveArg, AtArgs, TrustArgs};
 use crate::exit::{CliError, Outcome};
 use crate::render::Screen;
 use crate::render::table::{bytes, count};
@@ -21,6 +21,8 @@ use std::io::{self, Write};
 pub struct VerifyArgs {
     #[command(flatten)]
     archive: ArchiveArg,
+    #[command(flatten)]
+    trust: TrustArgs,
     /// The site that was imported: a folder, or dir:FOLDER
     #[arg(long, value_name = "SITE")]
     to: String,
@@ -32,7 +34,7 @@ pub struct VerifyArgs {
 }
 
 pub fn run(args: &VerifyArgs, screen: &Screen) -> Result<Outcome, CliError> {
-    let archive = open::archive(&args.archive)?;
+    let archive = open::trusting(open::archive(&args.archive)?, &args.trust)?;
     let view = open::view(&archive, &args.at)?;
     let target = open::imported(&args.to)?;
     let map = map_of(target.as_ref(), &view.head().source)?;
