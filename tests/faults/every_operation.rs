@@ -1,0 +1,154 @@
+//! A fault at every operation of every step: afterwards a plain run of the same step completes, and everything is as if
+//! nothing had happened: each item once, the ledger balanced, older snapshots as they were.
+//!
+//! Without `WAGON_FAULTS=all` every so-many-th operation is tried, from one that changes each day.
+
+use crate::disk::Dice;
+use crate::faulty_fs::{Fault, FaultyFs};
+use crate::story::{STEPS, Story};
+use stationwagon::fs::{Fs, RealFs};
+use std::fs;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Points a step and kind of fault that are tried without `WAGON_FAULTS=all`.
+const SAMPLE: u64 = 12;
+
+fn all() -> bool {
+    std::env::var_os("WAGON_FAULTS").is_some_and(|value| value == "all")
+}
+
+/// `WAGON_FAULTS_SEED`, or the number of today.
+fn seed() -> u64 {
+    let today = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() / 86_400;
+    std::env::var("WAGON_FAULTS_SEED").ok().map_or_else(today, |text| text.parse().unwrap())
+}
+
+/// One story, one kind of fault, and what was seen.
+struct Trial {
+    story: Story,
+    fault: Fault,
+    tried: u64,
+    /// Points at which the step went on and lost nothing.
+    survived_within: u64,
+}
+
+impl Trial {
+    fn faulty(&self, at: u64) -> FaultyFs {
+        let grave = self.story.beside("grave");
+        drop(fs::remove_dir_all(&grave));
+        fs::create_dir(&grave).unwrap();
+        FaultyFs::new(self.fault, at, &grave, &[self.story.path(""), self.story.path("target")])
+    }
+
+    /// The step with the fault at one operation, and again without. `false`: the step has fewer operations.
+    fn point(&mut self, step: usize, at: u64, seed: u64) -> bool {
+        let (name, _, what) = STEPS[step];
+        self.story.go_back(step);
+        let faulty = self.faulty(at);
+        let fs: Arc<dyn Fs> = Arc::new(faulty.clone());
+        let outcome = self.story.run(&fs, what);
+        let struck = faulty.struck();
+        let Some(met) = struck else {
+            assert!(outcome.is_ok(), "{name}: {outcome:?} without a fault");
+            if self.fault == Fault::PowerCut {
+                // Who says that it is done must not lose anything when the power goes now.
+                faulty.cut();
+                faulty.after_power_cut(seed);
+                assert_eq!(self.story.differences(step), [""; 0], "{name}: power cut after the end, seed {seed}");
+            }
+            return false;
+        };
+        self.tried += 1;
+        let point = format!("{name}: {:?} at operation {at} ({met}), seed {seed}", self.fault);
+        if self.fault == Fault::PowerCut {
+            faulty.after_power_cut(seed);
+        } else if let Ok(report) = &outcome
+            && self.story.is_whole(step, report)
+        {
+            self.survived_within += 1;
+            let differences = self.story.differences(step);
+            assert!(differences.is_empty(), "{point}: called complete, but {differences:#?}");
+        }
+        let fs: Arc<dyn Fs> = Arc::new(RealFs);
+        let again = self.story.run(&fs, what).unwrap_or_else(|error| panic!("{point}: then {error:?}"));
+        assert!(self.story.is_whole(step, &again), "{point}: first {outcome:?}, then {again:?}");
+        let differences = self.story.differences(step);
+        assert!(differences.is_empty(), "{point}: first {outcome:?}, then {differences:#?}");
+        true
+    }
+
+    /// Operations of a step, by halving: no point is tried for longer than it takes to run the step.
+    fn operations(&mut self, step: usize) -> u64 {
+        let mut high = 1;
+        let met = |trial: &Self, at| {
+            trial.story.go_back(step);
+            let faulty = trial.faulty(at);
+            let fs: Arc<dyn Fs> = Arc::new(faulty.clone());
+            drop(trial.story.run(&fs, STEPS[step].2));
+            faulty.struck().is_some()
+        };
+        while met(self, high) {
+            high *= 2;
+        }
+        let mut low = high / 2;
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if met(self, middle) { low = middle } else { high = middle }
+        }
+        high
+    }
+}
+
+fn try_everywhere(fault: Fault) {
+    let began = Instant::now();
+    let mut trial = Trial { story: Story::told(), fault, tried: 0, survived_within: 0 };
+    let mut dice = Dice(seed());
+    let only = std::env::var("WAGON_FAULTS_STEP").ok().map(|text| text.parse::<usize>().unwrap());
+    for step in (0..STEPS.len()).filter(|step| only.is_none_or(|only| only == *step)) {
+        if all() {
+            (0..).take_while(|at| trial.point(step, *at, dice.roll(u64::MAX))).count();
+        } else {
+            let operations = trial.operations(step);
+            for part in 0..SAMPLE.min(operations) {
+                let (from, to) = (operations * part / SAMPLE, operations * (part + 1) / SAMPLE);
+                let at = from + dice.roll((to - from).max(1));
+                trial.point(step, at, dice.roll(u64::MAX));
+            }
+            trial.point(step, u64::MAX, dice.roll(u64::MAX));
+        }
+    }
+    let Trial { tried, survived_within, .. } = trial;
+    let seconds = Duration::as_secs(&began.elapsed());
+    let line = format!(
+        "faults: {fault:?}: {tried} points tried, all survived, {survived_within} of them within the run; {seconds} s"
+    );
+    writeln!(std::io::stderr(), "{line}").unwrap();
+    assert!(only.is_some() || tried >= SAMPLE * STEPS.len() as u64 / 2, "{line}");
+}
+
+#[test]
+fn an_error_of_the_disk_at_any_operation_costs_a_second_run_and_nothing_else() {
+    try_everywhere(Fault::Io);
+}
+
+#[test]
+fn a_call_that_is_interrupted_anywhere_costs_a_second_run_at_most() {
+    try_everywhere(Fault::Interrupted);
+}
+
+#[test]
+fn a_disk_that_is_full_from_any_operation_on_costs_a_second_run() {
+    try_everywhere(Fault::Full);
+}
+
+#[test]
+fn a_write_that_is_torn_anywhere_leaves_no_half_of_anything() {
+    try_everywhere(Fault::Torn);
+}
+
+#[test]
+fn a_power_cut_at_any_operation_takes_nothing_that_was_called_done() {
+    try_everywhere(Fault::PowerCut);
+}
