@@ -100,7 +100,7 @@ fn is_outcome(before: &BTreeSet<String>, after: &BTreeSet<String>) -> bool {
         && gone.len() == came.len()
 }
 
-/// Every row of every table as `table column=value …`, sorted, without columns that are named `without`.
+/// Every row of every table as `table column=value …`, sorted, without the columns `without`, as `table.column`.
 pub fn rows(path: &Path, without: &[&str]) -> Vec<String> {
     let db = Connection::open(path).unwrap();
     let names = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
@@ -113,8 +113,10 @@ pub fn rows(path: &Path, without: &[&str]) -> Vec<String> {
         let mut each = statement.query([]).unwrap();
         while let Some(row) = each.next().unwrap() {
             let mut text = table.clone();
-            for (at, column) in columns.iter().enumerate().filter(|(_, column)| !without.contains(&column.as_str())) {
-                text += &format!(" {column}={}", shown(row.get_ref(at).unwrap()));
+            for (at, column) in columns.iter().enumerate() {
+                if !without.contains(&format!("{table}.{column}").as_str()) {
+                    text += &format!(" {column}={}", shown(row.get_ref(at).unwrap()));
+                }
             }
             found.push(text);
         }

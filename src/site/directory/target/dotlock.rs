@@ -19,7 +19,7 @@ pub struct Dotlock<'a> {
     fs: &'a dyn Fs,
     path: PathBuf,
     file: Option<Box<dyn FileWrite>>,
-    ino: Option<u64>,
+    ino: u64,
 }
 
 impl<'a> Dotlock<'a> {
@@ -32,7 +32,7 @@ impl<'a> Dotlock<'a> {
         let mut seen: Option<(Stat, Instant)> = None;
         loop {
             match fs.create_new(&path) {
-                Ok(file) => return Ok(Self::hold(fs, path, file)),
+                Ok(file) => return Self::hold(fs, path, file),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(source) => return Err(SiteError::Io { action: "lock", path, source }),
             }
@@ -55,17 +55,24 @@ impl<'a> Dotlock<'a> {
         }
     }
 
-    fn hold(fs: &'a dyn Fs, path: PathBuf, mut file: Box<dyn FileWrite>) -> Self {
+    /// A lock that cannot be looked at is given back: it could not be told from another's later.
+    fn hold(fs: &'a dyn Fs, path: PathBuf, mut file: Box<dyn FileWrite>) -> Result<Self, SiteError> {
         // What is in it only helps others to see that we died; the lock is held without it as well.
         drop(file.write_all(format!("{}:{}", std::process::id(), host(fs)).as_bytes()));
-        let ino = fs.lstat(&path).ok().map(|stat| stat.ino);
-        Self { fs, path, file: Some(file), ino }
+        match fs.lstat(&path) {
+            Ok(stat) => Ok(Self { fs, path, file: Some(file), ino: stat.ino }),
+            Err(source) => Err(SiteError::Io { action: "look at the lock", path, source }),
+        }
     }
 }
 
 impl Drop for Dotlock<'_> {
     fn drop(&mut self) {
-        let ours = self.fs.lstat(&self.path).is_ok_and(|stat| Some(stat.ino) == self.ino);
+        // When the disk does not answer, the lock is most likely still ours, and left behind it would keep all others out.
+        let ours = match self.fs.lstat(&self.path) {
+            Ok(stat) => stat.ino == self.ino,
+            Err(error) => error.kind() != ErrorKind::NotFound,
+        };
         if let Some(file) = self.file.take()
             && !ours
         {
