@@ -23,7 +23,7 @@ fn sample() -> u64 {
 }
 
 /// `WAGON_FAULTS_SEED`, or the number of today.
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     let today = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() / 86_400;
     std::env::var("WAGON_FAULTS_SEED").ok().map_or_else(today, |text| text.parse().unwrap())
 }

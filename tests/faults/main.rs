@@ -13,6 +13,7 @@ mod databases;
 mod disk;
 mod every_operation;
 mod faulty_fs;
+mod kills;
 #[path = "../sites/mod.rs"]
 mod sites;
 mod story;
