@@ -18,6 +18,8 @@ pub enum Phase {
     Check,
     Verify,
     Extract,
+    /// Repair, forget, prune, repack.
+    Upkeep,
 }
 
 /// Where something happened, as far as it is known.

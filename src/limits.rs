@@ -302,6 +302,36 @@ pub const TRACE_ADDRESS_BYTES: usize = 322;
 /// How far into a Received field the peer's address is looked for, bytes. It stands in the first line or two.
 pub const TRACE_PEER_BYTES: usize = 2 * KIB as usize;
 
+// Upkeep: broken chains, repair, forget, prune.
+
+/// How far numbers of records, folders and items jump when a pass has to go on without a snapshot that may have given
+/// some away. More than any snapshot adds to one account; the 32 bits have room for four thousand such jumps.
+pub const NUMBER_GAP: u32 = 1 << 20;
+
+/// How long a reader waits for a prune that removes files, which takes milliseconds, and a prune for readers.
+pub const READER_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Bytes of packs that are written anew before the old ones go: what a prune needs of the disk beside the archive.
+pub const REWRITE_BATCH_BYTES: u64 = 256 * MIB;
+
+/// A pack of less than this is small; several of them are put together.
+pub const SMALL_PACK_BYTES: u64 = 4 * MIB;
+
+/// So many small packs are worth putting together. Fewer would be written anew by every prune.
+pub const SMALL_PACKS: usize = 8;
+
+/// Bytes of entries that a repack holds and sorts, so that like lies beside like.
+pub const LIKENESS_BYTES: usize = 24 * MIB as usize;
+
+/// Largest `wanted.json`, bytes.
+pub const WANTED_BYTES: u64 = 64 * MIB;
+
+/// Bytes of recipes that a check collects before it joins them in the order of what they are joined from.
+pub const JOIN_WINDOW_BYTES: usize = 8 * MIB as usize;
+
+/// Segments that a check looks at before it goes on with what they gave; bounds what is held of them.
+pub const CHECK_SEGMENTS: usize = 32;
+
 // Throttles.
 
 /// Bursts that make a second's worth: an eighth of a second's bytes may pass at once. Long enough that a wait is longer than

@@ -105,12 +105,21 @@ fn pass(archive: &Archive, state: &mut AccountState, letters: &[Vec<u8>]) {
         writer.add("provisioning.jsonl", b"{\"gone\":9}\n").unwrap();
     }
     writer.add(&manifest_name(RecordId(1)), &manifest).unwrap();
-    let entry =
-        AccountEntry { id: RecordId(1), address: "ann@example.org".to_owned(), full: first, lines, items, bytes };
+    let entry = AccountEntry {
+        id: RecordId(1),
+        address: "ann@example.org".to_owned(),
+        full: first,
+        salvaged: false,
+        lines,
+        items,
+        bytes,
+    };
     let head = SnapshotHead {
         format: 1,
         no: writer.no(),
         source: "site".parse().unwrap(),
+        lost: Vec::new(),
+        replaces: None,
         parent: (!first).then(|| SnapshotNo(writer.no().0 - 1)),
         started: 1_700_000_000,
         finished: 1_700_000_001,

@@ -28,12 +28,15 @@ class Archive:
         self.folder = pathlib.Path(folder)
         header = json.loads((self.folder / "wagon.json").read_text())
         assert header["archive"] == "wagon" and header["format"] == 1, "not an archive that this script reads"
-        self.heads = {}
+        self.heads, replaced = {}, set()
         for path in sorted((self.folder / "snapshots").glob("[0-9]*.tar.gz")):
             name, head = next(entries(next(members(path))[1]))
             assert name == "snapshot.json", path
             head = json.loads(head)
-            self.heads[head["no"]] = head, path
+            replaced.add(f"{head['no']:08}-{head.get('replaces')}.tar.gz")
+            self.heads.setdefault(head["no"], []).append((head, path))
+        for no, found in self.heads.items():
+            self.heads[no], = [pair for pair in found if pair[1].name not in replaced]
     @functools.cached_property
     def places(self):
         """Object name -> (pack, offset of its segment, entry name)."""
@@ -87,6 +90,8 @@ class Archive:
         records = {}
         for line in self.lines(number, "provisioning.jsonl"):
             kind, value = next(iter(line.items()))
+            if kind == "last":
+                continue
             records[value["id"] if kind == "put" else value] = value["record"] if kind == "put" else {"kind": "gone"}
         return {r["address"]: i for i, r in records.items() if r["kind"] == "account"}
     def mailbox(self, number, account):

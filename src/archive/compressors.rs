@@ -1,7 +1,7 @@
 //! Threads that compress sealed segments, and give them back in the order in which they were sealed.
 //!
 //! Promises: the order and the bytes do not depend on timing; every segment was inflated again and compared; what waits
-//! is bounded by its caller through [`Compressors::is_full`]. Called by `pack_writer` only.
+//! is bounded by its caller through [`Compressors::is_full`]. Called by `pack_writer` and `rewrite`.
 
 use super::ArchiveError;
 use crate::format::FormatError;
@@ -45,14 +45,15 @@ pub(super) struct Compressors {
 }
 
 impl Compressors {
-    /// Starts `workers` threads, one at least.
-    pub fn start(workers: usize, encode: Encode) -> Self {
+    /// Starts `workers` threads, one at least, which deflate at `level` if there is one, else as hard as each segment asks.
+    pub fn start(workers: usize, level: Option<i32>, encode: Encode) -> Self {
         let workers = workers.max(1);
         let (jobs, to_do) = unbounded::<(u64, Sealed)>();
         let (finished, done) = unbounded();
         let work = |to_do: Receiver<(u64, Sealed)>, finished: Sender<(u64, Outcome)>| {
             move || {
-                let (mut encoder, mut scratch) = (Encoder::default(), Vec::new());
+                let mut encoder = level.map_or_else(Encoder::default, Encoder::at_level);
+                let mut scratch = Vec::new();
                 for (number, sealed) in to_do {
                     if finished.send((number, compress(sealed, encode, &mut encoder, &mut scratch))).is_err() {
                         return; // the writer was dropped
@@ -72,6 +73,13 @@ impl Compressors {
         jobs.send((self.sent, sealed)).map_err(|_| ArchiveError::Stopped)?;
         self.sent += 1;
         Ok(())
+    }
+
+    /// Hands over what is the next segment already.
+    pub fn push_compressed(&mut self, segment: Compressed) {
+        self.bytes += segment.uncompressed;
+        self.early.insert(self.sent, Ok(segment));
+        self.sent += 1;
     }
 
     /// Whether the oldest should be taken before another is pushed.

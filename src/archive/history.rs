@@ -3,6 +3,7 @@
 //! Promises that a chain that lies (a parent that is not older, a missing link, a manifest for what does not exist) is
 //! an error with the snapshot's name, never a loop. Reads only the manifests of the account that is asked for.
 
+use super::heads::Heads;
 use super::{Archive, ArchiveError};
 use crate::event::Rejection;
 use crate::format::FormatError;
@@ -16,38 +17,38 @@ pub type Renames = Vec<(String, String)>;
 
 /// One source's snapshots up to a chosen one, oldest first.
 pub struct History<'a> {
-    archive: &'a Archive,
-    chain: Vec<SnapshotHead>,
+    pub(super) archive: &'a Archive,
+    pub(super) chain: Vec<SnapshotHead>,
+    /// Snapshots that could not be read; then the chain has gaps (`salvage`).
+    pub(super) lost: Vec<SnapshotNo>,
 }
 
 impl<'a> History<'a> {
     /// The chain that ends in snapshot `at`; without it in the newest of `source`; without that in the newest of the
-    /// only source that the archive has.
+    /// only source that the archive has. A snapshot that cannot be read is an error only where it is, or may be, needed.
     pub fn open(archive: &'a Archive, source: Option<&SiteId>, at: Option<SnapshotNo>) -> Result<Self, ArchiveError> {
-        let heads = archive.snapshot_heads()?;
-        let last = match (at, source) {
-            (Some(no), _) => heads.iter().find(|head| head.no == no).ok_or(ArchiveError::NoSnapshot(no))?,
-            (None, Some(source)) => heads
-                .iter()
-                .rev()
-                .find(|head| head.source == *source)
-                .ok_or_else(|| ArchiveError::Empty(Some(source.clone())))?,
-            (None, None) => {
-                let last = heads.last().ok_or(ArchiveError::Empty(None))?;
-                if heads.iter().any(|head| head.source != last.source) {
-                    let mut sources: Vec<_> = heads.iter().map(|head| head.source.to_string()).collect();
-                    sources.sort();
-                    sources.dedup();
-                    return Err(ArchiveError::SeveralSources(sources.join(", ")));
-                }
-                last
-            }
+        let Heads { read: heads, unreadable } = archive.heads()?;
+        let mut unreadable = unreadable;
+        let latest_unreadable = unreadable.last().map(|(no, _)| *no);
+        let mut damage_of = |no: SnapshotNo| {
+            let found = unreadable.iter().position(|(other, _)| *other == no);
+            found.map_or(ArchiveError::NoSnapshot(no), |at| unreadable.swap_remove(at).1)
+        };
+        let newest = newest(&heads, source, at);
+        let last = match (newest, at) {
+            (Ok(last), Some(_)) => last,
+            (Err(ArchiveError::NoSnapshot(no)), _) => return Err(damage_of(no)),
+            // It could be the newest of this very source.
+            (found, _) => match latest_unreadable {
+                Some(no) if found.as_ref().map_or(true, |last| last.no < no) => return Err(damage_of(no)),
+                _ => found?,
+            },
         };
         let mut chain = vec![last.clone()];
         while let Some(head) = chain.last()
             && let Some(parent) = head.parent
         {
-            let older = heads.iter().find(|other| other.no == parent).ok_or(ArchiveError::NoSnapshot(parent))?;
+            let Some(older) = heads.iter().find(|other| other.no == parent) else { return Err(damage_of(parent)) };
             if older.no >= head.no || older.source != head.source {
                 let what =
                     format!("snapshot {} names {parent} as its parent, which is no older one of its source", head.no);
@@ -57,7 +58,7 @@ impl<'a> History<'a> {
             chain.push(older.clone());
         }
         chain.reverse();
-        Ok(Self { archive, chain })
+        Ok(Self { archive, chain, lost: Vec::new() })
     }
 
     /// The chosen snapshot.
@@ -89,6 +90,9 @@ impl<'a> History<'a> {
         let mut highest = RecordId::default();
         let mut former: Vec<(RecordId, String)> = Vec::new();
         self.provisioning_lines(|line| {
+            if let ProvisioningLine::Last(id) = &line {
+                highest = highest.max(*id);
+            }
             if let ProvisioningLine::Put(stored) = &line {
                 highest = highest.max(stored.id);
                 let old = state.records.get(&stored.id).map(|old| &old.record);
@@ -113,8 +117,9 @@ impl<'a> History<'a> {
         Ok(keys)
     }
 
-    fn provisioning_lines(&self, mut each: impl FnMut(ProvisioningLine)) -> Result<(), ArchiveError> {
-        for head in self.chain.iter().filter(|head| head.provisioning_lines > 0) {
+    /// Every line of the site's records up to here, oldest first.
+    pub fn provisioning_lines(&self, mut each: impl FnMut(ProvisioningLine)) -> Result<(), ArchiveError> {
+        for head in self.chain.iter().filter(|head| head.provisioning_lines > 0 && !self.lost.contains(&head.no)) {
             let snapshot = self.archive.open_snapshot(head.no)?;
             snapshot.lines("provisioning.jsonl", |line| {
                 each(line);
@@ -136,6 +141,9 @@ impl<'a> History<'a> {
 
     /// The account's mailbox at this snapshot; empty when it never had one.
     pub fn account(&self, account: RecordId) -> Result<AccountState, ArchiveError> {
+        if !self.lost.is_empty() {
+            return Ok(self.salvage_account(account)?.state);
+        }
         let mut state = AccountState::default();
         self.replay(account, SnapshotNo(0), &mut state)?;
         Ok(state)
@@ -162,7 +170,33 @@ impl<'a> History<'a> {
     }
 }
 
-fn entry_of(head: &SnapshotHead, account: RecordId) -> Option<&AccountEntry> {
+/// The head in which a chain is to end.
+fn newest<'h>(
+    heads: &'h [SnapshotHead],
+    source: Option<&SiteId>,
+    at: Option<SnapshotNo>,
+) -> Result<&'h SnapshotHead, ArchiveError> {
+    match (at, source) {
+        (Some(no), _) => heads.iter().find(|head| head.no == no).ok_or(ArchiveError::NoSnapshot(no)),
+        (None, Some(source)) => heads
+            .iter()
+            .rev()
+            .find(|head| head.source == *source)
+            .ok_or_else(|| ArchiveError::Empty(Some(source.clone()))),
+        (None, None) => {
+            let last = heads.last().ok_or(ArchiveError::Empty(None))?;
+            if heads.iter().any(|head| head.source != last.source) {
+                let mut sources: Vec<_> = heads.iter().map(|head| head.source.to_string()).collect();
+                sources.sort();
+                sources.dedup();
+                return Err(ArchiveError::SeveralSources(sources.join(", ")));
+            }
+            Ok(last)
+        }
+    }
+}
+
+pub(super) fn entry_of(head: &SnapshotHead, account: RecordId) -> Option<&AccountEntry> {
     head.accounts.iter().find(|entry| entry.id == account)
 }
 

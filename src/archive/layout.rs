@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// Beginning of the name of every file that is being written. Readers pass over them.
 pub(super) const TEMPORARY: &str = ".tmp-";
 
-const HEADER: &str = "wagon.json";
+pub(super) const HEADER: &str = "wagon.json";
 pub(super) const PACKS: &str = "packs";
 pub(super) const INDEXES: &str = "index";
 pub(super) const SNAPSHOTS: &str = "snapshots";
@@ -138,7 +138,9 @@ impl Archive {
             _ => io_error("read", &path)(error),
         })?;
         let header = ArchiveHeader::parse(&bytes).map_err(format_error(&path))?;
-        Ok(Self::new(fs, dir, header))
+        let archive = Self::new(fs, dir, header);
+        archive.share()?;
+        Ok(archive)
     }
 
     /// All packs, whether they have an index or not.

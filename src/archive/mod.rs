@@ -5,18 +5,29 @@ pub mod check;
 mod compressors;
 mod cursor;
 mod entry_lines;
+pub mod forget;
+pub mod heads;
 pub mod history;
 mod index;
 mod layout;
 pub mod lock;
+mod merge;
 mod open_pack;
 pub mod pack_reader;
 pub mod pack_writer;
+mod parallel;
+pub mod prune;
 mod publisher;
+mod readers;
+pub mod repair;
+mod rewrite;
+mod salvage;
 mod segment_cache;
 pub mod snapshot;
 mod spool;
 mod table;
+mod usage;
+pub mod wanted;
 mod window;
 
 use crate::format::FormatError;
@@ -63,13 +74,22 @@ pub struct Archive {
     dir: PathBuf,
     header: ArchiveHeader,
     open_snapshots: snapshot::OpenSnapshots,
+    /// Says that somebody reads (`readers`).
+    sharing: Arc<readers::Sharing>,
     /// Where tables of objects are made and kept; without it they go with the process.
     scratch: Option<PathBuf>,
 }
 
 impl Archive {
     fn new(fs: Arc<dyn Fs>, dir: &Path, header: ArchiveHeader) -> Self {
-        Self { fs, dir: dir.to_owned(), header, open_snapshots: snapshot::OpenSnapshots::default(), scratch: None }
+        Self {
+            fs,
+            dir: dir.to_owned(),
+            header,
+            open_snapshots: snapshot::OpenSnapshots::default(),
+            sharing: Arc::default(),
+            scratch: None,
+        }
     }
 
     /// The same with `dir`, which must exist, as the place for what a large archive's tables of objects need: 28 bytes
@@ -87,7 +107,11 @@ impl Archive {
 
     /// The same archive for somebody who outlives this value.
     fn again(&self) -> Self {
-        Self { scratch: self.scratch.clone(), ..Self::new(self.fs.clone(), &self.dir, self.header.clone()) }
+        Self {
+            sharing: self.sharing.clone(),
+            scratch: self.scratch.clone(),
+            ..Self::new(self.fs.clone(), &self.dir, self.header.clone())
+        }
     }
 
     pub fn id(&self) -> &SiteId {

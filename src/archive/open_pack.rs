@@ -70,6 +70,27 @@ impl OpenPack {
         Ok(())
     }
 
+    /// Appends a segment of another pack as it is.
+    pub fn append_member(
+        &mut self,
+        member: &mut dyn BufRead,
+        uncompressed: u64,
+        entries: Vec<(Prefix, u16)>,
+    ) -> Result<(), ArchiveError> {
+        let offset = self.bytes;
+        loop {
+            let bytes = member.fill_buf().map_err(io_error("read a segment for", &self.path))?;
+            if bytes.is_empty() {
+                break;
+            }
+            let (length, bytes) = (bytes.len(), bytes.to_vec());
+            self.write(&bytes)?;
+            member.consume(length);
+        }
+        self.list(offset, uncompressed, entries);
+        Ok(())
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
         self.file.write_all(bytes).map_err(io_error("write", &self.path))?;
         self.digest.update(bytes);

@@ -161,9 +161,25 @@ impl ObjectReader {
         Ok(())
     }
 
+    /// Whether a message can be joined from this recipe, and is what its name says.
+    pub(super) fn try_join(&self, id: &ObjectId, recipe: &[u8]) -> Result<(), ArchiveError> {
+        let mut nowhere = io::sink();
+        let mut out = Hashing { out: &mut nowhere, digest: Sha256::new(), written: 0 };
+        self.join(id, recipe, limits::COPIED_BYTES, 0, &mut out)?;
+        match ObjectId::from_digest(out.digest.finalize().into()) == *id {
+            true => Ok(()),
+            false => Err(wrong_hash(id)),
+        }
+    }
+
     /// Whether an index lists an object whose name begins so.
     pub(super) fn lists(&self, prefix: Prefix) -> Result<bool, ArchiveError> {
         self.finder.contains(prefix)
+    }
+
+    /// Where an object whose name begins so lies, if that can be told at once.
+    pub(super) fn place(&self, prefix: Prefix) -> Option<Location> {
+        self.finder.find(prefix).ok()?.at.first().copied()
     }
 
     /// The table that it was made of, or had to make.

@@ -92,7 +92,7 @@ impl Archive {
             recipes: Ordered::default(),
             skeletons: Ordered::default(),
             parts: Ordered::default(),
-            compressors: Compressors::start(workers, encode),
+            compressors: Compressors::start(workers, None, encode),
             pack: None,
             publisher: Publisher::default(),
             pack_bytes: limits::PACK_BYTES,

@@ -1,7 +1,7 @@
 //! Publishes packs beside the writing of the next one: a pack waits for the disk twice, and so does its index.
 //!
 //! Promises that one pack is published at a time, in order, and that nothing goes on behind the back of whoever drops it.
-//! Called by `pack_writer` only.
+//! Called by `pack_writer` and `rewrite`.
 
 use super::layout::PackName;
 use super::open_pack::OpenPack;

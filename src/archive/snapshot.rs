@@ -151,20 +151,19 @@ impl SnapshotReader {
 impl Archive {
     /// All heads, oldest first.
     pub fn snapshot_heads(&self) -> Result<Vec<SnapshotHead>, ArchiveError> {
-        let names = self.unambiguous_names()?;
-        names
-            .into_iter()
-            .map(|name| {
-                let path = self.dir.join(name.path());
-                let file = self.fs.open(&path).map_err(io_error("open", &path))?;
-                let mut cursor = whole(file.as_ref(), &path)?;
-                read_head(&mut cursor, name).map_err(format_error(&path))
-            })
-            .collect()
+        let names = self.standing_names()?;
+        names.into_iter().map(|name| self.read_named_head(name)).collect()
+    }
+
+    pub(super) fn read_named_head(&self, name: SnapshotName) -> Result<SnapshotHead, ArchiveError> {
+        let path = self.dir.join(name.path());
+        let file = self.fs.open(&path).map_err(io_error("open", &path))?;
+        let mut cursor = whole(file.as_ref(), &path)?;
+        read_head(&mut cursor, name).map_err(format_error(&path))
     }
 
     pub fn open_snapshot(&self, no: SnapshotNo) -> Result<SnapshotReader, ArchiveError> {
-        let names = self.unambiguous_names()?;
+        let names = self.standing_names()?;
         let name = names.into_iter().find(|name| name.no == no).ok_or(ArchiveError::NoSnapshot(no))?;
         self.open_named_snapshot(name)
     }
@@ -181,18 +180,6 @@ impl Archive {
         let opened = Arc::new(Opened { path, file, head, names, places, end });
         self.open_snapshots.keep(name, &opened);
         Ok(SnapshotReader { opened })
-    }
-
-    fn unambiguous_names(&self) -> Result<Vec<SnapshotName>, ArchiveError> {
-        let names = self.snapshot_names()?.names;
-        for (older, newer) in names.iter().zip(names.iter().skip(1)) {
-            if older.no == newer.no {
-                let what = format!("{older} has the same number; the archive was written by two at once");
-                let path = self.dir.join(newer.path());
-                return Err(format_error(&path)(FormatError::Malformed { what, at: 0 }));
-            }
-        }
-        Ok(names)
     }
 }
 
@@ -289,15 +276,20 @@ impl Archive {
             let (what, found, bound) = ("number of a snapshot", u64::from(last) + 1, 99_999_999);
             format_error(&self.dir)(FormatError::OverBound { what, found, bound })
         })?;
-        Ok(SnapshotWriter {
+        Ok(self.snapshot_writer_at(SnapshotNo(no)))
+    }
+
+    /// A writer for a file that takes the place of another of its number.
+    pub(super) fn snapshot_writer_at(&self, no: SnapshotNo) -> SnapshotWriter<'_> {
+        SnapshotWriter {
             archive: self,
-            no: SnapshotNo(no),
+            no,
             encoder: Encoder::default(),
             names: HashSet::new(),
             contents: Vec::new(),
             body: None,
             body_bytes: 0,
-        })
+        }
     }
 }
 

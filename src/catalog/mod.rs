@@ -55,6 +55,14 @@ impl Catalog {
         Ok(self.db.prepare_cached(SQL)?.query_row([], row).optional()?)
     }
 
+    /// The accounts of which something is remembered.
+    pub fn accounts(&self) -> Result<Vec<RecordId>, DbError> {
+        const SQL: &str = "SELECT id FROM account ORDER BY id";
+        let mut statement = self.db.prepare_cached(SQL)?;
+        let rows = statement.query_map([], |row| Ok(RecordId(row.get(0)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// What is remembered of an account; `None`: nothing.
     pub fn account(&self, id: RecordId) -> Result<Option<AccountMark>, DbError> {
         const SETTINGS: &str = "SELECT settings FROM account WHERE id = ?1";

@@ -29,6 +29,19 @@ pub enum DbError {
     Corrupt(String),
 }
 
+impl DbError {
+    /// Whether the file is no sound database, so that one that only saves time may be made anew.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => {
+                matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
+            }
+            Self::Corrupt(_) => true,
+            _ => false,
+        }
+    }
+}
+
 impl From<rusqlite::Error> for DbError {
     /// A full disk becomes the error that every other file gives, because it asks the same of people; also where it
     /// shows in the files beside the database.

@@ -159,6 +159,42 @@ impl AccountState {
         last.chain(settings).chain(folders).chain(items)
     }
 
+    /// Lines that make this state of `base`; of nothing, with all that was ever numbered, when `full`.
+    pub fn lines_since<'s>(&'s self, base: &'s Self, full: bool) -> impl Iterator<Item = ManifestLine> + 's {
+        let numbers = (self.last_folder, self.last_item);
+        let last = (full || numbers != (base.last_folder, base.last_item)).then_some(ManifestLine::Last(numbers));
+        let settings = self.settings.iter().filter(|(key, setting)| base.settings.get(key) != Some(setting));
+        let settings = settings.map(|(_, setting)| ManifestLine::Setting(setting.clone()));
+        let settings_gone = base.settings.keys().filter(|key| !self.settings.contains_key(key));
+        let settings_gone = settings_gone.cloned().map(ManifestLine::SettingGone);
+        let folders = self.folders.iter().flat_map(|(&id, folder)| self.folder_since(base, id, folder));
+        let items = self.items.iter().filter(|(id, at)| base.items.get(id) != Some(at));
+        let items =
+            items.map(|(&id, at)| ManifestLine::Item(ItemLine { id, folder: at.folder, item: at.item.clone() }));
+        let items_gone = base.items.keys().filter(|id| !self.items.contains_key(id));
+        let items_gone = items_gone.copied().map(ManifestLine::ItemGone);
+        // Last, when nothing lies in them any more.
+        let folders_gone = base.folders.keys().filter(|id| !self.folders.contains_key(id));
+        let folders_gone = folders_gone.copied().map(ManifestLine::FolderGone);
+        let made = last.into_iter().chain(settings).chain(folders).chain(items);
+        made.chain(items_gone).chain(folders_gone).chain(settings_gone)
+    }
+
+    /// The lines of a folder since `base`, one for each place where it was meanwhile; none when nothing changed.
+    fn folder_since(&self, base: &Self, id: FolderId, folder: &Folder) -> Vec<ManifestLine> {
+        let mut places = self.former.get(&id).into_iter().flatten().peekable();
+        if let Some(known) = base.folders.get(&id) {
+            for key in base.former.get(&id).into_iter().flatten().chain([&known.key]) {
+                places.next_if_eq(&key);
+            }
+        }
+        let mut lines: Vec<_> = places.cloned().map(Folder::at).collect();
+        if !lines.is_empty() || base.folders.get(&id) != Some(folder) {
+            lines.push(folder.clone());
+        }
+        lines.into_iter().map(|folder| ManifestLine::Folder(FolderLine { id, folder })).collect()
+    }
+
     /// Items and their bytes. Sizes come from outside: a sum that no number holds is the largest there is.
     pub fn totals(&self) -> (u64, u64) {
         let bytes = self.items.values().fold(0u64, |sum, at| sum.saturating_add(at.item.size));

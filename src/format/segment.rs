@@ -99,6 +99,8 @@ pub struct Encoder {
     usual: Compressor,
     most: Compressor,
     stored: Compressor,
+    /// Used whatever the effort.
+    always: Option<Compressor>,
     /// What a compressor writes into, before its length is known.
     out: Vec<u8>,
 }
@@ -110,19 +112,27 @@ impl Default for Encoder {
             usual: Compressor::new(Effort::Usual.level()),
             most: Compressor::new(Effort::Most.level()),
             stored: Compressor::new(CompressionLvl::new(STORED).unwrap_or_default()),
+            always: None,
             out: Vec::new(),
         }
     }
 }
 
 impl Encoder {
+    /// Deflates at this level, from 1 to 12, whatever the effort; any other is taken for libdeflate's usual one.
+    pub fn at_level(level: i32) -> Self {
+        let always = Some(Compressor::new(CompressionLvl::new(level).unwrap_or_default()));
+        Self { always, ..Self::default() }
+    }
+
     /// One gzip member with these bytes: deflated, or stored where deflating gains nothing.
     pub fn encode(&mut self, bytes: &[u8], effort: Effort) -> Result<Vec<u8>, FormatError> {
         if !self.is_incompressible(bytes) {
-            let compressor = match effort {
-                Effort::Least => &mut self.least,
-                Effort::Usual => &mut self.usual,
-                Effort::Most => &mut self.most,
+            let compressor = match (&mut self.always, effort) {
+                (Some(always), _) => always,
+                (None, Effort::Least) => &mut self.least,
+                (None, Effort::Usual) => &mut self.usual,
+                (None, Effort::Most) => &mut self.most,
             };
             let member = compress(compressor, bytes, &mut self.out)?;
             if member.len() < bytes.len() {

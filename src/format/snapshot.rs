@@ -16,6 +16,13 @@ pub struct SnapshotHead {
     /// The snapshot of the same source that this one continues; absent in the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<SnapshotNo>,
+    /// Earlier snapshots that could not be read when this one was made without them. Records and items that only they
+    /// knew have new numbers here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<SnapshotNo>,
+    /// The snapshot of the same number whose place this one takes: the 16 hex digits of its file's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
     /// Seconds since 1970.
     pub started: i64,
     pub finished: i64,
@@ -52,6 +59,9 @@ pub struct AccountEntry {
     /// The manifest does not build on earlier ones.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub full: bool,
+    /// What came before could not be read as a whole, so folders and items that are not new may have new numbers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub salvaged: bool,
     /// Lines of this manifest.
     pub lines: u64,
     /// What the mailbox holds after it.
@@ -85,6 +95,8 @@ pub struct Counts {
 pub enum ProvisioningLine {
     Put(StoredRecord),
     Gone(RecordId),
+    /// The highest id that any record may ever have had, where the lines themselves do not show it.
+    Last(RecordId),
 }
 
 /// A record with its lasting id and the hints by which a source knows it again.
@@ -108,6 +120,7 @@ impl Provisioning {
         match line {
             ProvisioningLine::Put(stored) => drop(self.records.insert(stored.id, stored)),
             ProvisioningLine::Gone(id) => drop(self.records.remove(&id)),
+            ProvisioningLine::Last(_) => {}
         }
     }
 
@@ -151,6 +164,39 @@ impl Provisioning {
     pub fn highest(&self) -> RecordId {
         self.records.keys().next_back().copied().unwrap_or_default()
     }
+}
+
+/// The fewest lines that give the same records, the same former names of each, and the same highest id.
+pub fn squash(lines: impl IntoIterator<Item = ProvisioningLine>) -> Vec<ProvisioningLine> {
+    let mut kept: Vec<Option<ProvisioningLine>> = Vec::new();
+    // Where the newest line of each record stands, and which key it says; a record that is gone keeps its former names.
+    let mut newest: BTreeMap<RecordId, (usize, String)> = BTreeMap::new();
+    let mut highest = RecordId::default();
+    for line in lines {
+        match line {
+            ProvisioningLine::Put(stored) => {
+                highest = highest.max(stored.id);
+                let key = stored.record.key().to_owned();
+                let id = stored.id;
+                let line = Some(ProvisioningLine::Put(stored));
+                match newest.get(&id).filter(|(_, known)| *known == key).and_then(|(at, _)| kept.get_mut(*at)) {
+                    Some(place) => *place = line,
+                    None => {
+                        newest.insert(id, (kept.len(), key));
+                        kept.push(line);
+                    }
+                }
+            }
+            ProvisioningLine::Gone(id) => {
+                newest.remove(&id);
+                kept.push(Some(ProvisioningLine::Gone(id)));
+            }
+            ProvisioningLine::Last(id) => highest = highest.max(id),
+        }
+    }
+    let mut lines = vec![ProvisioningLine::Last(highest)];
+    lines.extend(kept.into_iter().flatten());
+    lines
 }
 
 /// Parses JSON lines, one value a line; the error names the line.

@@ -109,6 +109,16 @@ pub trait Fs: Send + Sync {
     /// Takes an exclusive lock on the file, made if missing, that ends with the process; `None`: another holds it.
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>>;
 
+    /// Shares the file with others who do, until the process ends or the guard is dropped; `None`: somebody has it for
+    /// himself. The file is only opened for reading, so this works on read-only media.
+    fn try_share(&self, _path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+        Ok(Some(Box::new(())))
+    }
+    /// Takes a file that is there for oneself; `None`: others share it, or one has it.
+    fn try_exclude(&self, _path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+        Ok(Some(Box::new(())))
+    }
+
     /// The whole file, unless it has more than `limit` bytes (`FileTooLarge`).
     fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         let file = self.open(path)?;

@@ -189,14 +189,29 @@ impl Fs for RealFs {
         std::fs::set_permissions(path, Permissions::from_mode(mode))
     }
 
+    fn try_share(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+        let file = File::open(path)?;
+        held(file.try_lock_shared(), file)
+    }
+
+    fn try_exclude(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+        let file = File::open(path)?;
+        held(file.try_lock(), file)
+    }
+
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
         use std::os::unix::fs::OpenOptionsExt as _;
         let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(file))),
-            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-            Err(std::fs::TryLockError::Error(error)) => Err(error),
-        }
+        held(file.try_lock(), file)
+    }
+}
+
+/// The lock on a file lives as long as the file is open.
+fn held(outcome: Result<(), std::fs::TryLockError>, file: File) -> io::Result<Option<Box<dyn Send + Sync>>> {
+    match outcome {
+        Ok(()) => Ok(Some(Box::new(file))),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+        Err(std::fs::TryLockError::Error(error)) => Err(error),
     }
 }
 

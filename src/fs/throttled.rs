@@ -247,6 +247,14 @@ impl Fs for ThrottledFs {
         self.inner.set_mode(path, mode)
     }
 
+    fn try_share(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+        self.inner.try_share(path)
+    }
+
+    fn try_exclude(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+        self.inner.try_exclude(path)
+    }
+
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
         self.inner.try_lock(path)
     }

@@ -11,6 +11,7 @@ mod folders;
 mod items;
 mod links;
 mod records;
+mod renumber;
 mod shares_queries;
 #[cfg(test)]
 mod tests;

@@ -142,7 +142,7 @@ pub enum AccountStatus {
     Closed,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Account {
     pub address: String,
     #[serde(default, skip_serializing_if = "is_default")]

@@ -2,7 +2,10 @@
 //! connector, prints nothing, and uses no other verb.
 
 pub mod export;
+pub mod forget;
 pub mod import;
+pub mod prune;
+pub mod repair;
 pub mod shares;
 pub mod show;
 pub mod verify;

@@ -15,4 +15,5 @@ mod options;
 mod secrets;
 mod subscriptions;
 mod throttles;
+mod upkeep;
 mod wagon;

@@ -1,27 +1,30 @@
 //! The packs' part of a check: each index against its pack, and with `read_data` each segment, object and joined
 //! message against its name.
 
-use super::{Checking, Copy};
+use super::joining::{Joining, Recipe};
+use super::{Checking, Copy, Reading, sample};
 use crate::archive::ArchiveError;
-use crate::archive::cursor::Cursor;
 use crate::archive::index::{IndexState, ends_as_tar};
 use crate::archive::layout::{PackName, format_error, io_error};
-use crate::archive::pack_reader::{ObjectReader, first_header, inflate, stream};
+use crate::archive::pack_reader::{ObjectReader, inflate};
+use crate::archive::parallel::in_order;
+use crate::archive::repair::digest_of;
+use crate::archive::rewrite::large_object;
 use crate::archive::table::{Keep, ObjectTable};
+use crate::archive::usage::by_segment;
+use crate::event::{Event, Phase};
 use crate::format::pack_index::{IndexEntry, PackIndex, SegmentRow, prefix};
 use crate::format::tar_entry::{self, BLOCK, EntryName};
 use crate::fs::FileRead;
 use crate::limits;
 use crate::model::id::ObjectId;
-use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
-use std::io::{self, BufRead};
+use std::collections::HashMap;
 
 /// What joining a message came to, kept until all packs have been read: the cause may lie in a later one.
-struct Unjoined {
-    id: ObjectId,
-    pack: PackName,
-    error: ArchiveError,
+pub(super) struct Unjoined {
+    pub id: ObjectId,
+    pub pack: PackName,
+    pub error: ArchiveError,
 }
 
 /// Segments that do not inflate, by pack and offset, and their findings.
@@ -41,12 +44,10 @@ impl Checking<'_> {
             self.report.objects += index.len() as u64;
             self.check_extent(number, name, &index, &mut segments);
             table.push(name, index, keep)?;
-            if !self.read_data {
-                self.report.packs += 1;
-                self.advance(0)?;
-            }
+            self.report.packs += 1;
+            self.advance(0)?;
         }
-        if self.read_data {
+        if self.reading != Reading::Nothing {
             table = self.check_data(table, segments)?;
         }
         // After all others: what a missing pack held may lie in one that is there.
@@ -115,12 +116,16 @@ impl Checking<'_> {
         let reader = self.archive.objects_of(table);
         let mut unjoined = Vec::new();
         let names: Vec<_> = reader.table().into_iter().flat_map(ObjectTable::names).collect();
-        for (number, name) in names.into_iter().enumerate() {
+        let chosen = sample::packs(self.reading, &names);
+        for (number, &name) in names.iter().enumerate().filter(|(_, name)| chosen.contains(name)) {
             // Read again: the indexes of a large archive are not held.
             let index = self.archive.usable_index(name)?.0;
             self.check_pack(number, name, &index, &reader, &mut segments, &mut unjoined)?;
-            self.report.packs += 1;
-            self.advance(index.pack_bytes())?;
+            self.report.packs_read += 1;
+            self.sink.emit(Event::Advanced { phase: Phase::Check, items: 0, bytes: index.pack_bytes() });
+        }
+        if let Reading::Sample(most) = self.reading {
+            self.check_sample(most, &names, &reader, &mut unjoined)?;
         }
         for Unjoined { id, pack, error } in unjoined {
             let known = match &error {
@@ -154,115 +159,180 @@ impl Checking<'_> {
         let path = self.archive.dir.join(name.pack_path());
         let Ok(file) = self.archive.fs.open(&path) else { return Ok(()) }; // a finding already
         let before = self.report.findings.len();
-        let mut by_segment: BTreeMap<u16, Vec<IndexEntry>> = BTreeMap::new();
-        for entry in index.entries() {
-            by_segment.entry(entry.segment).or_default().push(entry);
-        }
-        for (segment, row) in index.segments().iter().enumerate() {
-            // An index has at most 65,536 segments.
-            let mut expected = by_segment.remove(&(segment as u16)).unwrap_or_default();
-            expected.sort_unstable_by_key(|entry| entry.block);
-            if segments.contains_key(&(name.to_string(), row.offset)) {
-                continue; // it lies beyond the pack's end
-            }
-            match self.check_segment(file.as_ref(), name, row, &mut expected, reader, unjoined) {
-                Ok(()) if expected.is_empty() => {}
-                outcome => {
-                    let what = match outcome {
-                        Err(error) => super::chain(&error),
-                        Ok(()) => format!("the segment at byte {} has not what its index says", row.offset),
-                    };
-                    let finding = self.find(&path, what);
-                    segments.insert((name.to_string(), row.offset), finding);
-                    expected.iter().for_each(|entry| self.lose(entry.prefix, Copy::In(number), finding));
+        let beyond = |row: &SegmentRow| segments.contains_key(&(name.to_string(), row.offset));
+        let mut by_segment = by_segment(index, |_| true);
+        let jobs: Vec<Job<'_>> = (0u16..)
+            .zip(index.segments())
+            .map(|(segment, row)| (row, by_segment.remove(&segment).unwrap_or_default()))
+            .filter(|(row, _)| !beyond(row))
+            .collect();
+        let mut joining = Joining::default();
+        let digest = std::thread::scope(|scope| {
+            let digest = scope.spawn(|| digest_of(file.as_ref()));
+            for jobs in jobs.chunks(limits::CHECK_SEGMENTS) {
+                let seen = in_order(
+                    jobs,
+                    || (),
+                    |(), (row, expected)| match self.sink.interrupted() {
+                        true => Err(ArchiveError::Stopped),
+                        false => Ok(look_at(file.as_ref(), name, row, expected, reader)),
+                    },
+                );
+                for ((row, _), seen) in jobs.iter().zip(seen) {
+                    let mut seen = seen?;
+                    if let Some(error) = seen.unanswered {
+                        return Err(error);
+                    }
+                    let recipes = std::mem::take(&mut seen.recipes);
+                    unjoined.extend(joining.add(recipes, reader, self.sink)?);
+                    self.note(number, name, row, seen, segments);
                 }
             }
-            if self.sink.interrupted() {
-                return Err(ArchiveError::Stopped);
-            }
-        }
-        let digest = digest_of(file.as_ref()).map_err(io_error("read", &path))?;
-        if digest != name.0 && self.report.findings.len() == before {
+            Ok::<_, ArchiveError>(digest.join())
+        })?;
+        unjoined.extend(joining.join(reader, self.sink)?);
+        let digest = digest.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        if digest.map_err(io_error("read", &path))? != name.0 && self.report.findings.len() == before {
             self.find(&path, "the pack's bytes are not those of its name, though every object in it is".to_owned());
         }
         Ok(())
     }
 
-    /// Takes out of `expected` each object that is where the index says and is what its name says. What stays is lost.
-    fn check_segment(
+    /// Finds what is wrong with a segment.
+    fn note(&mut self, number: usize, name: PackName, row: &SegmentRow, seen: Seen, segments: &mut DamagedSegments) {
+        if seen.unlisted > 0 {
+            let what = format!("the index lacks {} objects of the segment at byte {}", seen.unlisted, row.offset);
+            self.find(&name.index_path(), what);
+        }
+        if seen.error.is_some() || !seen.lost.is_empty() {
+            let what = match seen.error {
+                Some(error) => super::chain(&error),
+                None => format!("the segment at byte {} has not what its index says", row.offset),
+            };
+            let finding = self.find(&name.pack_path(), what);
+            segments.insert((name.to_string(), row.offset), finding);
+            seen.lost.iter().for_each(|entry| self.lose(entry.prefix, Copy::In(number), finding));
+        }
+    }
+
+    /// Reads some objects as an import would.
+    fn check_sample(
         &mut self,
-        file: &dyn FileRead,
-        pack: PackName,
-        row: &SegmentRow,
-        expected: &mut Vec<IndexEntry>,
+        most: u64,
+        names: &[PackName],
         reader: &ObjectReader,
         unjoined: &mut Vec<Unjoined>,
     ) -> Result<(), ArchiveError> {
-        if row.uncompressed > limits::WHOLE_SEGMENT_BYTES {
-            let (name, size) = first_header(file, row, pack)?;
-            let mut digest = Sha256::new();
-            if let Some(name @ EntryName::Object(id)) = EntryName::parse(&name) {
-                stream(file, row, pack, size, &mut Digesting(&mut digest), &id)?;
-                if ObjectId::from_digest(digest.finalize().into()) == id {
-                    expected.retain(|entry| entry.prefix != prefix(name.id()));
-                }
+        for &name in names {
+            let index = &self.archive.usable_index(name)?.0;
+            let share = sample::share(most, index.len() as u64, self.report.objects);
+            let entries = sample::entries(index, share);
+            let read = in_order(
+                &entries,
+                || (),
+                |(), entry| match self.sink.interrupted() {
+                    true => Err(ArchiveError::Stopped),
+                    false => Ok(self.read_one(name, index, entry, reader)),
+                },
+            );
+            for outcome in read {
+                unjoined.extend(outcome?);
+                self.report.objects_read += 1;
             }
-            return Ok(());
-        }
-        let tar = inflate(file, row, pack)?;
-        let mut unlisted = 0u64;
-        for entry in tar_entry::entries(&tar) {
-            let path = self.archive.dir.join(pack.pack_path());
-            let (at, name, content) = entry.map_err(format_error(&path))?;
-            let Some(name) = EntryName::parse(name) else { continue };
-            let short = prefix(name.id());
-            let listed = expected.iter().position(|e| usize::from(e.block) * BLOCK == at && e.prefix == short);
-            let sound = match name {
-                EntryName::Object(id) => ObjectId::of(content) == id,
-                EntryName::Recipe(id) => {
-                    if let Err(error) = reader.copy(&id, &mut io::sink()) {
-                        unjoined.push(Unjoined { id, pack, error });
-                    }
-                    true
-                }
-            };
-            match listed {
-                Some(listed) if sound => drop(expected.swap_remove(listed)),
-                Some(_) => {}
-                None => unlisted += u64::from(!reader.lists(short)?),
-            }
-        }
-        if unlisted > 0 {
-            let what = format!("the index lacks {unlisted} objects of the segment at byte {}", row.offset);
-            self.find(&pack.index_path(), what);
         }
         Ok(())
     }
-}
 
-fn digest_of(file: &dyn FileRead) -> io::Result<[u8; 32]> {
-    let mut cursor = Cursor::new(file, 0, u64::MAX);
-    let mut digest = Sha256::new();
-    loop {
-        let bytes = cursor.fill_buf()?;
-        if bytes.is_empty() {
-            return Ok(digest.finalize().into());
+    /// Reads one object; what was wrong with it.
+    fn read_one(
+        &self,
+        pack: PackName,
+        index: &PackIndex,
+        entry: &IndexEntry,
+        reader: &ObjectReader,
+    ) -> Option<Unjoined> {
+        let row = index.segment(entry.segment)?;
+        let file = self.archive.fs.open(&self.archive.dir.join(pack.pack_path())).ok()?; // a finding already
+        let seen = look_at(file.as_ref(), pack, row, &[*entry], reader);
+        for Recipe { id, content, .. } in seen.recipes {
+            if let Err(error) = reader.try_join(&id, &content) {
+                return Some(Unjoined { id, pack, error });
+            }
         }
-        digest.update(bytes);
-        let length = bytes.len();
-        cursor.consume(length);
+        let error = match seen.error {
+            None if seen.lost.is_empty() => return None,
+            None => ArchiveError::DamagedSegment { pack: pack.to_string(), offset: row.offset },
+            Some(error) => error,
+        };
+        // Only 20 of its 32 bytes are known; the rest of the name is lost with the object.
+        let mut id = [0; 32];
+        id.iter_mut().zip(entry.prefix).for_each(|(to, from)| *to = from);
+        Some(Unjoined { id: ObjectId::from_digest(id), pack, error })
     }
 }
 
-struct Digesting<'d>(&'d mut Sha256);
+/// One segment of a pack, and what its index says lies in it.
+type Job<'i> = (&'i SegmentRow, Vec<IndexEntry>);
 
-impl io::Write for Digesting<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
+/// What was seen of a segment.
+#[derive(Default)]
+struct Seen {
+    error: Option<ArchiveError>,
+    /// Listed objects that are not there, or are not what their names say.
+    lost: Vec<IndexEntry>,
+    /// Still to be joined.
+    recipes: Vec<Recipe>,
+    /// Objects that no index lists.
+    unlisted: u64,
+    /// The table of objects could not tell, which is no finding but the end of the check.
+    unanswered: Option<ArchiveError>,
+}
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+/// Inflates a segment, and looks for each object where the index says; whether it is what its name says.
+fn look_at(
+    file: &dyn FileRead,
+    pack: PackName,
+    row: &SegmentRow,
+    expected: &[IndexEntry],
+    reader: &ObjectReader,
+) -> Seen {
+    let mut seen = Seen { lost: expected.to_vec(), ..Seen::default() };
+    if row.uncompressed > limits::WHOLE_SEGMENT_BYTES {
+        match large_object(pack, file, row, expected) {
+            Ok(()) => seen.lost.clear(),
+            Err(error) => seen.error = Some(error),
+        }
+        return seen;
     }
+    let tar = match inflate(file, row, pack) {
+        Ok(tar) => tar,
+        Err(error) => return Seen { error: Some(error), ..seen },
+    };
+    for entry in tar_entry::entries(&tar) {
+        let (at, name, content) = match entry {
+            Ok(entry) => entry,
+            Err(error) => return Seen { error: Some(format_error(&pack.pack_path())(error)), ..seen },
+        };
+        let Some(name) = EntryName::parse(name) else { continue };
+        let short = prefix(name.id());
+        let listed = seen.lost.iter().position(|e| usize::from(e.block) * BLOCK == at && e.prefix == short);
+        let sound = match name {
+            EntryName::Object(id) => ObjectId::of(content) == id,
+            EntryName::Recipe(id) if listed.is_some() => {
+                seen.recipes.push(Recipe { id, pack, content: content.to_vec() });
+                true
+            }
+            // A repair has taken it out of the index because it cannot be joined.
+            EntryName::Recipe(_) => continue,
+        };
+        match listed {
+            Some(listed) if sound => drop(seen.lost.swap_remove(listed)),
+            Some(_) => {}
+            None => match reader.lists(short) {
+                Ok(listed) => seen.unlisted += u64::from(!listed),
+                Err(error) => return Seen { unanswered: Some(error), ..seen },
+            },
+        }
+    }
+    seen
 }

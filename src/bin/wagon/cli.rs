@@ -71,6 +71,10 @@ pub enum Verb {
     Extract(commands::extract::ExtractArgs),
     Shares(commands::shares::SharesArgs),
     Check(commands::check::CheckArgs),
+    Repair(commands::repair::RepairArgs),
+    Forget(commands::forget::ForgetArgs),
+    Prune(commands::prune::PruneArgs),
+    Repack(commands::repack::RepackArgs),
     Map(commands::map::MapArgs),
     Demo(commands::demo::DemoArgs),
     Completions(commands::completions::CompletionsArgs),
@@ -84,7 +88,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Move a site", &["export", "import", "verify", "config"]),
     ("Look into an archive", &["snapshots", "ls", "show", "diff", "find", "extract"]),
     ("Shares", &["shares"]),
-    ("Care", &["check", "map"]),
+    ("Care", &["check", "repair", "forget", "prune", "repack", "map"]),
     ("Other", &["demo", "completions", "man", "help"]),
 ];
 
@@ -95,7 +99,7 @@ pub const STATUSES: &[(u8, &str)] = &[
     (2, "the command line is wrong"),
     (3, "finished, but items were rejected"),
     (4, "the ledger does not balance"),
-    (5, "check, verify or shares check found differences"),
+    (5, "check, verify or shares check found differences, repair a loss"),
     (6, "archive, map or site is in use by another program"),
     (70, "a defect of wagon"),
     (130, "interrupted"),
@@ -216,6 +220,24 @@ pub fn date(text: &str) -> Result<i64, String> {
         .map_err(|_| "a date is 2024-05-31 or 2024-05-31T12:00:00Z".to_owned())
 }
 
+/// A size in bytes: `1048576`, `200M`, `1.5G`; K, M, G and T are powers of 1024.
+pub fn size(text: &str) -> Result<u64, String> {
+    let text = text.trim_end_matches(['B', 'i']);
+    let (number, factor) = match text.char_indices().last() {
+        Some((at, unit)) if unit.is_ascii_alphabetic() => {
+            let power = "KMGT".find(unit.to_ascii_uppercase()).map(|at| 1u64 << (10 * (at + 1)));
+            (text.get(..at).unwrap_or_default(), power)
+        }
+        _ => (text, Some(1)),
+    };
+    let bytes = factor.and_then(|factor| Some(number.parse::<f64>().ok()? * factor as f64));
+    // Up to 2^53 every whole number is exact, which is more than any disk.
+    bytes
+        .filter(|bytes| (0.0..9e15).contains(bytes))
+        .map(|bytes| bytes as u64)
+        .ok_or_else(|| "a size is a number of bytes, or one with K, M, G or T: 200M".to_owned())
+}
+
 /// As many as the machine has cores, unless `--jobs` says.
 pub fn workers(jobs: Option<NonZeroUsize>) -> NonZeroUsize {
     jobs.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
@@ -247,6 +269,12 @@ mod tests {
         assert_eq!(date("1970-01-02"), Ok(86_400));
         assert_eq!(date("1970-01-01T01:00:00+01:00"), Ok(0));
         assert!(date("yesterday").is_err());
+    }
+
+    #[test]
+    fn a_size_is_bytes_or_has_a_unit() {
+        assert_eq!(["7", "2K", "1.5M", "3GiB"].map(size), [Ok(7), Ok(2048), Ok(1_572_864), Ok(3 << 30)]);
+        assert!(["", "M", "-1", "5X", "nan", "inf"].iter().all(|text| size(text).is_err()));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use stationwagon::map::MapError;
 use stationwagon::model::text::printable;
 use stationwagon::site::SiteError;
 use stationwagon::verbs::export::ExportError;
+use stationwagon::verbs::forget::ForgetError;
 use stationwagon::verbs::import::ImportError;
 use stationwagon::verbs::shares::SharesError;
 use stationwagon::verbs::show::ShowError;
@@ -64,6 +65,8 @@ pub enum CliError {
     Show(#[from] ShowError),
     #[error(transparent)]
     Export(#[from] ExportError),
+    #[error(transparent)]
+    Forget(#[from] ForgetError),
     #[error(transparent)]
     Import(#[from] ImportError),
     #[error(transparent)]

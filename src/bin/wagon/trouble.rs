@@ -8,6 +8,7 @@ use stationwagon::format::FormatError;
 use stationwagon::map::MapError;
 use stationwagon::site::SiteError;
 use stationwagon::verbs::export::ExportError;
+use stationwagon::verbs::forget::ForgetError;
 use stationwagon::verbs::import::ImportError;
 use stationwagon::verbs::shares::SharesError;
 use stationwagon::verbs::show::ShowError;
@@ -43,6 +44,7 @@ fn chain(error: &CliError) -> impl Iterator<Item = &AnyError> {
         CliError::Site(error) => error,
         CliError::Show(error) => error,
         CliError::Export(error) => error,
+        CliError::Forget(error) => error,
         CliError::Import(error) => error,
         CliError::Verify(error) => error,
         CliError::Shares(error) => error,
@@ -59,6 +61,9 @@ fn inside(error: &AnyError) -> Option<&AnyError> {
         Some(ImportError::Site(error)) => return Some(error),
         _ => {}
     }
+    if let Some(ForgetError::Archive(error)) = error.downcast_ref() {
+        return Some(error);
+    }
     match error.downcast_ref() {
         Some(ShowError::Archive(error)) => Some(error),
         _ => error.source(),
@@ -69,6 +74,7 @@ fn status_of(error: &AnyError) -> Option<u8> {
     let usage = matches!(error.downcast_ref(), Some(ArchiveError::SeveralSources(_)))
         || matches!(error.downcast_ref(), Some(SiteError::Unsupported(_)))
         || matches!(error.downcast_ref(), Some(ExportError::BadGlob(..)))
+        || matches!(error.downcast_ref(), Some(ForgetError::Nothing | ForgetError::Newest(_)))
         || matches!(error.downcast_ref(), Some(ImportError::BadGlob { .. }))
         || error.downcast_ref().is_some_and(ShowError::is_usage);
     let in_use = matches!(error.downcast_ref(), Some(ArchiveError::InUse { .. }))
@@ -89,18 +95,40 @@ fn hint_of(error: &AnyError) -> Option<String> {
     if let Some(error) = error.downcast_ref::<ShowError>() {
         return error.hint();
     }
+    if let Some(error) = error.downcast_ref() {
+        return export_hint(error);
+    }
     let text = if let Some(error) = error.downcast_ref() {
         site_hint(error)?
     } else if let Some(error) = error.downcast_ref() {
         import_hint(error)?
     } else if let Some(error) = error.downcast_ref() {
         map_hint(error)?
+    } else if let Some(ForgetError::Nothing) = error.downcast_ref() {
+        "give --keep-last N or another rule, or the numbers that `wagon snapshots` lists"
     } else if let Some(SharesError::NothingToUndo(_)) = error.downcast_ref() {
         "`wagon shares undo` takes the last `wagon shares fix` back"
     } else {
         io_hint(error.downcast_ref()?)?
     };
     Some(text.to_owned())
+}
+
+fn export_hint(error: &ExportError) -> Option<String> {
+    match error {
+        ExportError::BrokenChain { .. } => {
+            Some("`wagon export --full` of the whole site goes on without it".to_owned())
+        }
+        ExportError::Archive(error) if error.is_damage() => Some(
+            "`wagon export --full` goes on without what cannot be read; `wagon check --read-data` names all of it"
+                .to_owned(),
+        ),
+        other => other.source().and_then(hint_of_cause),
+    }
+}
+
+fn hint_of_cause(error: &AnyError) -> Option<String> {
+    std::iter::successors(Some(error), |error| inside(*error)).find_map(hint_of)
 }
 
 fn archive_hint(error: &ArchiveError) -> Option<String> {
@@ -112,7 +140,9 @@ fn archive_hint(error: &ArchiveError) -> Option<String> {
         ArchiveError::Format { .. }
         | ArchiveError::NoObject { .. }
         | ArchiveError::DamagedObject { .. }
-        | ArchiveError::DamagedSegment { .. } => "`wagon check --read-data` names everything that is damaged",
+        | ArchiveError::DamagedSegment { .. } => {
+            "`wagon check --read-data` names everything that is damaged, `wagon repair` mends what can be mended"
+        }
         ArchiveError::FaultyCompressor { .. } => "suspect the memory of this machine",
         _ => return None,
     };

@@ -90,22 +90,24 @@ pub fn parse_line(text: &str) -> Result<Account, &'static str> {
     Ok(account)
 }
 
+/// Of a field that stands there twice the last counts, as in Dovecot; those before it say nothing and are not kept.
 fn parse_extra(extra: &str, account: &mut Account) {
+    let rule = split_fields(extra).filter_map(|field| field.strip_prefix(QUOTA_RULE)).last();
+    let quota = rule.and_then(parse_quota);
     let mut kept = Vec::new();
     for field in split_fields(extra) {
-        if let Some((quota_bytes, limits)) = field.strip_prefix(QUOTA_RULE).and_then(parse_quota)
-            && account.quota_bytes.is_none()
-        {
-            account.quota_bytes = Some(quota_bytes);
-            if !limits.is_empty() {
-                account.attributes.insert(QUOTA_LIMITS.to_owned(), limits);
-            }
-        } else if let Some(groups) = field.strip_prefix(GROUPS).filter(|_| account.groups.is_empty()) {
+        if let Some(groups) = field.strip_prefix(GROUPS) {
             account.groups = groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect();
         } else if matches!(field, "nologin" | "nologin=y" | "nologin=yes") {
             account.status = AccountStatus::Locked;
-        } else {
+        } else if quota.is_none() || !field.starts_with(QUOTA_RULE) {
             kept.push(field);
+        }
+    }
+    if let Some((quota_bytes, limits)) = quota {
+        account.quota_bytes = Some(quota_bytes);
+        if !limits.is_empty() {
+            account.attributes.insert(QUOTA_LIMITS.to_owned(), limits);
         }
     }
     if !kept.is_empty() {
@@ -294,6 +296,16 @@ mod tests {
             let account = parse_line(&line).unwrap();
             assert_eq!((account.quota_bytes, encode_line(&account)), (None, line));
         }
+    }
+
+    #[test]
+    fn of_two_rules_or_lists_of_groups_the_last_counts() {
+        let line = "a:::::::userdb_quota_rule=*:storage=5G userdb_acl_groups=x userdb_quota_rule=*:storage=1G userdb_acl_groups=y";
+        let account = parse_line(line).unwrap();
+        assert_eq!((account.quota_bytes, account.groups.as_slice()), (Some(1 << 30), ["y".to_owned()].as_slice()));
+        assert_eq!(encode_line(&account), "a:::::::userdb_quota_rule=*:storage=1G userdb_acl_groups=y");
+        let line = "a:::::::userdb_quota_rule=*:storage=5G userdb_quota_rule=*:storage=0";
+        assert_eq!(encode_line(&parse_line(line).unwrap()), line, "without limit at last, which stays text");
     }
 
     #[test]

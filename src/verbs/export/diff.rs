@@ -21,6 +21,7 @@ pub(super) struct Found<'a> {
     pub versions: Vec<FolderMark>,
     pub settings: Vec<u8>,
     pub full: bool,
+    pub salvaged: bool,
 }
 
 /// A folder that was listed, and who it is.
@@ -105,7 +106,7 @@ pub(super) fn account(
                 lines.extend(change(item, &at.item, &found_item, None).map(ManifestLine::Change));
             }
             let before = versions.get(&folder).and_then(|versions| versions.get(&found_item.name)).copied();
-            if pass.options.deep || (found_item.version != 0 && before != Some(found_item.version)) {
+            if pass.is_deep(id) || (found_item.version != 0 && before != Some(found_item.version)) {
                 let (account, key) = (address.to_owned(), found.key.clone());
                 reads.push(Read { account, key, folder, found: found_item, known: Some(item) });
             }
@@ -140,8 +141,14 @@ pub(super) fn account(
     gone.sort_unstable();
 
     let end = End { folders_gone, mark: AccountMark { settings: found.settings, folders: marks } };
-    let mut steps =
-        vec![Step::Begin(Box::new(Begin { id, address: address.to_owned(), state, gone, full: found.full }))];
+    let mut steps = vec![Step::Begin(Box::new(Begin {
+        id,
+        address: address.to_owned(),
+        state,
+        gone,
+        full: found.full,
+        salvaged: found.salvaged,
+    }))];
     steps.extend(lines.into_iter().map(Step::Line));
     steps.extend(reads.into_iter().map(|read| Step::Read(Box::new(read))));
     steps.push(Step::End(Box::new(end)));

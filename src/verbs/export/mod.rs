@@ -6,6 +6,7 @@
 mod budget;
 mod diff;
 mod reconcile;
+mod salvage;
 mod scan;
 mod split;
 mod store;
@@ -17,14 +18,15 @@ use crate::catalog::Catalog;
 use crate::db::DbError;
 use crate::event::{Event, Phase, Rejection, Sink};
 use crate::format::archive_header::FORMAT;
-use crate::format::snapshot::{Counts, Selection, SnapshotHead, push_line};
+use crate::format::snapshot::{Counts, Provisioning, Selection, SnapshotHead, push_line};
 use crate::limits;
-use crate::model::id::{SiteId, SnapshotNo};
+use crate::model::id::{RecordId, SiteId, SnapshotNo};
 use crate::site::{SiteDescription, SiteError, Source};
 use budget::Budget;
 use crossbeam_channel::bounded;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::Serialize;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::thread;
 
@@ -57,6 +59,10 @@ pub struct ExportReport {
     /// Absent after a dry run.
     pub snapshot: Option<SnapshotNo>,
     pub parent: Option<SnapshotNo>,
+    /// Earlier snapshots that could not be read; this one was made without them and stands alone.
+    pub lost: Vec<SnapshotNo>,
+    /// Accounts whose earlier state is not known for certain; what is not new in them may have new numbers.
+    pub salvaged: Vec<String>,
     pub counts: Counts,
     pub rejected: Vec<Rejection>,
     pub dry_run: bool,
@@ -74,6 +80,8 @@ pub enum ExportError {
     Catalog(#[from] DbError),
     #[error("{0:?} is no pattern for addresses")]
     BadGlob(String, #[source] globset::Error),
+    #[error("snapshot {lost} cannot be read, so what this pass would not look at is not known")]
+    BrokenChain { lost: String },
     #[error("interrupted; what was stored is kept, and the next export goes on from there")]
     Interrupted,
     #[error("a stage of the pass ended without a word")]
@@ -97,11 +105,8 @@ pub fn export(
     let wanted = Wanted::new(&options.accounts, &options.exclude)?;
     let site = source.describe()?;
     let source_id = source_id(archive, &site, options.source.as_ref())?;
-    let history = match History::open(archive, Some(&source_id), None) {
-        Ok(history) => Some(history),
-        Err(ArchiveError::Empty(_)) => None,
-        Err(error) => return Err(error.into()),
-    };
+    let history = salvage::history(archive, &source_id, options, sink)?;
+    let lost = history.as_ref().map(|history| history.lost().to_vec()).unwrap_or_default();
     drop_stale_marks(catalog, history.as_ref())?;
 
     sink.emit(Event::PhaseStarted { phase: Phase::Scan, total: None });
@@ -109,6 +114,11 @@ pub fn export(
     let (known, highest, mut renamed) = known.unwrap_or_default();
     source.follow_accounts(renamed.clone());
     let found = source.provisioning()?;
+    let (known, highest) = match &history {
+        Some(history) => salvage::records(history, (known, highest), catalog, source, &found.records)?,
+        None => (known, highest),
+    };
+    let stood_in = if lost.is_empty() { Provisioning::default() } else { known.clone() };
     let mut records = reconcile::reconcile(source, history.as_ref(), (&known, highest), found, &wanted)?;
     if !records.renamed.is_empty() {
         // Only now that they are recognised does the source know where to look for what it kept of them.
@@ -124,7 +134,9 @@ pub fn export(
     let (found, to_split) = bounded(limits::QUEUED_BATCHES);
     let (parts, to_store) = bounded(limits::QUEUED_BATCHES);
     sink.emit(Event::PhaseStarted { phase: Phase::Store, total: None });
-    let pass = scan::Pass { source, history: history.as_ref(), options, sink };
+    let mut all_wanted = archive.wanted()?;
+    let lacking = all_wanted.remove(&source_id).unwrap_or_default();
+    let pass = scan::Pass { source, history: history.as_ref(), options, sink, wanted: lacking.clone() };
     let stored = thread::scope(|scope| {
         let (budget, accounts, snapshot) = (&budget, &records.accounts, &mut snapshot);
         let mut stages = Vec::new();
@@ -154,7 +166,7 @@ pub fn export(
     let (scanned, mut stored) = stored?;
     sink.emit(Event::PhaseFinished { phase: Phase::Store });
 
-    let mut rejected = records.rejected;
+    let mut rejected = std::mem::take(&mut records.rejected);
     for rejection in &rejected {
         sink.emit(Event::Rejected(rejection.clone()));
     }
@@ -166,13 +178,27 @@ pub fn export(
     counts.folders_scanned = scanned.folders;
     counts.folders_read = scanned.folders_read;
     counts.rejected = rejected.len() as u64;
-    let parent = history.as_ref().map(|history| history.head().no);
-    let mut report =
-        ExportReport { source: source_id.clone(), snapshot: None, parent, counts, rejected, dry_run: true };
+    // A snapshot that goes on after a gap stands alone.
+    let parent = history.as_ref().filter(|_| lost.is_empty()).map(|history| history.head().no);
+    let salvaged = stored.accounts.iter().filter(|entry| entry.salvaged).map(|entry| entry.address.clone()).collect();
+    let mut report = ExportReport {
+        source: source_id.clone(),
+        snapshot: None,
+        parent,
+        lost: lost.clone(),
+        salvaged,
+        counts,
+        rejected,
+        dry_run: true,
+    };
     if options.dry_run {
         return Ok(report);
     }
 
+    if let Some(history) = history.as_ref().filter(|_| !lost.is_empty()) {
+        let new = std::mem::take(&mut records.lines);
+        records.lines = salvage::all_lines(history, &stood_in, records.highest, new)?;
+    }
     if !records.lines.is_empty() {
         let mut bytes = Vec::new();
         records.lines.iter().for_each(|line| push_line(&mut bytes, line));
@@ -188,6 +214,8 @@ pub fn export(
         no: snapshot.no(),
         source: source_id,
         parent,
+        lost,
+        replaces: None,
         started,
         finished: (options.clock)().max(started),
         label: options.label.clone(),
@@ -206,6 +234,17 @@ pub fn export(
     // A crash before this line costs the listing of folders that have not changed, nothing else.
     catalog.commit(head.no, started, &stored.marks, &records.gone)?;
     sink.emit(Event::PhaseFinished { phase: Phase::Commit });
+    if !lacking.is_empty() {
+        let troubled: HashSet<&str> = report.rejected.iter().filter_map(|r| r.place.account.as_deref()).collect();
+        let here: HashMap<RecordId, &str> = records.accounts.iter().map(|(id, at)| (*id, at.as_str())).collect();
+        // What was read is stored again; what this pass did not look at, or not as a whole, waits for another.
+        let left = lacking.into_iter().filter(|id| match here.get(id) {
+            Some(address) => troubled.contains(address),
+            None => !wanted.all() && !records.gone.contains(id),
+        });
+        all_wanted.insert(head.source.clone(), left.collect());
+        archive.set_wanted(&lock, &all_wanted)?;
+    }
     report.snapshot = Some(head.no);
     report.dry_run = false;
     Ok(report)
@@ -220,7 +259,7 @@ fn source_id(archive: &Archive, site: &SiteDescription, asked: Option<&SiteId>) 
     if let Some(id) = asked {
         return Ok(id.clone());
     }
-    let heads = archive.snapshot_heads()?;
+    let heads = archive.heads()?.read;
     let known = |id: &SiteId| heads.iter().any(|head| head.source == *id);
     let digest = crate::model::id::ObjectId::of(format!("{}\0{}", archive.id(), site.locator).as_bytes()).to_string();
     let derived = digest.get(..16).unwrap_or(&digest);
@@ -245,7 +284,8 @@ const STAND_IN: &str = "unread-";
 fn drop_stale_marks(catalog: &mut Catalog, history: Option<&History<'_>>) -> Result<(), ExportError> {
     if let Some((no, started)) = catalog.snapshot()? {
         let heads = history.map(History::heads).unwrap_or_default();
-        if !heads.iter().any(|head| head.no == no && head.started == started) {
+        let lost = history.is_some_and(|history| history.lost().contains(&no));
+        if !lost && !heads.iter().any(|head| head.no == no && head.started == started) {
             catalog.clear()?;
         }
     }

@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The site's records with their ids, and what changed.
 pub(super) struct Records {
+    /// The highest number that any record has or had.
+    pub highest: RecordId,
     /// The accounts to scan, sorted by address.
     pub accounts: Vec<(RecordId, String)>,
     pub lines: Vec<ProvisioningLine>,
@@ -36,6 +38,7 @@ pub(super) fn reconcile(
         scan.records.into_iter().filter(|found| looked_at.record(&found.record)).collect();
     let mut highest = highest;
     let mut records = Records {
+        highest,
         accounts: Vec::new(),
         lines: Vec::new(),
         gone: Vec::new(),
@@ -100,6 +103,7 @@ pub(super) fn reconcile(
         note_change(&mut records.lines, highest, None, &new);
         matched.push((highest, new));
     }
+    records.highest = highest;
     for (id, new) in matched {
         if let Record::Account(account) = new.record {
             records.accounts.push((id, account.address));
@@ -120,7 +124,7 @@ pub(super) fn reconcile(
     }
     records.lines.sort_by_key(|line| match line {
         ProvisioningLine::Put(stored) => (1, stored.id),
-        ProvisioningLine::Gone(id) => (0, *id),
+        ProvisioningLine::Gone(id) | ProvisioningLine::Last(id) => (0, *id),
     });
     Ok(records)
 }

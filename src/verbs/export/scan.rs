@@ -1,7 +1,7 @@
 //! The first stage: walks the accounts, skips what its mark says is unchanged, and sends on, in order, what the store has
 //! to record and what the splitters have to read.
 
-use super::{ExportError, ExportOptions, diff};
+use super::{ExportError, ExportOptions, diff, salvage};
 use crate::archive::history::History;
 use crate::catalog::{AccountMark, Catalog, FolderMark};
 use crate::event::{Event, Phase, Place, Rejection, Sink};
@@ -13,7 +13,7 @@ use crate::model::mailbox::FolderKey;
 use crate::model::setting::Setting;
 use crate::site::{Depth, FolderListing, FolderScan, FoundFolder, FoundItem, MailboxScan, Source};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::thread;
 
 /// What the scan works with.
@@ -22,6 +22,15 @@ pub(super) struct Pass<'a> {
     pub history: Option<&'a History<'a>>,
     pub options: &'a ExportOptions,
     pub sink: &'a dyn Sink,
+    /// Accounts of which the archive lost something: they are read as with `--deep`.
+    pub wanted: BTreeSet<RecordId>,
+}
+
+impl Pass<'_> {
+    /// Whether everything in an account is to be read and hashed.
+    pub fn is_deep(&self, account: RecordId) -> bool {
+        self.options.deep || self.wanted.contains(&account)
+    }
 }
 
 /// What the scan saw.
@@ -64,6 +73,8 @@ pub(super) struct Begin {
     pub gone: Vec<ItemId>,
     /// The manifest is to be a full one.
     pub full: bool,
+    /// What the archive has of it is not known for certain.
+    pub salvaged: bool,
 }
 
 /// An item whose content has to be read: a new one, or a known one that may have another content now.
@@ -184,6 +195,13 @@ fn scan_account(pass: &Pass<'_>, id: RecordId, address: &str, remembered: Option
         }
     };
     let settings = settings_hash(&mailbox.settings);
+    // A full manifest needs the account's state anyway; marks that go with one that is not certain say nothing.
+    let folders = remembered.as_ref().map(|account| account.folders.as_slice()).unwrap_or_default();
+    let early = match pass.options.full {
+        true => Some(salvage::state(pass.history, true, id, folders)?),
+        false => None,
+    };
+    let certain = early.as_ref().is_none_or(|(_, exact)| *exact);
     let mut seen = Vec::new();
     let mut unseen: HashSet<FolderKey> = HashSet::new();
     let marks: HashMap<&FolderKey, &FolderMark> =
@@ -192,8 +210,9 @@ fn scan_account(pass: &Pass<'_>, id: RecordId, address: &str, remembered: Option
         scanned.folders += 1;
         // Another folder may lie where this one was; then its mark says nothing.
         let mark = marks.get(&found.key).copied().filter(|mark| mark.ident == found.ident);
-        let depth = if pass.options.deep { Depth::Deep } else { Depth::Marks };
-        let trusted = mark.map(|mark| mark.mark.as_slice()).filter(|mark| !mark.is_empty() && !pass.options.deep);
+        let depth = if pass.is_deep(id) { Depth::Deep } else { Depth::Marks };
+        let trusted = mark.map(|mark| mark.mark.as_slice());
+        let trusted = trusted.filter(|mark| !mark.is_empty() && !pass.is_deep(id) && certain);
         match pass.source.folder(address, &found.key, trusted, depth) {
             Ok(FolderScan::Unchanged) => seen.extend(mark.cloned().map(Seen::Unchanged)),
             Ok(FolderScan::Listed(listing)) => {
@@ -219,13 +238,17 @@ fn scan_account(pass: &Pass<'_>, id: RecordId, address: &str, remembered: Option
     if !pass.options.full && remembered.as_ref().is_some_and(same) {
         return Ok((Vec::new(), scanned));
     }
-    let state = match pass.history {
-        Some(history) => history.account(id)?,
-        None => AccountState::default(),
+    let (state, exact) = match early {
+        Some(known) => known,
+        None => salvage::state(pass.history, false, id, &[])?,
     };
+    let mut versions = remembered.map(|account| account.folders).unwrap_or_default();
+    if !exact {
+        // What is remembered goes with a state that is not known, so whatever may change in place is read again.
+        versions.iter_mut().for_each(|mark| mark.versions.clear());
+    }
     let full = pass.options.full || pass.history.is_some_and(|history| chain_is_long(history, id, &state));
-    let versions = remembered.map(|account| account.folders).unwrap_or_default();
-    let found = diff::Found { mailbox: &mailbox, seen, unseen, versions, settings, full };
+    let found = diff::Found { mailbox: &mailbox, seen, unseen, versions, settings, full, salvaged: !exact };
     Ok((diff::account(pass, id, address, state, found)?, scanned))
 }
 

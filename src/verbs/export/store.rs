@@ -110,6 +110,7 @@ struct OpenAccount {
     /// Folders in which something found could not be recorded; they are looked at again.
     unsure: HashSet<FolderId>,
     full: bool,
+    salvaged: bool,
 }
 
 impl OpenAccount {
@@ -124,8 +125,8 @@ impl OpenAccount {
         for (id, item) in &begin.state.removed {
             removed.entry(item.object).or_default().push(*id);
         }
-        let Begin { id, address, state, full, .. } = begin;
-        Self { id, address, state, gone, removed, lines: Vec::new(), count: 0, unsure: HashSet::new(), full }
+        let Begin { id, address, state, full, salvaged, .. } = begin;
+        Self { id, address, state, gone, removed, lines: Vec::new(), count: 0, unsure: HashSet::new(), full, salvaged }
     }
 
     fn line(&mut self, line: ManifestLine) -> Result<(), ExportError> {
@@ -305,7 +306,8 @@ impl OpenAccount {
             }
         }
         let (items, bytes) = self.state.totals();
-        let entry = AccountEntry { id: self.id, address: self.address, full, lines: self.count, items, bytes };
+        let (id, address, salvaged, lines) = (self.id, self.address, self.salvaged, self.count);
+        let entry = AccountEntry { id, address, full, salvaged, lines, items, bytes };
         if !options.dry_run {
             snapshot.add(&manifest_name(self.id), &self.lines)?;
         }

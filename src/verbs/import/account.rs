@@ -122,6 +122,7 @@ fn state_of(pass: &Pass<'_>, job: &Job) -> Result<AccountState, ImportError> {
 pub fn folders_of_all(pass: &Pass<'_>, work: &Work) -> Result<(), ImportError> {
     in_parallel(pass, &work.jobs, |job| {
         let state = state_of(pass, job)?;
+        super::renumber::account(pass, job, &state)?;
         let outcome = folders::bring(pass, job, &state).map(|_| ());
         // What fails here fails again with the items, and is counted there.
         outcome.or_else(|error| survives(pass, job, error).map(|_| ()))

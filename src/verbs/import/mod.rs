@@ -21,6 +21,7 @@ mod pass;
 mod provisioning;
 mod rehearsal;
 pub mod rename;
+mod renumber;
 mod settings;
 #[doc(hidden)] // for fuzz/
 pub mod sieve;
@@ -216,6 +217,7 @@ fn run(
 ) -> Result<ImportReport, ImportError> {
     let pass = pass::Pass::new(started, target, options, sink)?;
 
+    renumber::announce(&pass);
     phase(sink, Phase::Provisioning, None, || provisioning::run(&pass))?;
     let accounts = if options.provisioning_only {
         account::left_out(&pass)?

@@ -84,6 +84,7 @@ pub fn start<'a>(
     if asked < seen && !options.additive {
         return Err(ImportError::OlderSnapshot { asked, seen });
     }
+    super::renumber::records(&map, &history, &provisioning)?;
     let map_is_new = !exists && !options.dry_run;
     Ok(Started { archive, history, provisioning, map, way_back, state_dir, map_is_new, _lock })
 }

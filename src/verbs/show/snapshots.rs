@@ -39,6 +39,6 @@ impl From<SnapshotHead> for SnapshotLine {
 
 /// All snapshots, oldest first; of one source, where that is asked for.
 pub fn snapshots(archive: &Archive, source: Option<&SiteId>) -> Result<Vec<SnapshotLine>, ShowError> {
-    let heads = archive.snapshot_heads()?.into_iter();
+    let heads = archive.heads()?.read.into_iter();
     Ok(heads.filter(|head| source.is_none_or(|source| head.source == *source)).map(SnapshotLine::from).collect())
 }

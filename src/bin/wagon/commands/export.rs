@@ -78,6 +78,15 @@ fn write(out: &mut dyn Write, report: &ExportReport) -> io::Result<()> {
         Some(no) => writeln!(out, "snapshot {no} of source {}", report.source)?,
         None => writeln!(out, "dry run: nothing was written; an export of source {} would find", report.source)?,
     }
+    if !report.lost.is_empty() {
+        let lost = report.lost.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        writeln!(out, "  made without snapshot {lost}, which cannot be read; it needs no earlier one")?;
+        writeln!(out, "  an import recognizes what only the lost snapshot knew by name and content")?;
+    }
+    if !report.salvaged.is_empty() {
+        let salvaged = count(report.salvaged.len() as u64, "account");
+        writeln!(out, "  the earlier state of {salvaged} is not known for certain")?;
+    }
     let of = |part: u64, all: u64, one: &str| format!("{part} of {}", count(all, one));
     writeln!(
         out,

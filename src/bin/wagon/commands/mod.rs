@@ -8,12 +8,16 @@ pub mod diff;
 pub mod export;
 pub mod extract;
 pub mod find;
+pub mod forget;
 pub mod generate;
 pub mod import;
 pub mod ls;
 pub mod man;
 pub mod map;
 mod open;
+pub mod prune;
+pub mod repack;
+pub mod repair;
 pub mod shares;
 pub mod show;
 pub mod snapshots;
@@ -39,6 +43,10 @@ pub fn run(verb: Verb, global: &Global, screen: &Screen) -> Result<Outcome, CliE
         Verb::Extract(args) => extract::run(&args, screen),
         Verb::Shares(args) => shares::run(&args, screen),
         Verb::Check(args) => check::run(&args, global, screen),
+        Verb::Repair(args) => repair::run(&args, screen),
+        Verb::Forget(args) => forget::run(&args, screen),
+        Verb::Prune(args) => prune::run(&args, screen),
+        Verb::Repack(args) => repack::run(&args, screen),
         Verb::Map(args) => map::run(&args, screen),
         Verb::Demo(args) => demo::run(&args, global, screen),
         Verb::Completions(args) => completions::run(&args),

@@ -86,20 +86,42 @@ pub fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> 
     move |source| CliError::Io { action, path, source }
 }
 
-/// The catalog of this site in this archive. One that a crash or another program spoiled is made anew: it only saves time.
+/// The catalog of this site in this archive. One that is no database any more is made anew: it only saves time.
 pub fn catalog(global: &Global, source: &dyn Source, archive: &Archive) -> Result<Catalog, CliError> {
     let site = source.describe()?;
     let key = site.id.map_or_else(|| ObjectId::of(site.locator.as_bytes()).to_string(), |id| id.to_string());
     let dir = cache_dir(global)?;
     files().create_dir_all(&dir).map_err(io_error("make", &dir))?;
     let path = dir.join(format!("catalog_{}_{}.sqlite", archive.id(), key.get(..16).unwrap_or(&key)));
-    // It names accounts and folders, so it is made for its owner alone, before SQLite makes it for everybody.
-    match files().create_new(&path) {
+    make_private(&path)?;
+    let opened = match Catalog::open(&path) {
+        Err(error) if error.is_damage() => {
+            for end in ["", "-wal", "-shm"] {
+                let mut name = path.clone().into_os_string();
+                name.push(end);
+                match files().remove_file(Path::new(&name)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(io_error("remove", Path::new(&name))(error));
+                    }
+                    _ => {}
+                }
+            }
+            make_private(&path)?;
+            Catalog::open(&path)
+        }
+        outcome => outcome,
+    };
+    opened.map_err(|source| CliError::Catalog { path, source: Box::new(source) })
+}
+
+/// A catalog names accounts and folders, so it is made for its owner alone, before SQLite makes it for everybody.
+fn make_private(path: &Path) -> Result<(), CliError> {
+    match files().create_new(path) {
         Ok(file) => drop(file.keep()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(io_error("make", &path)(error)),
+        Err(error) => return Err(io_error("make", path)(error)),
     }
-    Catalog::open(&path).map_err(|source| CliError::Catalog { path, source: Box::new(source) })
+    Ok(())
 }
 
 fn cache_dir(global: &Global) -> Result<PathBuf, CliError> {

@@ -21,7 +21,11 @@ pub struct SnapshotsArgs {
 }
 
 pub fn run(args: &SnapshotsArgs, screen: &Screen) -> Result<Outcome, CliError> {
-    let found = snapshots(&open::archive(&args.archive)?, args.source.as_ref())?;
+    let archive = open::archive(&args.archive)?;
+    let found = snapshots(&archive, args.source.as_ref())?;
+    for (no, error) in archive.heads()?.unreadable {
+        screen.say(&format!("snapshot {no} cannot be read ({error}); `wagon check` tells more"));
+    }
     screen.report("snapshots", &found, |out| {
         if found.is_empty() {
             return writeln!(out, "no snapshots");

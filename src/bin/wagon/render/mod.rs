@@ -74,6 +74,14 @@ impl Screen {
         if self.colours { "\u{1b}[1;31merror:\u{1b}[0m" } else { "error:" }
     }
 
+    /// One line for a person, beside what was asked for.
+    pub fn say(&self, text: &str) {
+        if self.verbosity != Verbosity::Quiet {
+            // Nobody is left to tell when standard error is gone.
+            let _ = writeln!(io::stderr(), "{}", stationwagon::model::text::printable(text));
+        }
+    }
+
     /// Runs a pass with a sink that shows its progress, and listens for Ctrl-C meanwhile; `go_on` tells whoever stopped
     /// it how to go on.
     pub fn watch<T, E: Into<CliError>>(

@@ -109,6 +109,7 @@ pub fn word(phase: Phase) -> &'static str {
         Phase::Check => "check",
         Phase::Verify => "verify",
         Phase::Extract => "extract",
+        Phase::Upkeep => "upkeep",
     }
 }
 

@@ -1,0 +1,282 @@
+//! Makes an archive whole again as far as it can be: indexes from packs, packs without their damaged segments, messages
+//! delisted that cannot be joined any more, and a list of accounts for the next export to read again.
+//!
+//! Promises: nothing that can still be read is lost; a damaged pack is set aside in `damaged/`, never deleted, and only
+//! once what is sound in it lies in a new pack; doing it again on a whole archive changes nothing. Snapshots are left as
+//! they are: their numbers must not be given away again. Format: format-spec/archive.md, "Repair".
+
+use super::cursor::Cursor;
+use super::index::IndexState;
+use super::layout::{PackName, io_error};
+use super::lock::ArchiveLock;
+use super::pack_reader::inflate;
+use super::parallel::in_order;
+use super::rewrite::{Rewriter, Style, large_object, sound_entry};
+use super::usage::{Damage, Usage, advance, begin, by_segment, end, open_pack, stop_if_asked};
+use super::wanted::Wanted;
+use super::{Archive, ArchiveError};
+use crate::event::{Place, Sink};
+use crate::format::pack_index::{PackIndex, Prefix, prefix};
+use crate::fs::FileRead;
+use crate::limits::{FINDING_NAMES, WHOLE_SEGMENT_BYTES};
+use crate::model::id::SnapshotNo;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeSet, HashSet};
+use std::io::{self, BufRead};
+use std::path::PathBuf;
+
+const DAMAGED: &str = "damaged";
+
+/// What a repair did, or would do.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct RepairReport {
+    pub dry_run: bool,
+    pub packs: u64,
+    /// Packs that were written anew without their damaged segments.
+    pub packs_mended: Vec<MendedPack>,
+    /// Indexes made again from their packs.
+    pub indexes_made: Vec<PathBuf>,
+    /// Indexes whose pack is gone.
+    pub indexes_removed: Vec<PathBuf>,
+    /// Objects that snapshots need and no pack holds any more.
+    pub objects_lost: u64,
+    /// Messages that cannot be joined for want of them; the next export stores those again that the source still has.
+    pub messages_unjoinable: u64,
+    /// Items of all snapshots that this costs; an item counts once for each snapshot that names it anew.
+    pub items: u64,
+    /// The first of them.
+    pub places: Vec<Place>,
+    /// Accounts that the next export reads from beginning to end, by address.
+    pub wanted: BTreeSet<String>,
+    /// Snapshots that cannot be read, or not as a whole. `export --full` goes on without them.
+    pub snapshots_damaged: Vec<SnapshotNo>,
+}
+
+/// A pack with damage.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct MendedPack {
+    pub path: PathBuf,
+    /// Where it was put; absent when what was sound in it gave the very pack that its name says, and before it is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aside: Option<PathBuf>,
+    pub objects_kept: u64,
+    /// Objects that its index lists and that are damaged, as far as there was an index.
+    pub objects_lost: u64,
+}
+
+impl RepairReport {
+    /// Whether something is gone for good unless a source still has it.
+    pub fn is_loss(&self) -> bool {
+        self.objects_lost > 0 || !self.snapshots_damaged.is_empty()
+    }
+}
+
+/// A pack that was looked at.
+enum Examined {
+    /// Every byte is as it was written; its index, and whether the file of that has to be made again.
+    Sound { remake: Option<PackIndex> },
+    /// The index of what is sound in it.
+    Damaged { sound: PackIndex, lost: u64 },
+}
+
+/// Repairs. Without a lock it only looks.
+pub fn repair(archive: &Archive, lock: Option<&ArchiveLock>, sink: &dyn Sink) -> Result<RepairReport, ArchiveError> {
+    let mut report = RepairReport { dry_run: lock.is_none(), ..RepairReport::default() };
+    let names = archive.packs()?.names;
+    begin(sink, Some(names.len() as u64));
+    for &name in &names {
+        mend_pack(archive, lock, name, &mut report)?;
+        report.packs += 1;
+        advance(sink, 0);
+        stop_if_asked(sink)?;
+    }
+    for name in archive.indexes()?.names {
+        if names.binary_search(&name).is_err() && archive.fs.lstat(&archive.dir.join(name.pack_path())).is_err() {
+            report.indexes_removed.push(name.index_path());
+            lock.map_or(Ok(()), |_| archive.remove_index(name))?;
+        }
+    }
+    let usage = archive.usage(Damage::PassedOver, sink)?;
+    report.objects_lost = usage.missing().count() as u64;
+    let unjoinable: HashSet<Prefix> = usage.broken.difference(&usage.skeletons).copied().collect();
+    report.messages_unjoinable = unjoinable.len() as u64;
+    if let Some(lock) = lock {
+        delist(archive, lock, &unjoinable)?;
+    }
+    want(archive, lock, &usage, sink, &mut report)?;
+    report.snapshots_damaged = damaged_snapshots(archive)?;
+    end(sink);
+    Ok(report)
+}
+
+fn mend_pack(
+    archive: &Archive,
+    lock: Option<&ArchiveLock>,
+    name: PackName,
+    report: &mut RepairReport,
+) -> Result<(), ArchiveError> {
+    match archive.examine(name)? {
+        Examined::Sound { remake: None } => {}
+        Examined::Sound { remake: Some(index) } => {
+            report.indexes_made.push(name.index_path());
+            lock.map_or(Ok(()), |_| archive.write_index(name, &index))?;
+        }
+        Examined::Damaged { sound, lost } => {
+            let mut mended = MendedPack {
+                path: name.pack_path(),
+                aside: None,
+                objects_kept: sound.len() as u64,
+                objects_lost: lost,
+            };
+            if let Some(lock) = lock {
+                let nothing = HashSet::new();
+                let mut rewriter = Rewriter::new(archive, lock, Style::AsTheyAre, &nothing);
+                rewriter.take(name, &sound, |_| true)?;
+                let written = rewriter.finish()?;
+                // Damage behind the last segment leaves all there was; then the new pack has taken the old one's place.
+                if written.iter().all(|(new, _)| *new != name) {
+                    let aside = PathBuf::from(DAMAGED).join(format!("{name}.tar.gz"));
+                    archive.set_aside(name, &aside)?;
+                    mended.aside = Some(aside);
+                }
+            }
+            report.packs_mended.push(mended);
+        }
+    }
+    Ok(())
+}
+
+/// Takes messages that cannot be joined out of the indexes, so that they do not count as present.
+fn delist(archive: &Archive, _lock: &ArchiveLock, unjoinable: &HashSet<Prefix>) -> Result<(), ArchiveError> {
+    if unjoinable.is_empty() {
+        return Ok(());
+    }
+    for name in archive.packs()?.names {
+        let index = archive.current_index(name)?;
+        let kept: Vec<_> = index.entries().filter(|entry| !unjoinable.contains(&entry.prefix)).collect();
+        if kept.len() < index.len() {
+            let index = PackIndex::new(name.0, index.pack_bytes(), index.segments().to_vec(), kept);
+            archive.write_index(name, &index)?;
+        }
+    }
+    Ok(())
+}
+
+/// Names what is lost, and puts its accounts on the list for the next export.
+fn want(
+    archive: &Archive,
+    lock: Option<&ArchiveLock>,
+    usage: &Usage,
+    sink: &dyn Sink,
+    report: &mut RepairReport,
+) -> Result<(), ArchiveError> {
+    let mut wanted = Wanted::new();
+    archive.each_item_line(Damage::PassedOver, sink, &mut |head, entry, line| {
+        let object = prefix(&line.item.object);
+        if usage.broken.contains(&object) || usage.needed.get(&object) == Some(&false) {
+            report.items += 1;
+            report.wanted.insert(entry.address.clone());
+            wanted.entry(head.source.clone()).or_default().insert(entry.id);
+            if report.places.len() < FINDING_NAMES {
+                let place = Place { item: Some(line.item.name.clone()), ..Place::account(&entry.address) };
+                report.places.push(place);
+            }
+        }
+    })?;
+    if let Some(lock) = lock.filter(|_| !wanted.is_empty()) {
+        for (source, accounts) in archive.wanted()? {
+            wanted.entry(source).or_default().extend(accounts);
+        }
+        archive.set_wanted(lock, &wanted)?;
+    }
+    Ok(())
+}
+
+fn damaged_snapshots(archive: &Archive) -> Result<Vec<SnapshotNo>, ArchiveError> {
+    let mut damaged = Vec::new();
+    for name in archive.standing_names()? {
+        let whole = archive.open_named_snapshot(name).and_then(|snapshot| {
+            snapshot.names().to_vec().iter().try_for_each(|entry| snapshot.entry(entry).map(|_| ()))?;
+            snapshot.ends_well()
+        });
+        match whole {
+            Err(error) if error.is_damage() => damaged.push(name.no),
+            outcome => outcome?,
+        }
+    }
+    Ok(damaged)
+}
+
+impl Archive {
+    fn examine(&self, name: PackName) -> Result<Examined, ArchiveError> {
+        let file = open_pack(self, name)?;
+        let size = file.stat().map_err(io_error("look at", &self.dir.join(name.pack_path())))?.size;
+        let stored = match self.read_index(name)? {
+            IndexState::Sound(index) => Some(index),
+            IndexState::Unusable(_) => None,
+        };
+        let whole = digest_of(file.as_ref()).is_ok_and(|digest| digest == name.0);
+        if whole {
+            if let Some(index) = stored.filter(|index| index.pack_bytes() == size) {
+                let listed = index.len();
+                if sound_entries(file.as_ref(), name, &index).len() == listed {
+                    return Ok(Examined::Sound { remake: None });
+                }
+            }
+            return Ok(Examined::Sound { remake: Some(self.rebuild_index(name)?) });
+        }
+        let found = self.rebuild_index(name)?;
+        let sound = sound_entries(file.as_ref(), name, &found);
+        let entries = found.entries().filter(|entry| sound.contains(&entry.prefix)).collect();
+        let sound_index = PackIndex::new(name.0, found.pack_bytes(), found.segments().to_vec(), entries);
+        let lost = stored.map_or(0, |index| index.entries().filter(|entry| !sound.contains(&entry.prefix)).count());
+        Ok(Examined::Damaged { sound: sound_index, lost: lost as u64 })
+    }
+
+    /// Moves a pack whose sound objects lie elsewhere out of the way.
+    fn set_aside(&self, name: PackName, aside: &std::path::Path) -> Result<(), ArchiveError> {
+        let _alone = self.without_readers()?;
+        let (dir, from, to) = (self.dir.join(DAMAGED), self.dir.join(name.pack_path()), self.dir.join(aside));
+        self.fs.create_dir_all(&dir).map_err(io_error("make", &dir))?;
+        self.fs.set_mode(&dir, 0o700).map_err(io_error("set the mode of", &dir))?;
+        self.remove_index(name)?;
+        self.fs.rename(&from, &to).map_err(io_error("rename to", &to))?;
+        self.fs.sync_dir(&dir).map_err(io_error("sync", &dir))
+    }
+}
+
+/// Which of the listed objects are there and are what their names say.
+fn sound_entries(file: &dyn FileRead, name: PackName, index: &PackIndex) -> HashSet<Prefix> {
+    let segments: Vec<_> = by_segment(index, |_| true).into_iter().collect();
+    let sound = in_order(
+        &segments,
+        || (),
+        |(), (number, entries)| {
+            let Some(row) = index.segment(*number) else { return Vec::new() };
+            if row.uncompressed > WHOLE_SEGMENT_BYTES {
+                let sound = large_object(name, file, row, entries).is_ok();
+                return entries.iter().filter(|_| sound).map(|entry| entry.prefix).collect();
+            }
+            let Ok(tar) = inflate(file, row, name) else { return Vec::new() };
+            let sound = entries.iter().filter(|entry| sound_entry(&tar, entry, name, row).is_ok());
+            sound.map(|entry| entry.prefix).collect()
+        },
+    );
+    sound.into_iter().flatten().collect()
+}
+
+/// SHA-256 of a file.
+pub(super) fn digest_of(file: &dyn FileRead) -> io::Result<[u8; 32]> {
+    let mut cursor = Cursor::new(file, 0, u64::MAX);
+    let mut digest = Sha256::new();
+    loop {
+        let bytes = cursor.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(digest.finalize().into());
+        }
+        digest.update(bytes);
+        let length = bytes.len();
+        cursor.consume(length);
+    }
+}

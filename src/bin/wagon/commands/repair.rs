@@ -1,0 +1,80 @@
+//! `wagon repair`
+
+use super::open;
+use crate::cli::{ArchiveArg, DryRunArg};
+use crate::exit::{CliError, Outcome};
+use crate::render::table::count;
+use crate::render::{AGAIN, Screen};
+use clap::Args;
+use stationwagon::archive::repair::RepairReport;
+use stationwagon::model::text::printable;
+use stationwagon::verbs::repair::repair;
+use std::io::{self, Write};
+
+/// Mend a damaged archive
+///
+/// Makes indexes again from packs, and packs with damage again without it; the damaged ones are put into the folder
+/// damaged. Messages that this costs are named; the next export of their source stores those again that it still has. A
+/// snapshot that cannot be read stays: `wagon export --full` goes on without it.
+#[derive(Debug, Args)]
+pub struct RepairArgs {
+    #[command(flatten)]
+    archive: ArchiveArg,
+    #[command(flatten)]
+    dry_run: DryRunArg,
+}
+
+/// Items that are named without `--verbose`.
+const PLACES_SHOWN: usize = 10;
+
+pub fn run(args: &RepairArgs, screen: &Screen) -> Result<Outcome, CliError> {
+    let archive = open::archive(&args.archive)?;
+    let holder = (open::holder(), open::now());
+    let dry_run = args.dry_run.dry_run;
+    let report = screen.watch(AGAIN, |sink| repair(&archive, dry_run, (&holder.0, holder.1), sink))?;
+    screen.report("repair", &report, |out| write(out, &report, screen.verbose()))?;
+    Ok(if report.is_loss() { Outcome::Differences } else { Outcome::Done })
+}
+
+fn write(out: &mut dyn Write, report: &RepairReport, verbose: bool) -> io::Result<()> {
+    let dry = if report.dry_run { "dry run: nothing was changed; " } else { "" };
+    writeln!(out, "{dry}{} looked at", count(report.packs, "pack"))?;
+    for pack in &report.packs_mended {
+        let (kept, lost) = (count(pack.objects_kept, "object"), count(pack.objects_lost, "object"));
+        write!(out, "{}: {kept} kept, {lost} lost", pack.path.display())?;
+        match &pack.aside {
+            Some(aside) => writeln!(out, "; it lies in {}", aside.display())?,
+            None => writeln!(out)?,
+        }
+    }
+    report.indexes_made.iter().try_for_each(|path| writeln!(out, "{}: made again", path.display()))?;
+    report
+        .indexes_removed
+        .iter()
+        .try_for_each(|path| writeln!(out, "{}: removed, its pack is gone", path.display()))?;
+    for no in &report.snapshots_damaged {
+        writeln!(out, "snapshot {no} is damaged; `wagon export --full` goes on without it, then `wagon forget {no}`")?;
+    }
+    if report.objects_lost == 0 {
+        return match report.snapshots_damaged.is_empty() {
+            true => writeln!(out, "nothing is lost"),
+            false => writeln!(out, "no object is lost"),
+        };
+    }
+    writeln!(
+        out,
+        "lost: {}, and with them {} of {}",
+        count(report.objects_lost, "object"),
+        count(report.items, "item"),
+        count(report.wanted.len() as u64, "account")
+    )?;
+    let most = if verbose { report.places.len() } else { PLACES_SHOWN };
+    for place in report.places.iter().take(most) {
+        writeln!(out, "  {}", printable(&place.to_string()))?;
+    }
+    match report.items.saturating_sub(report.places.len().min(most) as u64) {
+        0 => {}
+        more => writeln!(out, "  and {more} more")?,
+    }
+    writeln!(out, "the next `wagon export` reads these accounts from beginning to end and stores what is still there")
+}
