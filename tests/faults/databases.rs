@@ -1,7 +1,7 @@
 //! What a power cut leaves of SQLite's files, and what a database says, as text that can be compared.
 //!
 //! SQLite writes and syncs its files itself, so they are taken as it left them at the moment of the cut. What it was told
-//! not to sync may be lost on top: outcomes of deliveries in the map (`Map::writing_lazily`), from the end of the
+//! not to sync may be lost on top: outcomes of deliveries and conflicts in the map (`Map::writing_lazily`), from the end of the
 //! write-ahead log on. Such a transaction is known by what it changes; frames: <https://sqlite.org/fileformat2.html#walformat>.
 
 use crate::disk::Dice;
@@ -90,11 +90,12 @@ fn state_at(log: &Path, bytes: &[u8]) -> BTreeSet<String> {
     rows(&dir.path().join("map"), &[]).into_iter().collect()
 }
 
-/// Whether all that has changed is what became of intents.
+/// Whether all that has changed is what became of intents, or a conflict that was noted.
 fn is_outcome(before: &BTreeSet<String>, after: &BTreeSet<String>) -> bool {
     let gone: Vec<_> = before.difference(after).collect();
     let came: Vec<_> = after.difference(before).collect();
-    !gone.is_empty()
+    let came: Vec<_> = came.into_iter().filter(|row| !row.starts_with("conflict ")).collect();
+    before != after
         && gone.iter().all(|row| row.starts_with("item ") && row.contains(" state=intent"))
         && came.iter().all(|row| row.starts_with("item ") && !row.contains(" state=intent"))
         && gone.len() == came.len()

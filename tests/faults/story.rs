@@ -49,10 +49,10 @@ pub const STEPS: &[(&str, People, Step)] = &[
     ("shares fix", People::BringAMountpointBack, Step::FixShares),
 ];
 
-/// Columns that differ from run to run: ids that chance gives to a site, its records and an archive; a time; and what
-/// a ledger tells of its own pass.
-const OWN: [&str; 6] =
-    ["site.id", "record.id", "meta.target_site", "meta.archive", "meta.created", "progress.ledger"];
+/// Columns that differ from run to run: ids that chance gives to a site, its records and an archive; a time; the
+/// order of conflicts; and what a ledger tells of its own pass.
+const OWN: [&str; 7] =
+    ["site.id", "record.id", "conflict.no", "meta.target_site", "meta.archive", "meta.created", "progress.ledger"];
 
 #[derive(Clone, Copy, Debug)]
 pub enum People {

@@ -39,6 +39,7 @@ use crate::db::DbError;
 use crate::event::Reason;
 use crate::model::id::SiteId;
 use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
+use crate::model::provisioning::RecordKind;
 use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::model::share::Grant;
 use crate::site::{
@@ -126,9 +127,15 @@ impl Target for DirectoryTarget {
     fn prepare(&self, fallback: &SiteId) -> Result<SiteId, SiteError> {
         if self.prepared.get().is_none() {
             let lock = SiteLock::take(&self.hand, self.root())?;
-            for top in ["mail", "dav", "etc"] {
-                self.hand.make_dir(&self.root().join(top), 0o755)?;
+            let mut made = Vec::new();
+            for top in ["mail", "dav", "etc"].map(|top| self.root().join(top)) {
+                if !self.hand.is_dir(&top)? {
+                    self.hand.make_dir(&top, 0o755)?;
+                    made.push(top);
+                }
             }
+            // The folders above may be new as well, and what follows syncs only what is below.
+            self.hand.sync_sites(made.iter().map(PathBuf::as_path))?;
             let path = self.root().join(site_db::FILE);
             let db = SiteDbWrite::open(&path).map_err(|error| self.db_error(error))?;
             // It holds passwords of external sources.
@@ -145,6 +152,14 @@ impl Target for DirectoryTarget {
         let outcomes = provisioning.apply(changes)?;
         records::save_rows(self.db()?, changes, &outcomes).map_err(|error| self.db_error(error))?;
         provisioning.save()?;
+        let account = |change: &RecordChange| {
+            let (RecordChange::Put { record, .. } | RecordChange::Remove { record }) = change;
+            record.kind() == RecordKind::Account
+        };
+        if changes.iter().any(account) {
+            // Mailboxes were made, renamed or removed, and the caller is about to remember it.
+            self.hand.sync_sites(std::iter::once(self.root()))?;
+        }
         if changes
             .iter()
             .any(|change| matches!(change, RecordChange::Put { was: Some(_), .. } | RecordChange::Remove { .. }))
