@@ -213,8 +213,9 @@ impl Disk {
             let meta = path.symlink_metadata().unwrap();
             if meta.is_dir() {
                 self.tear_below(&path, dice);
-            } else if path.to_string_lossy().ends_with(".lock") && !fs::read(&path).unwrap().is_empty() {
-                // The process that made it is dead after a power cut; here it goes on, as the one that runs the test.
+            } else if path.to_string_lossy().ends_with(".lock") {
+                // The process that made it is dead after a power cut; here it goes on, as the one that runs the test. One
+                // that lost its content would be waited for until it is stale, for two minutes.
                 let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
                 fs::write(&path, format!("99999999:{}", host.trim())).unwrap();
             } else if meta.is_file() && self.dirty.contains(&meta.ino()) && !is_database(&path) {

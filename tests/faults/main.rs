@@ -17,3 +17,4 @@ mod kills;
 #[path = "../sites/mod.rs"]
 mod sites;
 mod story;
+mod together;

@@ -258,12 +258,15 @@ fn rename(
     if from == to {
         return Ok(());
     }
-    if has_old && !has_new {
-        if let Err(reason) = pass.target.rename_folder(&job.target, &from, &to)? {
+    if has_old != has_new && !(has_new && taken) {
+        // Where it has its new name already, a pass that was cut off may not have brought along what refers to it.
+        if let Err(reason) = pass.target.rename_folder(&job.target, &from, &to)?
+            && has_old
+        {
             pass.reject(place, reason);
             return Ok(());
         }
-    } else if has_old || !has_new || taken {
+    } else {
         let why = if has_old { "it has another folder of that name" } else { "it is gone from there" };
         pass.conflict(place, format!("was {from} and was renamed on the source; on the target {why}"));
         return Ok(());
