@@ -83,7 +83,12 @@ impl Trial {
             Err(error) => self.expect(false, || format!("{point}: first {outcome:?}, then {error:?}")),
             Ok(again) => {
                 let whole = self.story.is_whole(step, &again);
-                let differences = self.story.differences(step);
+                let mut differences = self.story.differences(step);
+                if self.fault == Fault::PowerCut {
+                    // The list of subscriptions of a mailbox that the very pass made is not waited for: half a line of it
+                    // may stay, a subscription to no folder.
+                    differences.retain(|line| !(line.starts_with("only in target") && line.contains(": subscribed ")));
+                }
                 self.expect(whole && differences.is_empty(), || {
                     format!("{point}: first {outcome:?}, then {again:?}, and {differences:#?}")
                 });

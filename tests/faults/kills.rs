@@ -83,3 +83,26 @@ fn a_pass_that_is_killed_at_any_moment_is_completed_by_the_same_command() {
 fn six_hundred_passes_that_are_killed() {
     kill(600);
 }
+
+#[test]
+fn a_commit_of_the_site_s_database_that_was_cut_off_keeps_nobody_from_importing() {
+    let story = Story::told();
+    let step = STEPS.iter().position(|(name, ..)| *name == "first import").unwrap();
+    story.go_back(step);
+    let (path, copy) = (story.path("target/site.sqlite"), story.beside("torn"));
+    std::fs::create_dir(&copy).unwrap();
+    let mut db = rusqlite::Connection::open(&path).unwrap();
+    // Small enough a cache that pages go to the file before the commit.
+    db.pragma_update(None, "cache_size", 1).unwrap();
+    let change = db.transaction().unwrap();
+    change.execute_batch("CREATE TABLE cut (x); INSERT INTO cut SELECT randomblob(900) FROM record").unwrap();
+    for name in ["site.sqlite", "site.sqlite-journal"] {
+        std::fs::copy(story.path("target").join(name), copy.join(name)).unwrap();
+    }
+    drop(change);
+    drop(db);
+    for name in ["site.sqlite", "site.sqlite-journal"] {
+        std::fs::copy(copy.join(name), story.path("target").join(name)).unwrap();
+    }
+    complete(&story, step, "a torn commit");
+}

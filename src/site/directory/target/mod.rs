@@ -72,9 +72,15 @@ struct Prepared {
 }
 
 impl DirectoryTarget {
-    /// Writes `site`; nothing happens before [`Target::prepare`].
+    /// Writes `site`; nothing happens before [`Target::prepare`], but that a commit of `site.sqlite` which was cut off is
+    /// taken back: until then the database cannot even be read.
     pub fn new(site: DirectorySite) -> Self {
         let hand = Hand::new(site.fs.clone(), &site.root, site.owner);
+        let path = site.root.join(site_db::FILE);
+        if site.fs.lstat(&site.root.join(format!("{}-journal", site_db::FILE))).is_ok() {
+            // What goes wrong here goes wrong again where the database is needed, and is told there.
+            drop(SiteDbWrite::open(&path));
+        }
         Self {
             site,
             hand,
