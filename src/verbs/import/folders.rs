@@ -234,6 +234,7 @@ fn follow(
     if renamed && !pass.options.additive {
         rename(pass, job, folder, folders, present, &mut rows)?;
     }
+    pass.target.changes_made(&job.target)?;
     pass.map.put_folders(&rows)?;
     folders.rows.extend(rows.into_iter().map(|row| (row.id, row)));
     Ok(())

@@ -83,7 +83,8 @@ impl Drop for Dotlock<'_> {
     fn drop(&mut self) {
         // When the disk does not answer, the lock is most likely still ours, and left behind it would keep all others
         // out. One that was taken over is another's.
-        if self.fs.lstat(&self.path).map_or_else(|error| error.kind() != ErrorKind::NotFound, |now| now.ino == self.ino) {
+        if self.fs.lstat(&self.path).map_or_else(|error| error.kind() != ErrorKind::NotFound, |now| now.ino == self.ino)
+        {
             drop(self.fs.remove_file(&self.path));
         }
     }
