@@ -110,7 +110,7 @@ pub fn rows(path: &Path, without: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for table in tables {
         let mut statement = db.prepare(&format!("SELECT * FROM {table}")).unwrap();
-        let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut each = statement.query([]).unwrap();
         while let Some(row) = each.next().unwrap() {
             let mut text = table.clone();

@@ -140,13 +140,13 @@ impl Story {
     ///
     /// A program that another test starts at this moment has, until it runs, all files of this one open, and so its locks.
     pub fn run(&self, fs: &Arc<dyn Fs>, step: Step) -> Result<Report, Box<dyn Error>> {
-        let is_held = |error: &Box<dyn Error>| {
+        let is_held = |error: &dyn Error| {
             let text = error.to_string();
             ["is held by another program", "in use", "another import"].iter().any(|word| text.contains(word))
         };
         for _ in 0..100 {
             match self.run_once(fs, step) {
-                Err(error) if is_held(&error) => std::thread::sleep(std::time::Duration::from_millis(20)),
+                Err(error) if is_held(error.as_ref()) => std::thread::sleep(std::time::Duration::from_millis(20)),
                 outcome => return outcome,
             }
         }
