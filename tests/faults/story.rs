@@ -141,8 +141,8 @@ impl Story {
     /// A program that another test starts at this moment has, until it runs, all files of this one open, and so its locks.
     pub fn run(&self, fs: &Arc<dyn Fs>, step: Step) -> Result<Report, Box<dyn Error>> {
         let is_held = |error: &dyn Error| {
-            let text = error.to_string();
-            ["is held by another program", "in use", "another import"].iter().any(|word| text.contains(word))
+            let text = format!("{error:?}");
+            ["InUse", "Locked"].iter().any(|word| text.contains(word))
         };
         for _ in 0..100 {
             match self.run_once(fs, step) {
