@@ -149,7 +149,14 @@ impl Archive {
                 return Err(io_error("make an archive in", dir)(io::ErrorKind::DirectoryNotEmpty.into()));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let is_new = |path: &&Path| fs.lstat(path).is_err();
+                let missing: Vec<_> = dir.ancestors().take_while(is_new).collect();
                 fs.create_dir_all(dir).map_err(io_error("make", dir))?;
+                // Or a power loss takes the whole archive, however well its files are synced.
+                for above in missing.iter().filter_map(|path| path.parent()) {
+                    let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+                    fs.sync_dir(above).map_err(io_error("sync", above))?;
+                }
                 // What an archive holds was private where it came from.
                 fs.set_mode(dir, 0o700).map_err(io_error("set the mode of", dir))?;
             }

@@ -9,7 +9,7 @@ use crate::event::Place;
 use crate::model::id::{FolderId, RecordId, SnapshotNo};
 use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::model::share::Grant;
-use rusqlite::{Row, params};
+use rusqlite::{Connection, Row, params};
 
 /// One setting of an account.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -220,14 +220,19 @@ impl Map {
 
     /// Remembers conflicts; one that the same snapshot brought before is not repeated.
     pub fn add_conflicts(&self, rows: &[ConflictRow]) -> Result<(), MapError> {
-        const PUT: &str = "INSERT OR IGNORE INTO conflict (snapshot, place, what) VALUES (?1, ?2, ?3)";
         if rows.is_empty() {
             return Ok(());
         }
-        self.writing(|db| {
-            rows.iter().try_for_each(|row| {
-                execute(db, PUT, params![row.snapshot.0, to_json(&row.place)?, row.what]).map(|_| ())
-            })
-        })
+        self.writing(|db| rows.iter().try_for_each(|row| put_conflict(db, row)))
     }
+
+    /// Remembers a conflict without waiting for the disk: it is durable as soon as anything is that was committed later.
+    pub fn note_conflict(&self, row: &ConflictRow) -> Result<(), MapError> {
+        self.writing_lazily(|db| put_conflict(db, row))
+    }
+}
+
+fn put_conflict(db: &Connection, row: &ConflictRow) -> Result<(), DbError> {
+    const PUT: &str = "INSERT OR IGNORE INTO conflict (snapshot, place, what) VALUES (?1, ?2, ?3)";
+    execute(db, PUT, params![row.snapshot.0, to_json(&row.place)?, row.what]).map(|_| ())
 }

@@ -162,7 +162,8 @@ impl Map {
     }
 
     /// [`Map::writing`] without waiting for the disk: until the next one that waits, a power loss may take this
-    /// transaction back as a whole. For what the target can be asked again.
+    /// transaction back as a whole, after all later ones. For what the target can be asked again, and for what only the
+    /// next transaction makes true.
     fn writing_lazily<T>(&self, work: impl FnOnce(&Connection) -> Result<T, DbError>) -> Result<T, MapError> {
         let mut db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
         // The lock is held until the level is back, so nobody else's transaction is written with this one. With a

@@ -378,6 +378,11 @@ pub trait Target: Source {
         Ok(())
     }
 
+    /// Says that items or folders of an account were changed, moved or removed: that is durable when this returns.
+    fn changes_made(&self, account: &str) -> Result<(), SiteError> {
+        self.folders_made(account)
+    }
+
     /// Renames a folder with everything in it and below it.
     fn rename_folder(&self, account: &str, from: &FolderKey, to: &FolderKey) -> Result<Result<(), Reason>, SiteError>;
 

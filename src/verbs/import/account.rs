@@ -196,20 +196,20 @@ fn bring(pass: &Pass<'_>, job: &Job, state: &AccountState, ledger: &mut AccountL
         _ => sorted.fresh,
     };
     deliver::deliver(pass, job, state, &mut folders, fresh, ledger)?;
-    changes::apply(pass, job, state, &folders, sorted.changed)?;
+    let changed = changes::apply(pass, job, state, &folders, sorted.changed)?;
     gone::follow(pass, job, state, &folders, sorted.gone)?;
     // After folders went: a subscription may outlive its folder.
     settings::bring(pass, job, state, &mut ledger.settings)?;
     folders::set_active_scripts(pass, job, state, &mut folders)?;
-    finish(pass, job, ledger)
+    finish(pass, job, ledger, changed)
 }
 
-/// Remembers how far the account came, unless something is left to try again.
-fn finish(pass: &Pass<'_>, job: &Job, ledger: &AccountLedger) -> Result<(), ImportError> {
+/// Remembers how far the account came, unless something is left to try again: a new item, a setting, or what `changed`.
+fn finish(pass: &Pass<'_>, job: &Job, ledger: &AccountLedger, changed: bool) -> Result<(), ImportError> {
     if !pass.started.provisioning.records.contains_key(&job.record) {
         return Ok(());
     }
-    let complete = ledger.items().rejected.is_empty() && ledger.settings.rejected.is_empty();
+    let complete = changed && ledger.items().rejected.is_empty() && ledger.settings.rejected.is_empty();
     let progress = Progress {
         snapshot: pass.snapshot,
         rules: pass.rules(),

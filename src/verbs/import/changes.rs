@@ -127,14 +127,17 @@ fn differs(row: &ItemRow, at: &ItemAt) -> bool {
         || row.source_name != item.name
 }
 
-/// Brings the changes of `rows` to the target, and the new state into the map.
+/// Brings the changes of `rows` to the target, and the new state into the map. `false`: some content could not be had, and
+/// the next pass has to try again.
 pub fn apply(
     pass: &Pass<'_>,
     job: &Job,
     state: &AccountState,
     folders: &Folders,
     rows: Vec<ItemRow>,
-) -> Result<(), ImportError> {
+) -> Result<bool, ImportError> {
+    let mut complete = true;
+    let mut settled = Vec::new();
     let mut contents = Contents::new(pass, &job.target);
     let tags = rows.iter().filter(|row| state.items.get(&row.id).is_some_and(|at| at.item.tags != row.tags)).count();
     if tags > 0 {
@@ -146,7 +149,6 @@ pub fn apply(
             pass.go_on()?;
             let names: Vec<_> = chunk.iter().map(|row| row.target_name.clone()).collect();
             let present = pass.target.settle(&job.target, &key, &names)?;
-            let mut settled = Vec::new();
             for (row, present) in chunk.iter().zip(present) {
                 let Some(at) = state.items.get(&row.id) else { continue };
                 let Some(present) = present else {
@@ -154,10 +156,25 @@ pub fn apply(
                     settled.push(gone);
                     continue;
                 };
-                settled.push(merge_one(pass, job, folders, &mut contents, (row, at, present))?);
+                let next = merge_one(pass, job, folders, &mut contents, (row, at, present))?;
+                complete &= next.object == at.item.object || next.state == ItemState::DeletedOnTarget;
+                settled.push(next);
             }
-            pass.map.put_items(&settled)?;
+            if settled.len() >= limits::BATCH_ITEMS {
+                remember(pass, job, &std::mem::take(&mut settled))?;
+            }
         }
+    }
+    remember(pass, job, &settled)?;
+    Ok(complete)
+}
+
+/// Tells the map what was changed on the target, once a power loss cannot take it back there: what the map knows is not
+/// done again.
+pub fn remember(pass: &Pass<'_>, job: &Job, rows: &[ItemRow]) -> Result<(), ImportError> {
+    if !rows.is_empty() {
+        pass.target.changes_made(&job.target)?;
+        pass.map.put_items(rows)?;
     }
     Ok(())
 }

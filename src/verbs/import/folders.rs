@@ -234,6 +234,7 @@ fn follow(
     if renamed && !pass.options.additive {
         rename(pass, job, folder, folders, present, &mut rows)?;
     }
+    pass.target.changes_made(&job.target)?;
     pass.map.put_folders(&rows)?;
     folders.rows.extend(rows.into_iter().map(|row| (row.id, row)));
     Ok(())
@@ -258,12 +259,15 @@ fn rename(
     if from == to {
         return Ok(());
     }
-    if has_old && !has_new {
-        if let Err(reason) = pass.target.rename_folder(&job.target, &from, &to)? {
+    if has_old != has_new && !(has_new && taken) {
+        // Where it has its new name already, a pass that was cut off may not have brought along what refers to it.
+        if let Err(reason) = pass.target.rename_folder(&job.target, &from, &to)?
+            && has_old
+        {
             pass.reject(place, reason);
             return Ok(());
         }
-    } else if has_old || !has_new || taken {
+    } else {
         let why = if has_old { "it has another folder of that name" } else { "it is gone from there" };
         pass.conflict(place, format!("was {from} and was renamed on the source; on the target {why}"));
         return Ok(());

@@ -2,7 +2,7 @@
 
 use super::ImportError;
 use super::account::{Folders, Job};
-use super::changes::{Contents, by_place};
+use super::changes::{self, Contents, by_place};
 use super::pass::Pass;
 use super::provisioning::{OnTarget, by_key};
 use crate::event::Place;
@@ -51,7 +51,7 @@ pub fn follow(
                 };
                 settled.push(ItemRow { state, snapshot: pass.snapshot, ..row.clone() });
             }
-            pass.map.put_items(&settled)?;
+            changes::remember(pass, job, &settled)?;
         }
     }
     remove_folders(pass, job, state, folders)
@@ -99,6 +99,7 @@ fn remove_folders(pass: &Pass<'_>, job: &Job, state: &AccountState, folders: &Fo
         }
         pass.removed(place, |removed| removed.whole = Some("folder"));
         let removed = FolderRow { state: FolderState::Removed, snapshot: pass.snapshot, ..row.clone() };
+        pass.target.changes_made(&job.target)?;
         pass.map.put_folders(&[removed])?;
     }
     Ok(())

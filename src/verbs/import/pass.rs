@@ -171,8 +171,13 @@ impl<'a> Pass<'a> {
         Ok(self.map.records()?.into_iter().filter(|row| row.state == Done).map(|row| (row.id, row)).collect())
     }
 
+    /// Notes that both sides changed something. The map learns it before it learns the state that hides it from the next
+    /// pass, so that a pass that is cut off takes no conflict with it.
     pub fn conflict(&self, place: Place, what: impl Into<String>) {
         let what = what.into();
+        let row = ConflictRow { snapshot: self.snapshot, place: place.clone(), what: what.clone() };
+        // A map that cannot take it cannot take that state either; `report` adds the conflict again and tells the error.
+        let _ = self.map.note_conflict(&row);
         self.sink.emit(Event::Conflict { place: place.clone(), what: what.clone() });
         self.notes().conflicts.insert(Note { place, text: what });
     }

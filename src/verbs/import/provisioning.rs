@@ -200,8 +200,10 @@ fn merged_step(pass: &Pass<'_>, sides: &Sides<'_>, row: RecordRow) -> Step {
     for field in &merged.conflicts {
         pass.conflict(place_of(source), format!("{field} differs on source and target"));
     }
+    // What a pass announced and did not live to confirm may be there in part, as a folder that implies a domain.
+    let announced = pass.rows.get(&row.id).is_some_and(|row| row.state == RecordState::Intent);
     let was = known.map(|_| present.key()).filter(|key| *key != source.key()).map(str::to_owned);
-    if was.is_none() && merged.record == *present {
+    if was.is_none() && merged.record == *present && !announced {
         return Step::Note(RecordRow { state: RecordState::Done, ..row }, Some(merged));
     }
     let change = RecordChange::Put { record: merged.record.clone(), was };

@@ -67,6 +67,9 @@ pub fn bring(pass: &Pass<'_>, job: &Job, state: &AccountState, tally: &mut Tally
             changed.push(SettingRow { written, ..new_row });
         }
     }
+    if !changed.is_empty() {
+        pass.target.changes_made(&job.target)?;
+    }
     pass.map.put_settings(&changed)?;
     remove(pass, job, rows, &mut present)
 }
@@ -140,6 +143,9 @@ fn remove(
             None => {}
         }
         dropped.push(key);
+    }
+    if !dropped.is_empty() {
+        pass.target.changes_made(&job.target)?;
     }
     pass.map.drop_settings(job.record, &dropped)?;
     Ok(())

@@ -1,16 +1,17 @@
 //! Dovecot's dotlock protocol, for `dovecot-uidlist` and the dictionary of shared folders.
 //!
 //! Promises: while a [`Dotlock`] lives, no Dovecot and no other wagon changes the file it guards. The lock is the file
-//! `NAME.lock`, made exclusively, with `PID:HOST` in it as Dovecot writes it: a holder that died on this host is taken
+//! `NAME.lock`, named exclusively, with `PID:HOST` in it as Dovecot writes it: a holder that died on this host is taken
 //! over at once, any other lock after it has not changed for [`LOCK_STALE`]. Dropping gives it back.
 //!
 //! Called around every change of a uidlist. Never held while message bytes are written or synced.
 
 use super::super::super::SiteError;
-use crate::fs::{FileWrite, Fs, Stat};
+use super::hand::TEMPORARY;
+use crate::fs::{Fs, Stat};
 use crate::limits::{LOCK_POLL, LOCK_STALE, LOCK_WAIT};
 use std::ffi::OsString;
-use std::io::{ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -18,59 +19,73 @@ use std::time::Instant;
 pub struct Dotlock<'a> {
     fs: &'a dyn Fs,
     path: PathBuf,
-    file: Option<Box<dyn FileWrite>>,
-    ino: Option<u64>,
+    ino: u64,
 }
 
 impl<'a> Dotlock<'a> {
     /// Waits until the lock of `file` is ours: [`LOCK_WAIT`] at most, then `Locked`.
+    ///
+    /// The lock gets its name when it says whose it is: an empty one, of somebody who died before the first byte, would
+    /// have to be waited for until it is stale.
     pub fn take(fs: &'a dyn Fs, file: &Path) -> Result<Self, SiteError> {
         let mut name = file.file_name().map_or_else(OsString::new, OsString::from);
         name.push(".lock");
         let path = file.with_file_name(name);
+        let written = write_own(fs, &path);
+        let (own, ino) = written.map_err(|source| SiteError::Io { action: "lock", path: path.clone(), source })?;
+        let taken = Self::wait(fs, &own, &path);
+        if taken.is_err() {
+            drop(fs.remove_file(&own));
+        }
+        taken.map(|()| Self { fs, path, ino })
+    }
+
+    /// Gives the file at `own` the lock's name as soon as nobody else has it.
+    fn wait(fs: &dyn Fs, own: &Path, path: &Path) -> Result<(), SiteError> {
+        let io = |action| move |source| SiteError::Io { action, path: path.to_owned(), source };
         let began = Instant::now();
         let mut seen: Option<(Stat, Instant)> = None;
         loop {
-            match fs.create_new(&path) {
-                Ok(file) => return Ok(Self::hold(fs, path, file)),
+            match fs.rename_new(own, path) {
+                Ok(()) => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(source) => return Err(SiteError::Io { action: "lock", path, source }),
+                Err(error) => return Err(io("lock")(error)),
             }
-            let now = match fs.lstat(&path) {
+            let now = match fs.lstat(path) {
                 Ok(stat) => stat,
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                Err(source) => return Err(SiteError::Io { action: "look at the lock", path, source }),
+                Err(error) => return Err(io("look at the lock")(error)),
             };
             let unchanged = seen.filter(|(before, _)| before.ino == now.ino && before.mtime_nanos == now.mtime_nanos);
             let since = unchanged.map_or_else(Instant::now, |(_, since)| since);
             seen = Some((now, since));
-            if since.elapsed() >= LOCK_STALE || holder_is_dead(fs, &path) {
+            if since.elapsed() >= LOCK_STALE || holder_is_dead(fs, path) {
                 // Whoever else waits may have been first: then the next round finds a new lock.
-                drop(fs.remove_file(&path));
+                drop(fs.remove_file(path));
             } else if began.elapsed() >= LOCK_WAIT {
-                return Err(SiteError::Locked { path, since: seconds(now.mtime_nanos) });
+                return Err(SiteError::Locked { path: path.to_owned(), since: seconds(now.mtime_nanos) });
             } else {
                 std::thread::sleep(LOCK_POLL);
             }
         }
     }
+}
 
-    fn hold(fs: &'a dyn Fs, path: PathBuf, mut file: Box<dyn FileWrite>) -> Self {
-        // What is in it only helps others to see that we died; the lock is held without it as well.
-        drop(file.write_all(format!("{}:{}", std::process::id(), host(fs)).as_bytes()));
-        let ino = fs.lstat(&path).ok().map(|stat| stat.ino);
-        Self { fs, path, file: Some(file), ino }
-    }
+/// Writes who we are beside the lock; gives its path and inode. That it is whole only helps others to see that we died.
+fn write_own(fs: &dyn Fs, lock: &Path) -> io::Result<(PathBuf, u64)> {
+    let mut file = fs.create_temp(lock.parent().unwrap_or(Path::new(".")), TEMPORARY)?;
+    drop(file.write_all(format!("{}:{}", std::process::id(), host(fs)).as_bytes()));
+    let ino = fs.lstat(file.path())?.ino;
+    Ok((file.keep(), ino))
 }
 
 impl Drop for Dotlock<'_> {
     fn drop(&mut self) {
-        let ours = self.fs.lstat(&self.path).is_ok_and(|stat| Some(stat.ino) == self.ino);
-        if let Some(file) = self.file.take()
-            && !ours
+        // When the disk does not answer, the lock is most likely still ours, and left behind it would keep all others
+        // out. One that was taken over is another's.
+        if self.fs.lstat(&self.path).map_or_else(|error| error.kind() != ErrorKind::NotFound, |now| now.ino == self.ino)
         {
-            // Taken over: what lies there now is another's.
-            drop(file.keep());
+            drop(self.fs.remove_file(&self.path));
         }
     }
 }

@@ -54,7 +54,7 @@ pub fn make(hand: &Hand, dir: &Path, folder: &Folder) -> Result<bool, SiteError>
                     let same = hand.read(&path)?.is_some_and(|now| vdir::parse_metadata(&now).as_ref() == Some(value));
                     // A new collection waits for the disk with its account (`Target::folders_made`).
                     if !same && created {
-                        hand.put(&path, &vdir::encode_metadata(value), PRIVATE, Sync::Nothing)?;
+                        hand.put(&path, &vdir::encode_metadata(value), PRIVATE, Sync::Content)?;
                     } else if !same {
                         hand.update(&path, &vdir::encode_metadata(value), PRIVATE)?;
                     }

@@ -80,6 +80,11 @@ impl Hand {
         Ok(())
     }
 
+    /// Whether a file was last written before this pass began.
+    pub fn is_earlier(&self, stat: &Stat) -> bool {
+        stat.mtime_nanos < self.began
+    }
+
     /// Gives a new file or folder to the owner.
     pub fn hand_over(&self, path: &Path) -> Result<(), SiteError> {
         self.hand_over_raw(path).map_err(io_error("set the owner of", path))

@@ -95,9 +95,11 @@ pub fn subscribe(
     let before = paths.clone();
     change(&mut paths);
     if paths != before {
-        let mode = hand.stat(&path)?.map_or(PRIVATE, |stat| stat.mode & 0o777);
-        // Nothing is lost with the file of a mailbox that nobody has used; wagon would find it changed and say so.
-        let used = hand.stat(&place.maildir().join("dovecot.list.index.log"))?.is_some();
+        let present = hand.stat(&path)?;
+        let mode = present.map_or(PRIVATE, |stat| stat.mode & 0o777);
+        // Nothing is lost with the file of a mailbox that this very pass makes and nobody has used.
+        let used = present.is_some_and(|stat| hand.is_earlier(&stat))
+            || hand.stat(&place.maildir().join("dovecot.list.index.log"))?.is_some();
         hand.put(&path, &subscriptions::encode(&paths), mode, if used { Sync::Content } else { Sync::Nothing })?;
     }
     Ok(())

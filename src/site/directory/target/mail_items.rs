@@ -121,7 +121,8 @@ pub fn move_to(
             },
         };
         give_uid(&mut target, parsed.base);
-        target.save(Sync::Content)?;
+        // A name with a letter of which the list is not durable would lose its keyword.
+        target.save(Sync::Everything)?;
         match hand.fs.rename_new(&path, &new.path(to)) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

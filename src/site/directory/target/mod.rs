@@ -39,6 +39,7 @@ use crate::db::DbError;
 use crate::event::Reason;
 use crate::model::id::SiteId;
 use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
+use crate::model::provisioning::RecordKind;
 use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::model::share::Grant;
 use crate::site::{
@@ -71,9 +72,15 @@ struct Prepared {
 }
 
 impl DirectoryTarget {
-    /// Writes `site`; nothing happens before [`Target::prepare`].
+    /// Writes `site`; nothing happens before [`Target::prepare`], but that a commit of `site.sqlite` which was cut off is
+    /// taken back: until then the database cannot even be read.
     pub fn new(site: DirectorySite) -> Self {
         let hand = Hand::new(site.fs.clone(), &site.root, site.owner);
+        let path = site.root.join(site_db::FILE);
+        if site.fs.lstat(&site.root.join(format!("{}-journal", site_db::FILE))).is_ok() {
+            // What goes wrong here goes wrong again where the database is needed, and is told there.
+            drop(SiteDbWrite::open(&path));
+        }
         Self {
             site,
             hand,
@@ -126,9 +133,15 @@ impl Target for DirectoryTarget {
     fn prepare(&self, fallback: &SiteId) -> Result<SiteId, SiteError> {
         if self.prepared.get().is_none() {
             let lock = SiteLock::take(&self.hand, self.root())?;
-            for top in ["mail", "dav", "etc"] {
-                self.hand.make_dir(&self.root().join(top), 0o755)?;
+            let mut made = Vec::new();
+            for top in ["mail", "dav", "etc"].map(|top| self.root().join(top)) {
+                if !self.hand.is_dir(&top)? {
+                    self.hand.make_dir(&top, 0o755)?;
+                    made.push(top);
+                }
             }
+            // The folders above may be new as well, and what follows syncs only what is below.
+            self.hand.sync_sites(made.iter().map(PathBuf::as_path))?;
             let path = self.root().join(site_db::FILE);
             let db = SiteDbWrite::open(&path).map_err(|error| self.db_error(error))?;
             // It holds passwords of external sources.
@@ -145,6 +158,14 @@ impl Target for DirectoryTarget {
         let outcomes = provisioning.apply(changes)?;
         records::save_rows(self.db()?, changes, &outcomes).map_err(|error| self.db_error(error))?;
         provisioning.save()?;
+        let account = |change: &RecordChange| {
+            let (RecordChange::Put { record, .. } | RecordChange::Remove { record }) = change;
+            record.kind() == RecordKind::Account
+        };
+        if changes.iter().any(account) {
+            // Mailboxes were made, renamed or removed, and the caller is about to remember it.
+            self.hand.sync_sites(std::iter::once(self.root()))?;
+        }
         if changes
             .iter()
             .any(|change| matches!(change, RecordChange::Put { was: Some(_), .. } | RecordChange::Remove { .. }))

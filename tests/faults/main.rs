@@ -1,0 +1,20 @@
+//! Faults: whatever breaks under a pass, a second run of it completes, and nothing is lost or doubled.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, looks at files as they are, and says what it skips"
+)]
+
+mod databases;
+mod disk;
+mod every_operation;
+mod faulty_fs;
+mod kills;
+#[path = "../sites/mod.rs"]
+mod sites;
+mod story;
+mod together;
