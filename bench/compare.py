@@ -4,8 +4,8 @@
     bench/compare.py SITE WORK [--runs N] [--day COMMAND] [--name NAME] [--wagon PATH]
 
 SITE is a directory site (mail/DOMAIN/USER/Maildir ...). It is read; only COMMAND, which applies one day of change to it,
-ever writes there, and without COMMAND the day is left out. WORK is an empty folder, on a disk with room for about four
-times the site. Programs that are not installed are left out, and the report says so.
+ever writes there, and without COMMAND the day is left out. WORK is an empty folder, on a disk with room for about
+fifteen times the site. Programs that are not installed are left out, and the report says so.
 
 Every step is one whole process; the programs take turns, and each step is done N times (3), the median shown. The site is
 read once beforehand, and repositories are read soon after they were written, so everybody works from the page cache (a
@@ -51,7 +51,6 @@ def run(engines, runs, day):
     for turn in turns:
         for engine in turn:
             engine.restore_all()
-            shutil.rmtree(engine.out)
 
 
 def inbox_messages(site):

@@ -70,7 +70,7 @@ pub struct ImportArgs {
     /// Who owns the files that are written; for root
     #[arg(long, value_name = "UID:GID", value_parser = owner)]
     owner: Option<Owner>,
-    /// Accounts that are imported at the same time; without it as many as there are cores
+    /// Accounts that are imported at the same time; without it one more than there are cores
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
     #[command(flatten)]
@@ -145,7 +145,7 @@ pub fn run(args: &ImportArgs, global: &Global, screen: &Screen) -> Result<Outcom
         since: args.since,
         skip: args.skip.iter().map(|skip| (*skip).into()).collect(),
         dry_run: args.dry_run.dry_run,
-        jobs: workers(args.jobs),
+        jobs: args.jobs.unwrap_or_else(|| workers(None).saturating_add(1)), // one waits for the disk at any time
         adopt: args.adopt.map(Into::into),
         way_back: args.way_back.clone(),
         new_site_id: open::new_id()?,
