@@ -19,7 +19,7 @@ pub enum ItemState {
     Rejected,
     /// A user of the target deleted it. It is never made again.
     DeletedOnTarget,
-    /// A pass with `--delete` took it away, as the source had.
+    /// Gone from the source, and from the target too: a pass with `--delete` took it away, or found it gone.
     Removed,
 }
 

@@ -243,13 +243,7 @@ impl Story {
     fn state(&self) -> Wanted {
         let target = self.path("target");
         let database = |name: &str, without: &[&str]| match target.join(name) {
-            // Killed between a removal and the map, the next pass takes it for one that a user of the target made.
-            path if path.exists() => {
-                let rows = rows(&path, without).into_iter();
-                let mut rows: Vec<_> = rows.map(|row| row.replace("=deleted-on-target ", "=removed ")).collect();
-                rows.sort();
-                rows
-            }
+            path if path.exists() => rows(&path, without),
             _ => Vec::new(),
         };
         Wanted {

@@ -36,7 +36,8 @@ pub fn follow(
             let mut settled = Vec::new();
             for (row, present) in chunk.iter().zip(present) {
                 let state = match present {
-                    None => ItemState::DeletedOnTarget,
+                    // By its user, or by this very pass before it was killed: gone on both sides.
+                    None => ItemState::Removed,
                     Some(present) if is_touched(&mut contents, row, &key, &present)? => {
                         let place = Place::item(&job.source, &key, &row.source_name);
                         pass.conflict(place, "removed on the source, changed on the target: it stays");
