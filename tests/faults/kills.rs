@@ -1,7 +1,7 @@
 //! The real binary, killed at any moment: the same command again completes, and everything is as if nothing had happened.
 //!
 //! Each step of the story is run from the moment before it, killed after a time that chance chooses out of twice what an
-//! undisturbed run takes, perhaps once more, and then left alone. CI kills a few; the ignored test kills 600 times.
+//! undisturbed run takes, perhaps once more, and then left alone. CI kills a few times; the ignored test 500 times.
 
 use crate::disk::Dice;
 use crate::every_operation::seed;
@@ -38,7 +38,9 @@ pub fn complete(story: &Story, step: usize, point: &str) {
     assert!(differences.is_empty(), "{point}: {differences:#?}");
 }
 
-fn kill(runs: u64) {
+/// Kills so many times. A moment is chosen within the shortest time that the step has taken so far, so that a machine that
+/// had other work while that was measured is no reason to miss.
+fn kill(times: u64) {
     let story = Story::told();
     let mut dice = Dice(seed());
     let (mut killed, mut finished) = (0, 0);
@@ -49,19 +51,26 @@ fn kill(runs: u64) {
         complete(&story, step, name);
         lasts.push(began.elapsed());
     }
-    for run in 0..runs {
+    for run in 0.. {
+        if killed >= times {
+            break;
+        }
+        assert!(run < 8 * times, "only {killed} of {run} runs could be killed");
         let step = (run % STEPS.len() as u64) as usize;
         story.go_back(step);
         let mut point = format!("kill {run} of {:?}", STEPS[step].0);
         for _ in 0..=dice.roll(2) {
-            let last = lasts[step].as_micros() as u64;
-            let after = Duration::from_micros(dice.roll(last * 5 / 4));
+            let after = Duration::from_micros(dice.roll(lasts[step].as_micros() as u64));
+            let began = Instant::now();
             let mut child = command(&story, &line(STEPS[step].2)).stderr(Stdio::null()).spawn().unwrap();
             std::thread::sleep(after);
             child.kill().unwrap();
             match child.wait().unwrap().code() {
                 None => killed += 1,
-                Some(0) => finished += 1,
+                Some(0) => {
+                    finished += 1;
+                    lasts[step] = lasts[step].min(began.elapsed());
+                }
                 Some(other) => panic!("{point}: status {other}"),
             }
             point += &format!(", after {after:?}");
@@ -70,7 +79,6 @@ fn kill(runs: u64) {
     }
     let line = format!("faults: killed {killed} times, {finished} runs were quicker; all completed afterwards");
     let _ = writeln!(std::io::stderr(), "{line}"); // past the capture of the test runner
-    assert!(killed > 0 && killed >= runs / 2, "{line}");
 }
 
 #[test]
@@ -79,9 +87,9 @@ fn a_pass_that_is_killed_at_any_moment_is_completed_by_the_same_command() {
 }
 
 #[test]
-#[ignore = "minutes: 600 runs; docs/measurements.md says what came of it"]
-fn six_hundred_passes_that_are_killed() {
-    kill(600);
+#[ignore = "minutes: 500 kills; docs/measurements.md says what came of it"]
+fn five_hundred_kills() {
+    kill(500);
 }
 
 #[test]
