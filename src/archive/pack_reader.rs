@@ -96,8 +96,8 @@ impl ObjectReader {
         })
     }
 
-    /// The object as it is stored: its bytes, checked against its name, or the recipe of a message. For whoever reads
-    /// many: first each in the order of its own [`ObjectReader::place_in_order`], then each recipe in that of its skeleton.
+    /// The object of at most `limit` bytes as it is stored: its bytes, checked against its name, or the recipe of a
+    /// message, which can be no longer than the message and its own head. For whoever reads many: first each in the order of its own [`ObjectReader::place_in_order`], then each recipe in that of its skeleton.
     pub fn stored(&self, id: &ObjectId, limit: u64) -> Result<Stored, ArchiveError> {
         self.first_sound(id, |at| {
             let entry = self.entry(id, at)?;
@@ -105,7 +105,7 @@ impl ObjectReader {
                 let bytes = self.held(id, &entry.content, limit)?;
                 return if ObjectId::of(&bytes) == *id { Ok(Stored::Whole(bytes)) } else { Err(wrong_hash(id)) };
             }
-            let bytes = self.held(id, &entry.content, limits::WHOLE_ITEM_BYTES)?;
+            let bytes = self.held(id, &entry.content, limit.saturating_add(message::RECIPE_HEAD))?;
             let damaged = |error: FormatError| ArchiveError::DamagedObject { id: *id, what: error.to_string() };
             let (skeleton, trace) = message::parse_recipe(&bytes).map_err(damaged)?;
             let trace = bytes.len() - trace.len();

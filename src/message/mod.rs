@@ -22,5 +22,5 @@ pub use join::{Fetch, JoinError, join};
 pub use likeness::{Likeness, likeness};
 pub use outline::outline;
 pub use refers::{likeness_of, parts_of, skeleton_of};
-pub use skeleton::{encode_recipe, parse_recipe};
+pub use skeleton::{RECIPE_HEAD, encode_recipe, parse_recipe};
 pub use split::{Part, Split, split};

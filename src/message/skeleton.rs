@@ -96,6 +96,9 @@ impl<'a> Skeleton<'a> {
     }
 }
 
+/// Bytes of a recipe before its trace: the skeleton's name and a line end.
+pub const RECIPE_HEAD: u64 = 65;
+
 /// The recipe of a message: the name of its skeleton and its trace.
 pub fn encode_recipe(skeleton: &ObjectId, trace: &[u8]) -> Vec<u8> {
     let mut bytes = format!("{skeleton}\n").into_bytes();

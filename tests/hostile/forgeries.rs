@@ -253,6 +253,27 @@ fn an_object_that_is_not_what_its_name_says_is_rejected_whoever_claims_it() {
 }
 
 #[test]
+fn items_that_are_larger_than_their_manifest_says_are_rejected_and_fill_no_memory() {
+    const ITEMS: usize = 100;
+    let world = World::enclosed();
+    let large = [LETTER, &vec![b'x'; 8 << 20]].concat();
+    forged::begin(&world);
+    forged::pack(&world, &[member(&object(&large))]);
+    let mut manifest = String::from("{\"folder\":{\"i\":1,\"path\":\"INBOX\"}}\n");
+    for item in 1..=ITEMS {
+        let id = sha256(&large);
+        manifest +=
+            &format!("{{\"item\":{{\"i\":{item},\"f\":1,\"n\":\"{item}.a\",\"o\":\"{id}\",\"s\":1,\"d\":5}}}}\n");
+    }
+    let ann = ANN.replace("\"lines\":2,\"items\":1", &format!("\"lines\":{},\"items\":{ITEMS}", ITEMS + 1));
+    let records = forged::records("ann@h.example");
+    let entries: [(&str, &[u8]); 2] = [("accounts/1.jsonl", manifest.as_bytes()), ("provisioning.jsonl", &records)];
+    forged::snapshot(&world, 1, &head(1, &ann), &entries);
+    let (status, said) = watched(&world, "import --archive {}/archive --to {}/target --verbose");
+    assert!(status == 3 && said.contains("rejected ann@h.example:INBOX/1.a"), "{status}: {said}");
+}
+
+#[test]
 fn chains_that_lead_nowhere_or_in_circles_are_refused() {
     for (what, parents, words) in [
         ("its own parent", vec![1], "no older one of its source"),

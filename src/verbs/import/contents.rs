@@ -2,6 +2,8 @@
 //!
 //! A batch is read in the order of the archive, not in its own: each segment is then inflated about once for it, where in
 //! the order of delivery the few that a reader keeps were inflated again and again (12 times each on site-medium).
+//!
+//! A batch is bounded by what the manifest says of its items, so no object may have more bytes than that.
 
 use super::copies::Made;
 use super::pass::Pass;
@@ -55,25 +57,26 @@ fn read_in_order(
         .iter()
         .zip(found)
         .filter(|(item, _)| together(item))
-        .map(|((at, _), found)| (objects.place_in_order(&at.item.object), &at.item.object, found))
+        .map(|((at, _), found)| (objects.place_in_order(&at.item.object), &at.item, found))
         .collect();
     order.sort_by(|a, b| a.0.cmp(&b.0));
     let mut apart = Vec::new();
-    for (_, object, found) in order {
-        match objects.stored(object, limits::WHOLE_ITEM_BYTES) {
+    for (_, Item { object, size, .. }, found) in order {
+        match objects.stored(object, *size) {
             Ok(Stored::Whole(bytes)) => *found = Some(Found::plain(ItemContent::Bytes(bytes))),
             Ok(Stored::Recipe(recipe)) => {
                 match pass.copies.find(pass.target, object, &recipe.skeleton, recipe.trace())? {
+                    Some(bytes) if bytes.len() as u64 > *size => {} // as any other that is larger than it may be
                     Some(bytes) => *found = Some(Found::plain(ItemContent::Bytes(bytes))),
-                    None => apart.push((objects.place_in_order(&recipe.skeleton), object, recipe, found)),
+                    None => apart.push((objects.place_in_order(&recipe.skeleton), object, *size, recipe, found)),
                 }
             }
             Err(_) => {}
         }
     }
     apart.sort_by(|a, b| a.0.cmp(&b.0));
-    for (_, object, recipe, found) in apart {
-        if let Ok(bytes) = objects.joined(object, &recipe, limits::WHOLE_ITEM_BYTES) {
+    for (_, object, size, recipe, found) in apart {
+        if let Ok(bytes) = objects.joined(object, &recipe, size) {
             let made = Made::of(recipe.skeleton, recipe.trace());
             *found = Some(Found { content: ItemContent::Bytes(bytes), target_object: None, made });
         }
@@ -92,7 +95,7 @@ pub fn content(pass: &Pass<'_>, at: &ItemAt, kind: FolderKind) -> Result<Result<
         let write = move |out: &mut dyn io::Write| objects.copy(&object, out).map_err(io::Error::other);
         return Ok(Ok(Found::plain(ItemContent::Stream { size, write: Box::new(write) })));
     }
-    let bytes = match objects.read(&object, limits::WHOLE_ITEM_BYTES) {
+    let bytes = match objects.read(&object, size) {
         Ok(bytes) => bytes,
         Err(error) => return damage(error).map(Err),
     };
