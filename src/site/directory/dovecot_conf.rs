@@ -246,16 +246,20 @@ mod tests {
         assert!(!text.contains("\\Junk\n  }\n  mailbox \"Sent\""));
     }
 
-    #[test]
-    fn the_site_is_named_by_its_absolute_path_everywhere() {
-        let options = ServeOptions {
+    fn plain() -> ServeOptions {
+        ServeOptions {
             owner: (5000, 5001),
             special_uses: vec![],
             default_quota: None,
             lmtp: LMTP,
             plus_details: true,
             missing_maps: vec![],
-        };
+        }
+    }
+
+    #[test]
+    fn the_site_is_named_by_its_absolute_path_everywhere() {
+        let options = plain();
         let conf = dovecot_conf(Path::new("/srv/vmail"), &options);
         assert!(conf.contains("override_fields = uid=5000 gid=5001 home=/srv/vmail/mail/%d/%n"));
         assert!(conf.contains("acl_shared_dict = file:/srv/vmail/etc/acl/shared-mailboxes"));
@@ -265,14 +269,7 @@ mod tests {
 
     #[test]
     fn postfix_reads_the_sites_maps_and_delivers_where_dovecot_listens() {
-        let options = ServeOptions {
-            owner: (5000, 5001),
-            special_uses: vec![],
-            default_quota: None,
-            lmtp: LMTP,
-            plus_details: true,
-            missing_maps: vec![],
-        };
+        let options = plain();
         let text = postfix_conf(Path::new("/srv/vmail"), &options);
         assert!(text.contains("texthash:/srv/vmail/etc/virtual_alias"), "{text}");
         assert!(text.contains("virtual_transport = lmtp:inet:127.0.0.1:24\n"), "{text}");

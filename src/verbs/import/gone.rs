@@ -25,6 +25,7 @@ pub fn follow(
         return Ok(());
     }
     let mut contents = Contents::new(pass, &job.target);
+    let mut settled = Vec::new();
     for (key, rows) in by_place(gone, folders) {
         if pass.skips_folder(key.kind()).is_some() {
             continue;
@@ -33,7 +34,6 @@ pub fn follow(
             pass.go_on()?;
             let names: Vec<_> = chunk.iter().map(|row| row.target_name.clone()).collect();
             let present = pass.target.settle(&job.target, &key, &names)?;
-            let mut settled = Vec::new();
             for (row, present) in chunk.iter().zip(present) {
                 let state = match present {
                     // By its user, or by this very pass before it was killed: gone on both sides.
@@ -52,9 +52,13 @@ pub fn follow(
                 };
                 settled.push(ItemRow { state, snapshot: pass.snapshot, ..row.clone() });
             }
-            changes::remember(pass, job, &settled)?;
+            // Each waits for the disk, so the few of many folders go together.
+            if settled.len() >= limits::BATCH_ITEMS {
+                changes::remember(pass, job, &std::mem::take(&mut settled))?;
+            }
         }
     }
+    changes::remember(pass, job, &settled)?;
     remove_folders(pass, job, state, folders)
 }
 
