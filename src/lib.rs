@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`model`] | plain data: ids, provisioning, mailboxes, shares |
 //! | [`limits`], [`event`] | every bound; what a pass tells the world |
-//! | [`fs`], [`db`] | the file system as a trait; opening SQLite |
+//! | [`fs`], [`db`], [`net`] | the file system as a trait; opening SQLite; reaching servers |
 //! | [`message`], [`mod@format`] | pure functions between bytes and values |
 //! | [`archive`], [`catalog`], [`map`] | the archive's files; the exporter's and the importer's memory |
 //! | [`site`] | [`Source`](site::Source), [`Target`](site::Target) and the connectors |
@@ -26,6 +26,7 @@ pub mod limits;
 pub mod map;
 pub mod message;
 pub mod model;
+pub mod net;
 pub mod site;
 pub mod testing;
 pub mod verbs;

@@ -385,3 +385,21 @@ pub const THROTTLE_LEAST_RATE: u64 = KIB;
 
 /// How often a throttled wait looks whether the user wants to stop.
 pub const THROTTLE_LOOK: std::time::Duration = std::time::Duration::from_millis(20);
+
+// Live servers.
+
+/// Longest wait for a server to take a connection.
+pub const SERVER_CONNECT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Longest silence of a server within an answer, and longest time that it takes no byte of ours. RFC 9051 5.4 lets a server
+/// log out after 30 minutes; a search in a large mailbox takes one or two.
+pub const SERVER_SILENCE: std::time::Duration = std::time::Duration::from_secs(300);
+
+/// Addresses of one host that are tried.
+pub const SERVER_ADDRESSES: usize = 8;
+
+/// Largest file of root certificates, bytes. Debian's whole bundle has 220 KB.
+pub const CERTIFICATE_FILE_BYTES: u64 = 16 * MIB;
+
+/// Largest file with a secret, bytes.
+pub const SECRET_BYTES: u64 = 64 * KIB;

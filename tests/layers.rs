@@ -15,7 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Module, and the modules it may use.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("limits", &[]),
     ("model", &["limits"]),
     ("event", &["model"]),
@@ -26,7 +26,8 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("archive", &["format", "message", "model", "fs", "db", "limits", "event"]),
     ("catalog", &["format", "model", "fs", "db", "limits", "event"]),
     ("map", &["format", "model", "fs", "db", "limits", "event"]),
-    ("site", &["model", "fs", "db", "limits", "event"]),
+    ("net", &["model", "fs", "limits"]),
+    ("site", &["model", "fs", "db", "net", "limits", "event"]),
     ("verbs", &["archive", "catalog", "map", "site", "format", "message", "model", "fs", "db", "limits", "event"]),
     ("testing", &["site", "model", "fs", "db", "limits", "event"]),
     ("lib", &[]),

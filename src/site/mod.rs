@@ -5,6 +5,7 @@
 //! it. An item's trouble is not an error but a [`Rejection`]; a `SiteError` ends the pass for the account or the site.
 
 pub mod directory;
+pub mod server;
 
 use crate::event::{Reason, Rejection};
 use crate::fs::Fs;
@@ -37,6 +38,14 @@ pub enum SiteError {
     NoAccount(String),
     #[error("{0}")]
     Unsupported(String),
+    #[error(transparent)]
+    Net(crate::net::NetError),
+    /// The connection ended or fell silent; trying again later may help.
+    #[error("lost {server} while {doing}")]
+    Lost { server: String, doing: String, source: io::Error },
+    /// The server's own words, or what is wrong with its answer.
+    #[error("{server}: {what}")]
+    Server { server: String, what: String },
 }
 
 impl SiteError {

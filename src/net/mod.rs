@@ -1,0 +1,16 @@
+//! Reaching servers: where one is ([`Endpoint`]), whether it is who it says ([`TlsPolicy`]), a stream of bytes to it
+//! ([`Stream`]), and secrets that stand neither on a command line nor in a description ([`SecretSource`]).
+//!
+//! No protocol is spoken here. Every wait is bounded: a server that says nothing ends in an error, never in a hang.
+
+mod endpoint;
+mod error;
+mod secret;
+mod stream;
+mod tls;
+
+pub use endpoint::{Endpoint, Protection, Scheme};
+pub use error::NetError;
+pub use secret::SecretSource;
+pub use stream::Stream;
+pub use tls::{Pin, TlsPolicy};

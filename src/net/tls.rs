@@ -1,0 +1,134 @@
+//! Whom a connection trusts: the system's roots, roots that the description names, one pinned key, or (loudly) anybody.
+
+use super::NetError;
+use crate::fs::Fs;
+use crate::limits;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// SHA-256 of a server's whole certificate (DER), as `openssl x509 -fingerprint -sha256` prints it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pin([u8; 32]);
+
+impl Pin {
+    /// Reads `sha256:` and 64 hex digits; colons between pairs and either case are fine.
+    pub fn parse(text: &str) -> Result<Self, NetError> {
+        let bad = || NetError::BadPin(text.to_owned());
+        let digits: String = text.strip_prefix("sha256:").ok_or_else(bad)?.chars().filter(|c| *c != ':').collect();
+        crate::model::hex::decode_lower(&digits.to_ascii_lowercase()).map(Self).ok_or_else(bad)
+    }
+}
+
+/// How much of a server's certificate is believed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum TlsPolicy {
+    /// It is checked against the system's roots and the host's name.
+    #[default]
+    System,
+    /// The same against the roots in this PEM file alone.
+    Roots(PathBuf),
+    /// It is this very certificate, whatever its name and dates say.
+    Pinned(Pin),
+    /// It is not looked at. Whoever sits between can read and change everything.
+    Insecure,
+}
+
+impl TlsPolicy {
+    /// What a connection needs. Reads files; make it once a server.
+    pub fn config(&self, fs: &dyn Fs) -> Result<Arc<ClientConfig>, NetError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| NetError::BadUrl(format!("this build has no usable TLS: {error}")))?;
+        let config = match self {
+            Self::System => builder.with_root_certificates(system_roots()?).with_no_client_auth(),
+            Self::Roots(path) => builder.with_root_certificates(roots_in(fs, path)?).with_no_client_auth(),
+            Self::Pinned(pin) => own_check(builder, provider, Some(*pin)),
+            Self::Insecure => own_check(builder, provider, None),
+        };
+        Ok(Arc::new(config))
+    }
+}
+
+fn own_check(
+    builder: rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>,
+    provider: Arc<CryptoProvider>,
+    pin: Option<Pin>,
+) -> ClientConfig {
+    builder.dangerous().with_custom_certificate_verifier(Arc::new(OneKey { pin, provider })).with_no_client_auth()
+}
+
+fn system_roots() -> Result<RootCertStore, NetError> {
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if store.is_empty() { Err(NetError::NoRoots) } else { Ok(store) }
+}
+
+fn roots_in(fs: &dyn Fs, path: &Path) -> Result<RootCertStore, NetError> {
+    let bad = |what, source| NetError::Certificates { what, path: path.to_owned(), source };
+    let bytes =
+        fs.read(path, limits::CERTIFICATE_FILE_BYTES).map_err(|error| bad("cannot read the certificates in", error))?;
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&bytes) {
+        let certificate =
+            certificate.map_err(|error| bad("no certificate is in", std::io::Error::other(error.to_string())))?;
+        store.add(certificate).map_err(|error| bad("no usable certificate is in", std::io::Error::other(error)))?;
+    }
+    match store.is_empty() {
+        true => Err(bad("no certificate is in", std::io::Error::from(std::io::ErrorKind::InvalidData))),
+        false => Ok(store),
+    }
+}
+
+/// Believes one certificate, or any; that the server holds its key is checked in either case.
+#[derive(Debug)]
+struct OneKey {
+    pin: Option<Pin>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for OneKey {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        match self.pin {
+            Some(Pin(pin)) if <[u8; 32]>::from(Sha256::digest(end_entity)) != pin => {
+                Err(CertificateError::ApplicationVerificationFailure.into())
+            }
+            _ => Ok(ServerCertVerified::assertion()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,139 @@
+//! A server that holds folders of some kinds for every account. The calls are those of [`Source`](crate::site::Source) and
+//! [`Target`](crate::site::Target) that concern one mailbox, on the same terms; a store that can only be read leaves out
+//! the second half.
+//!
+//! A store keeps what it must remember between runs (which name is which UID) below the state folder that it was made with,
+//! because a server has no place for it.
+
+use crate::event::Reason;
+use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
+use crate::model::share::Grant;
+use crate::site::{
+    Content, Delivered, Delivery, Depth, FolderPut, FolderScan, FoundItem, MailboxScan, Present, SiteError, UidsKept,
+};
+
+/// What a server told about itself for `wagon site check`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// What it says it is, and its version, where it tells.
+    pub software: Option<String>,
+    /// Capabilities in its own words, sorted.
+    pub capabilities: Vec<String>,
+    /// A sentence each: what this server cannot give as a source.
+    pub cannot_give: Vec<String>,
+    /// A sentence each: what this server cannot hold as a target.
+    pub cannot_hold: Vec<String>,
+    /// Items and bytes of the account that was looked into, where the server tells cheaply.
+    pub items: Option<u64>,
+    pub bytes: Option<u64>,
+}
+
+/// Folders of some kinds on a server. Calls come from several threads, for different accounts at once.
+pub trait Store: Send + Sync {
+    /// The kinds of folders that lie here; no two stores of a site share one.
+    fn kinds(&self) -> &'static [FolderKind];
+
+    /// Where it is, without any secret: an URL.
+    fn locator(&self) -> String;
+
+    /// Logs in for `account` and tells what the server says of itself.
+    fn survey(&self, account: &str) -> Result<Survey, SiteError>;
+
+    /// As [`Source::mailbox`](crate::site::Source::mailbox). An account that the server does not know, or whose login it
+    /// refuses, is a `SiteError` for that account.
+    fn mailbox(&self, account: &str) -> Result<MailboxScan, SiteError>;
+
+    /// As [`Source::folder`](crate::site::Source::folder).
+    fn folder(
+        &self,
+        account: &str,
+        key: &FolderKey,
+        mark: Option<&[u8]>,
+        depth: Depth,
+    ) -> Result<FolderScan, SiteError>;
+
+    /// As [`Source::read`](crate::site::Source::read).
+    fn read(&self, account: &str, key: &FolderKey, item: &FoundItem) -> Result<Content, SiteError>;
+
+    /// Makes the account's mailbox where the server does not by itself. Safe to repeat.
+    fn make_account(&self, _account: &str, _quota_bytes: Option<u64>) -> Result<Result<(), Reason>, SiteError> {
+        Ok(Ok(()))
+    }
+
+    /// Whether items get the UIDs that they are delivered with.
+    fn keeps_uids(&self) -> bool {
+        false
+    }
+
+    fn put_folder(&self, account: &str, folder: &Folder) -> Result<Result<FolderPut, Reason>, SiteError> {
+        let _ = (account, folder);
+        Err(self.read_only())
+    }
+
+    fn rename_folder(&self, account: &str, from: &FolderKey, to: &FolderKey) -> Result<Result<(), Reason>, SiteError> {
+        let _ = (account, from, to);
+        Err(self.read_only())
+    }
+
+    fn remove_folder(&self, account: &str, key: &FolderKey) -> Result<Result<(), Reason>, SiteError> {
+        let _ = (account, key);
+        Err(self.read_only())
+    }
+
+    fn put_grants(&self, account: &str, key: &FolderKey, grants: &[Grant]) -> Result<Result<(), Reason>, SiteError> {
+        let _ = (account, key, grants);
+        Err(self.read_only())
+    }
+
+    fn reserve_names(&self, account: &str, key: &FolderKey, wanted: &[String]) -> Result<Vec<String>, SiteError> {
+        let _ = (account, key, wanted);
+        Err(self.read_only())
+    }
+
+    fn deliver(
+        &self,
+        account: &str,
+        key: &FolderKey,
+        batch: Vec<Delivery>,
+    ) -> Result<(Vec<Delivered>, UidsKept), SiteError> {
+        let _ = (account, key, batch);
+        Err(self.read_only())
+    }
+
+    fn settle(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<Present>>, SiteError> {
+        let _ = (account, key, names);
+        Err(self.read_only())
+    }
+
+    fn set_flags(
+        &self,
+        account: &str,
+        key: &FolderKey,
+        name: &str,
+        flags: Flags,
+        keywords: &[String],
+    ) -> Result<bool, SiteError> {
+        let _ = (account, key, name, flags, keywords);
+        Err(self.read_only())
+    }
+
+    fn move_item(&self, account: &str, from: &FolderKey, name: &str, to: &FolderKey) -> Result<bool, SiteError> {
+        let _ = (account, from, name, to);
+        Err(self.read_only())
+    }
+
+    fn replace_item(&self, account: &str, key: &FolderKey, delivery: Delivery) -> Result<bool, SiteError> {
+        let _ = (account, key, delivery);
+        Err(self.read_only())
+    }
+
+    fn remove_item(&self, account: &str, key: &FolderKey, name: &str) -> Result<bool, SiteError> {
+        let _ = (account, key, name);
+        Err(self.read_only())
+    }
+
+    /// The error of a store that cannot be written.
+    fn read_only(&self) -> SiteError {
+        SiteError::Unsupported(format!("{} can be read and not written", self.locator()))
+    }
+}
