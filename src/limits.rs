@@ -170,6 +170,22 @@ pub const DIRECT_SEARCHES: u64 = 4096;
 /// Inflated segments that a reader keeps, bytes. Neighbours are read together.
 pub const SEGMENT_CACHE_BYTES: usize = 8 * MIB as usize;
 
+/// Most inflated segments in scratch files, bytes of disk, of whoever reads a whole archive. Three times what site-medium's
+/// 99 MB inflate to.
+pub const SPOOL_BYTES: u64 = 1024 * MIB;
+
+/// Bytes at which a scratch file is followed by another; the oldest goes as a whole.
+pub const SPOOL_FILE_BYTES: u64 = 128 * MIB;
+
+/// Free bytes that a disk must have for scratch files to stay on it. What is imported may be the next to need them.
+pub const SPOOL_LEAVES_BYTES: u64 = 2 * SPOOL_BYTES;
+
+/// Uses of the scratch files between two looks at the free bytes.
+pub const SPOOL_LOOKS: u32 = 64;
+
+/// Read at once from a scratch file: most objects are no longer.
+pub const SPOOL_READ_BYTES: usize = 8 * KIB as usize;
+
 /// Indexes that a reader keeps open while it looks into them as they lie; a quarter of what a process may open.
 pub const OPEN_INDEXES: usize = 256;
 

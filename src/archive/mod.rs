@@ -27,6 +27,7 @@ mod salvage;
 mod seal;
 mod sealed_export;
 mod segment_cache;
+mod segment_spool;
 mod signature;
 pub mod snapshot;
 mod spool;

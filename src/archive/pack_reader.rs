@@ -6,6 +6,7 @@
 use super::cursor::{Cursor, read_exact_at};
 use super::layout::{PackName, format_error, io_error};
 use super::segment_cache::SegmentCache;
+use super::segment_spool::SegmentSpool;
 use super::table::{Finder, Location, ObjectTable};
 use super::{Archive, ArchiveError};
 use crate::format::FormatError;
@@ -28,6 +29,8 @@ pub struct ObjectReader {
     dir: PathBuf,
     finder: Finder,
     cache: Mutex<SegmentCache>,
+    /// For whoever reads a whole archive.
+    spool: Option<SegmentSpool>,
 }
 
 /// An object as it is stored.
@@ -69,12 +72,22 @@ impl Archive {
         Ok(self.objects_by(Finder::new(self.again())?))
     }
 
+    /// The same for whoever reads most of it in an order of his own: inflated segments are kept in a scratch file, unless
+    /// the archive is encrypted.
+    pub fn all_objects(&self) -> Result<ObjectReader, ArchiveError> {
+        let mut objects = self.objects()?;
+        if self.seal.is_none() {
+            objects.spool = Some(SegmentSpool::new(self.fs.clone(), self.scratch_dir()));
+        }
+        Ok(objects)
+    }
+
     pub(super) fn objects_of(&self, table: ObjectTable) -> ObjectReader {
         self.objects_by(Finder::of(self.again(), table))
     }
 
     fn objects_by(&self, finder: Finder) -> ObjectReader {
-        ObjectReader { fs: self.fs.clone(), dir: self.dir.clone(), finder, cache: Mutex::default() }
+        ObjectReader { fs: self.fs.clone(), dir: self.dir.clone(), finder, cache: Mutex::default(), spool: None }
     }
 }
 
@@ -326,6 +339,12 @@ impl ObjectReader {
             }
             return Ok(Entry { name: named(&name)?, content: Body::Streamed { file, row, pack, size } });
         }
+        if let Some((name, content)) =
+            self.spool.as_ref().and_then(|spool| spool.entry((at.pack, at.segment), at.block))
+        {
+            let whole = 0..content.len();
+            return Ok(Entry { name: named(&name)?, content: Body::Held(Arc::new(content), whole) });
+        }
         let tar = self.segment(at, pack, &row)?;
         let (text, content) =
             tar_entry::entry_at(&tar, usize::from(at.block) * BLOCK).map_err(|error| damaged(error.to_string()))?;
@@ -344,6 +363,9 @@ impl ObjectReader {
         }
         let file = self.pack_file(at.pack, pack)?;
         let tar = Arc::new(inflate(file.as_ref(), row, pack)?);
+        if self.spool.as_ref().is_some_and(|spool| spool.keep(key, &tar)) {
+            return Ok(tar);
+        }
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).keep_segment(key, &tar);
         Ok(tar)
     }

@@ -104,6 +104,10 @@ pub trait Fs: Send + Sync {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Makes everything written to the file system that holds `path` durable (`syncfs`).
     fn sync_all(&self, path: &Path) -> io::Result<()>;
+    /// Bytes that may still be written to the file system of `path`.
+    fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()>;
     fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()>;
     /// Takes an exclusive lock on the file, made if missing, that ends with the process; `None`: another holds it.

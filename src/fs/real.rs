@@ -181,6 +181,11 @@ impl Fs for RealFs {
         Ok(rustix::fs::syncfs(File::open(path)?)?)
     }
 
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(path)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
     fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
         std::os::unix::fs::lchown(path, Some(uid), Some(gid))
     }

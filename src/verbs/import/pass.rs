@@ -118,7 +118,7 @@ impl<'a> Pass<'a> {
         if let Some(reader) = objects.as_ref() {
             return Ok(reader.clone());
         }
-        let reader = Arc::new(self.started.archive.objects()?);
+        let reader = Arc::new(self.started.archive.all_objects()?);
         *objects = Some(reader.clone());
         Ok(reader)
     }
