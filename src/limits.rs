@@ -139,6 +139,11 @@ pub const PACK_BYTES: u64 = 32 * MIB;
 /// Most segments of one pack; their numbers have 16 bits in the index. A pack is published when it has so many.
 pub const SEGMENTS_PER_PACK: usize = 60_000;
 
+/// Objects at which a pack is published, whatever its size. The names of those that were not published yet are held in
+/// memory: with messages of a few hundred bytes a pack of 32 MiB would have half a million (16 MiB of names), while those
+/// of usual mail have about as many as this.
+pub const OBJECTS_PER_PACK: usize = 32 * 1024;
+
 /// Most uncompressed bytes of a segment that is inflated in memory; larger ones are streamed. Holds the largest object
 /// that is held at all, with its header and padding.
 pub const WHOLE_SEGMENT_BYTES: u64 = WHOLE_ITEM_BYTES + MIB;
@@ -152,7 +157,7 @@ pub const INDEX_BYTES: u64 = 256 * MIB;
 
 /// Objects whose places are held in memory; more are merged into a table on disk. They take up to 35 bytes each; half as
 /// many would mean twice as many merges of a large table.
-pub const TABLE_HELD_OBJECTS: usize = 128 * 1024;
+pub const TABLE_HELD_OBJECTS: usize = 64 * 1024;
 
 /// Packs whose indexes are held in memory, so that a table that is opened again need not read thousands of small files.
 pub const TABLE_HELD_PACKS: usize = 256;

@@ -26,7 +26,8 @@ impl OpenPack {
         Ok(Self { file: archive.begin(PACKS)?, segments: Vec::new(), entries: Vec::new() })
     }
 
-    /// Whether it has `bytes`, or as many segments as a pack may have, and should be published before more is added.
+    /// Whether it has `bytes`, or as many segments or objects as a pack may have, and should be published before more is
+    /// added.
     pub fn is_full(&self, bytes: u64) -> bool {
         self.is_full_with(self.segments.len(), bytes)
     }
@@ -34,7 +35,11 @@ impl OpenPack {
     /// Whether its first segments alone, so many of them, fill it.
     pub fn is_full_with(&self, segments: usize, bytes: u64) -> bool {
         let last = segments.checked_sub(1).and_then(|at| self.segments.get(at));
-        last.is_some_and(|row| row.offset + row.compressed >= bytes) || segments >= limits::SEGMENTS_PER_PACK
+        // Entries are listed segment by segment.
+        let objects = || self.entries.partition_point(|entry| usize::from(entry.segment) < segments);
+        last.is_some_and(|row| row.offset + row.compressed >= bytes)
+            || segments >= limits::SEGMENTS_PER_PACK
+            || objects() >= limits::OBJECTS_PER_PACK
     }
 
     /// Segments that it has.

@@ -13,7 +13,7 @@ use super::usage::{Damage, Usage, advance, begin, by_segment, end, share, stop_i
 use super::{Archive, ArchiveError};
 use crate::event::Sink;
 use crate::format::pack_index::Prefix;
-use crate::limits::{REWRITE_BATCH_BYTES, SMALL_PACK_BYTES, SMALL_PACKS};
+use crate::limits::{OBJECTS_PER_PACK, REWRITE_BATCH_BYTES, SMALL_PACK_BYTES, SMALL_PACKS};
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 
@@ -189,7 +189,9 @@ fn choose(packs: &mut [Pack], options: &PruneOptions) {
             left = left.saturating_sub(waste);
         }
     }
-    let is_small = |pack: &&mut Pack| pack.fate != Fate::Remove && pack.bytes < SMALL_PACK_BYTES;
+    // One that was published for the number of its objects is none, however few bytes they have.
+    let has_few = |pack: &Pack| pack.bytes < SMALL_PACK_BYTES && pack.objects < OBJECTS_PER_PACK as u64;
+    let is_small = |pack: &&mut Pack| pack.fate != Fate::Remove && has_few(pack);
     if order.iter().filter(|pack| is_small(pack)).count() >= SMALL_PACKS {
         for pack in order.into_iter().filter(is_small) {
             take(pack);
