@@ -28,6 +28,12 @@ pub const QUEUE_BATCH: usize = 32;
 /// Batches that wait between two stages of a pipeline; bounds counts, as [`IN_FLIGHT_BYTES`] bounds bytes.
 pub const QUEUED_BATCHES: usize = 8;
 
+/// Bodies that a pass remembers to know their copies by; each takes about 100 bytes. Site-medium has 14,000 different ones.
+pub const BODIES_REMEMBERED: usize = 16_384;
+
+/// Shortest body that is looked for among those, bytes. A shorter one is taken apart in the time that looking takes.
+pub const HASHED_BODY_BYTES: usize = 2 * KIB as usize;
+
 /// Message bytes at which a splitter hands over what it has of a batch, so that a batch of large messages does not wait
 /// for its last.
 pub const HANDED_OVER_BYTES: u64 = 512 * KIB;

@@ -24,3 +24,4 @@ pub use outline::outline;
 pub use refers::{likeness_of, parts_of, skeleton_of};
 pub use skeleton::{RECIPE_HEAD, encode_recipe, parse_recipe};
 pub use split::{Part, Split, split};
+pub use trace::end as trace_end;

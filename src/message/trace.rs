@@ -11,7 +11,7 @@ use memchr::memmem;
 use std::net::IpAddr;
 
 /// Where the trace of a message ends; 0 when it has none.
-pub(super) fn end(raw: &[u8]) -> usize {
+pub fn end(raw: &[u8]) -> usize {
     let mut at = if raw.starts_with(b"From ") { line_end(raw, 0) } else { 0 };
     let mut end = at;
     let mut site = Site { inside: true, entered: false, recipients: Vec::new() };

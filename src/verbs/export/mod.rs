@@ -3,6 +3,7 @@
 //! Promises that the pass costs what changed, that nothing shows in the archive before its commit, and that what could
 //! not be read is listed in the snapshot, never taken for deleted. Called by `wagon export` and `wagon demo`.
 
+mod bodies;
 mod budget;
 mod diff;
 mod reconcile;
@@ -145,14 +146,15 @@ pub fn export(
     let mut all_wanted = archive.wanted()?;
     let lacking = all_wanted.remove(&source_id).unwrap_or_default();
     let pass = scan::Pass { source, history: history.as_ref(), options, sink, wanted: lacking.clone() };
+    let bodies = bodies::Bodies::default();
     let stored = thread::scope(|scope| {
-        let (budget, accounts, snapshot) = (&budget, &records.accounts, &mut snapshot);
+        let (budget, bodies, accounts, snapshot) = (&budget, &bodies, &records.accounts, &mut snapshot);
         let mut stages = Vec::new();
         for _ in 0..options.workers.get() {
             let (to_split, parts) = (to_split.clone(), parts.clone());
-            stages.push(
-                scope.spawn(move || budget.guard(|| split::run(source, to_split, parts, budget, options.dry_run))),
-            );
+            stages.push(scope.spawn(move || {
+                budget.guard(|| split::run(source, to_split, parts, (budget, bodies), options.dry_run))
+            }));
         }
         drop((to_split, parts)); // now only stages hold the ends, and a queue closes with its last stage
         let writer = archive.pack_writer(&lock, options.workers.get())?;

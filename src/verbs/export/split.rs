@@ -2,6 +2,7 @@
 //! stored; the order of arrival does not matter, the steps bear their numbers.
 
 use super::ExportError;
+use super::bodies::{Bodies, BodyHash};
 use super::budget::Budget;
 use super::scan::{Numbered, Read, Step};
 use crate::fs;
@@ -41,6 +42,15 @@ pub(super) enum Body {
         date: i64,
         split: OwnedSplit,
     },
+    /// A message whose body an earlier step has taken apart.
+    Copy {
+        id: ObjectId,
+        raw: Vec<u8>,
+        date: i64,
+        trace: Range<usize>,
+        skeleton_id: ObjectId,
+        likeness: Likeness,
+    },
     Large {
         id: ObjectId,
         size: u64,
@@ -57,7 +67,7 @@ impl Body {
     /// Bytes of the message that it holds in memory.
     fn held_bytes(&self) -> u64 {
         match self {
-            Self::Whole { raw, .. } | Self::Split { raw, .. } => raw.len() as u64,
+            Self::Whole { raw, .. } | Self::Split { raw, .. } | Self::Copy { raw, .. } => raw.len() as u64,
             _ => 0,
         }
     }
@@ -84,25 +94,25 @@ pub(super) fn run(
     source: &dyn Source,
     batches: Receiver<Numbered>,
     out: Sender<Prepared>,
-    budget: &Budget,
+    (budget, bodies): (&Budget, &Bodies),
     dry_run: bool,
 ) -> Result<(), ExportError> {
     for (mut number, batch) in batches {
         let (mut steps, mut bytes) = (Vec::with_capacity(batch.len()), 0);
-        let mut hand_over = |steps: &mut Vec<Ready>, bytes: &mut u64| {
+        let hand_over = |number: &mut u64, steps: &mut Vec<Ready>, bytes: &mut u64| {
             let (count, bytes, steps) = (steps.len() as u64, std::mem::take(bytes), std::mem::take(steps));
-            if !budget.take(number, bytes) {
+            if !budget.take(*number, bytes) {
                 return Err(ExportError::Broken);
             }
-            out.send(Prepared { number, bytes, steps }).map_err(|_| ExportError::Broken)?;
-            number += count;
+            out.send(Prepared { number: *number, bytes, steps }).map_err(|_| ExportError::Broken)?;
+            *number += count;
             Ok(())
         };
         for step in batch {
             let step = match step {
                 Step::Read(read) if dry_run => Ready::Read { read, content: Body::Unread },
                 Step::Read(read) => {
-                    let content = prepare(source, &read)?;
+                    let content = prepare(source, &read, bodies, number + steps.len() as u64)?;
                     bytes += content.held_bytes();
                     Ready::Read { read, content }
                 }
@@ -110,29 +120,21 @@ pub(super) fn run(
             };
             steps.push(step);
             if bytes >= limits::HANDED_OVER_BYTES {
-                hand_over(&mut steps, &mut bytes)?;
+                hand_over(&mut number, &mut steps, &mut bytes)?;
             }
         }
         if !steps.is_empty() {
-            hand_over(&mut steps, &mut bytes)?;
+            hand_over(&mut number, &mut steps, &mut bytes)?;
         }
     }
     Ok(())
 }
 
-fn prepare(source: &dyn Source, read: &Read) -> Result<Body, ExportError> {
+/// Reads an item and takes it apart; `step` is its number.
+fn prepare(source: &dyn Source, read: &Read, bodies: &Bodies, step: u64) -> Result<Body, ExportError> {
     Ok(match source.read(&read.account, &read.key, &read.found) {
-        Ok(Content::Bytes { bytes, date }) => {
-            let id = ObjectId::of(&bytes);
-            let split = match read.key.kind() {
-                FolderKind::Mail => message::split(&bytes).and_then(|split| own(&bytes, split)),
-                _ => None,
-            };
-            match split {
-                Some(split) => Body::Split { id, raw: bytes, date, split },
-                None => Body::Whole { id, raw: bytes, date },
-            }
-        }
+        Ok(Content::Bytes { bytes, date }) if read.key.kind() == FolderKind::Mail => message(bytes, date, bodies, step),
+        Ok(Content::Bytes { bytes, date }) => Body::Whole { id: ObjectId::of(&bytes), raw: bytes, date },
         Ok(Content::Large { date, open, .. }) => match hash(&open) {
             Ok((id, size)) => Body::Large { id, size, date, open },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Body::Vanished,
@@ -142,6 +144,30 @@ fn prepare(source: &dyn Source, read: &Read) -> Result<Body, ExportError> {
         Ok(Content::Rejected(reason)) => Body::Rejected(reason),
         Err(error) => Body::Rejected(error.as_reason()),
     })
+}
+
+fn message(raw: Vec<u8>, date: i64, bodies: &Bodies, step: u64) -> Body {
+    let id = ObjectId::of(&raw);
+    let trace = 0..message::trace_end(&raw);
+    // Without a trace a message without parts is stored whole, whatever its copies are.
+    let body = raw.get(trace.end..).filter(|_| !trace.is_empty()).and_then(BodyHash::of);
+    if let Some(taken) = body.and_then(|body| bodies.find(body, step)) {
+        return Body::Copy { id, raw, date, trace, skeleton_id: taken.skeleton, likeness: taken.likeness };
+    }
+    match split(&raw) {
+        Some(split) => {
+            if let Some(body) = body {
+                bodies.remember(body, step, split.skeleton_id, split.likeness);
+            }
+            Body::Split { id, raw, date, split }
+        }
+        None => Body::Whole { id, raw, date },
+    }
+}
+
+/// A message taken apart; `None` where it is to be stored whole.
+pub(super) fn split(raw: &[u8]) -> Option<OwnedSplit> {
+    message::split(raw).and_then(|split| own(raw, split))
 }
 
 /// Turns what a split borrows from `raw` into ranges; `None` should a slice not lie in it.

@@ -2,7 +2,7 @@
 
 use super::budget::Budget;
 use super::scan::{Begin, End, Read, Step};
-use super::split::{Body, OwnedSplit, PartBytes, Prepared, Ready};
+use super::split::{Body, OwnedSplit, PartBytes, Prepared, Ready, split};
 use super::{ExportError, ExportOptions, diff};
 use crate::archive::ArchiveError;
 use crate::archive::history::manifest_name;
@@ -175,6 +175,18 @@ impl OpenAccount {
             }
             Body::Split { id, raw, date, split } => {
                 store_split(writer, id, &raw, split)?;
+                (id, raw.len() as u64, date)
+            }
+            Body::Copy { id, raw, date, trace, skeleton_id, likeness } => {
+                if writer.contains(&skeleton_id)? {
+                    let trace = raw.get(trace).unwrap_or_default();
+                    writer.add_recipe(id, likeness, &encode_recipe(&skeleton_id, trace))?;
+                } else if let Some(split) = split(&raw) {
+                    // The message that its body was taken apart for was known already, in another form.
+                    store_split(writer, id, &raw, split)?;
+                } else {
+                    writer.add(id, Class::Part, &raw)?;
+                }
                 (id, raw.len() as u64, date)
             }
             Body::Large { id, size, date, open } => {
