@@ -4,6 +4,8 @@
 pub mod archive_header;
 pub mod manifest;
 pub mod pack_index;
+pub mod parity;
+pub mod parity_code;
 pub mod segment;
 pub mod snapshot;
 pub mod tar_entry;
