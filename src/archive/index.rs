@@ -42,6 +42,7 @@ impl Archive {
     /// Writes the index of a pack, over an old one if there is one.
     pub(super) fn write_index(&self, name: PackName, index: &PackIndex) -> Result<(), ArchiveError> {
         let bytes = index.encode();
+        self.remove_parity(&name.index_path())?;
         let mut file = self.begin(INDEXES)?;
         file.put(&bytes)?;
         if self.is_encrypted() {

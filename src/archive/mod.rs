@@ -18,6 +18,7 @@ mod open_pack;
 pub mod pack_reader;
 pub mod pack_writer;
 mod parallel;
+pub mod parity;
 pub mod prune;
 mod publisher;
 mod readers;

@@ -1,4 +1,4 @@
-//! Makes an archive whole again as far as it can be: indexes from packs, packs without their damaged segments, messages
+//! Makes an archive whole again as far as it can be: files from their parity (`parity`), indexes from packs, packs without their damaged segments, messages
 //! delisted that cannot be joined any more, and a list of accounts for the next export to read again.
 //!
 //! Promises: nothing that can still be read is lost; a damaged pack is set aside in `damaged/`, never deleted, and only
@@ -10,6 +10,7 @@ use super::layout::{PackName, io_error};
 use super::lock::ArchiveLock;
 use super::pack_reader::inflate;
 use super::parallel::in_order;
+use super::parity::{Beyond, MendedFile, mend_all};
 use super::rewrite::{Rewriter, Style, large_object, sound_entry};
 use super::seal::with_suffix;
 use super::usage::{Damage, Usage, advance, begin, by_segment, end, open_pack, stop_if_asked};
@@ -30,6 +31,15 @@ const DAMAGED: &str = "damaged";
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct RepairReport {
     pub dry_run: bool,
+    /// Files that their parity gave back, before anything else was done. In a dry run the rest of the report is of the
+    /// archive without them.
+    pub files_mended: Vec<MendedFile>,
+    /// Files that have parity, and more damage than it can mend.
+    pub beyond_parity: Vec<Beyond>,
+    /// Parity files that were damaged, and were made again.
+    pub parity_made: Vec<PathBuf>,
+    /// Parity files whose files are gone for good.
+    pub parity_removed: Vec<PathBuf>,
     pub packs: u64,
     /// Packs that were written anew without their damaged segments.
     pub packs_mended: Vec<MendedPack>,
@@ -81,6 +91,10 @@ enum Examined {
 /// Repairs. Without a lock it only looks.
 pub fn repair(archive: &Archive, lock: Option<&ArchiveLock>, sink: &dyn Sink) -> Result<RepairReport, ArchiveError> {
     let mut report = RepairReport { dry_run: lock.is_none(), ..RepairReport::default() };
+    let mended = mend_all(archive, lock, sink)?;
+    report.files_mended = mended.files;
+    report.beyond_parity = mended.beyond;
+    (report.parity_made, report.parity_removed) = (mended.made, mended.removed);
     let names = archive.packs()?.names;
     begin(sink, Some(names.len() as u64));
     for &name in &names {
@@ -240,6 +254,7 @@ impl Archive {
         self.fs.create_dir_all(&dir).map_err(io_error("make", &dir))?;
         self.fs.set_mode(&dir, 0o700).map_err(io_error("set the mode of", &dir))?;
         self.remove_index(name)?;
+        self.set_parity_aside(&name.pack_path(), &to)?;
         self.fs.rename(&from, &to).map_err(io_error("rename to", &to))?;
         self.fs.sync_dir(&dir).map_err(io_error("sync", &dir))
     }

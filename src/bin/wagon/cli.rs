@@ -72,6 +72,7 @@ pub enum Verb {
     Shares(commands::shares::SharesArgs),
     Check(commands::check::CheckArgs),
     Repair(commands::repair::RepairArgs),
+    Protect(commands::protect::ProtectArgs),
     Forget(commands::forget::ForgetArgs),
     Prune(commands::prune::PruneArgs),
     Repack(commands::repack::RepackArgs),
@@ -88,7 +89,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Move a site", &["export", "import", "verify", "config"]),
     ("Look into an archive", &["snapshots", "ls", "show", "diff", "find", "extract"]),
     ("Shares", &["shares"]),
-    ("Care", &["check", "repair", "forget", "prune", "repack", "map"]),
+    ("Care", &["check", "repair", "protect", "forget", "prune", "repack", "map"]),
     ("Other", &["demo", "completions", "man", "help"]),
 ];
 
