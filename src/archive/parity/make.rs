@@ -57,7 +57,7 @@ pub(super) fn block_checksum(bytes: &[u8]) -> [u8; 4] {
 }
 
 /// What goes wrong while the code runs.
-pub(super) enum Trouble {
+pub(in crate::archive) enum Trouble {
     Io(io::Error),
     Code(CodeError),
 }

@@ -100,7 +100,7 @@ pub const STATUSES: &[(u8, &str)] = &[
     (2, "the command line is wrong"),
     (3, "finished, but items were rejected"),
     (4, "the ledger does not balance"),
-    (5, "check, verify or shares check found differences, repair a loss"),
+    (5, "check, verify or shares check found differences, repair a loss, protect damage"),
     (6, "archive, map or site is in use by another program"),
     (70, "a defect of wagon"),
     (130, "interrupted"),
