@@ -135,7 +135,7 @@ fn scan_member(cursor: &mut Cursor<'_>, number: u16) -> Option<(u64, Vec<IndexEn
 }
 
 /// Moves the cursor to the next bytes that begin a gzip member of ours; `false` at the end of the file.
-fn seek_magic(cursor: &mut Cursor<'_>) -> bool {
+pub(super) fn seek_magic(cursor: &mut Cursor<'_>) -> bool {
     let [first, ..] = MEMBER_MAGIC;
     loop {
         let Ok(buffer) = cursor.fill_buf() else { return false };

@@ -30,6 +30,7 @@ mod sealed_export;
 mod segment_cache;
 mod signature;
 pub mod snapshot;
+mod snapshot_scan;
 mod spool;
 mod table;
 mod usage;

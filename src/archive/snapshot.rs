@@ -9,6 +9,7 @@ use super::archive_file::{ArchiveFile, ScratchWriter};
 use super::cursor::{Cursor, read_exact_at};
 use super::index::only_padding;
 use super::layout::{SNAPSHOTS, SnapshotName, format_error, io_error};
+use super::snapshot_scan::{Scanned, scan};
 use super::{Archive, ArchiveError, seal};
 use crate::event::Rejection;
 use crate::format::FormatError;
@@ -27,6 +28,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 const HEAD: &str = "snapshot.json";
 const CONTENTS: &str = "contents.jsonl";
+/// The head once more, at the other end of the file.
+const HEAD_AGAIN: &str = "snapshot-again.json";
 
 /// One line of the table of contents.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -59,6 +62,8 @@ struct Opened {
     places: HashMap<String, EntryPlace>,
     /// Where the last entry ends.
     end: u64,
+    /// What is wrong with the head or the table of contents; both were had from the rest of the file then.
+    damage: Option<String>,
 }
 
 /// An open snapshot.
@@ -124,6 +129,11 @@ impl SnapshotReader {
         take_entry(tar, name).map(Some).map_err(|error| format_error(path)(bad(error.to_string())))
     }
 
+    /// What is wrong with head or table of contents, where the rest of the file made up for it.
+    pub(super) fn damage(&self) -> Option<&str> {
+        self.opened.damage.as_deref()
+    }
+
     /// The file, and where in it an entry lies.
     pub(super) fn place(&self, name: &str) -> Option<(&dyn FileRead, EntryPlace)> {
         let place = self.opened.places.get(name)?;
@@ -160,7 +170,13 @@ impl Archive {
         let path = self.dir.join(name.path());
         let file = self.fs.open(&path).map_err(io_error("open", &path))?;
         let mut cursor = whole(file.as_ref(), &path)?;
-        read_head(&mut cursor, name).map_err(format_error(&path))
+        match read_head(&mut cursor, name) {
+            Err(error) if error.is_damage() => {
+                let scanned = scan(file.as_ref(), cursor.end());
+                head_again(file.as_ref(), &scanned, name).ok_or(error).map_err(format_error(&path))
+            }
+            outcome => outcome.map_err(format_error(&path)),
+        }
     }
 
     pub fn open_snapshot(&self, no: SnapshotNo) -> Result<SnapshotReader, ArchiveError> {
@@ -177,9 +193,23 @@ impl Archive {
         let path = self.dir.join(name.path());
         let file = self.fs.open(&path).map_err(io_error("open", &path))?;
         let mut cursor = whole(file.as_ref(), &path)?;
-        let head = read_head(&mut cursor, name).map_err(format_error(&path))?;
-        let (names, places, end) = read_contents(&mut cursor).map_err(format_error(&path))?;
-        let opened = Arc::new(Opened { path, file, head, names, places, end });
+        let read = read_head(&mut cursor, name).map_err(|error| (None, error)).and_then(|head| {
+            let contents = read_contents(&mut cursor).map_err(|error| (Some(head.clone()), error))?;
+            Ok((head, contents, None))
+        });
+        let (head, (names, places, end), damage) = match read {
+            Err((head, error)) if error.is_damage() => {
+                let mut scanned = scan(file.as_ref(), cursor.end());
+                let head = head.or_else(|| head_again(file.as_ref(), &scanned, name));
+                let what = Some(format!("{error}; the rest of the file made up for it"));
+                let head = head.ok_or(error).map_err(format_error(&path))?;
+                scanned.names.retain(|name| is_of_manifests(name));
+                (head, (scanned.names, scanned.places, scanned.end), what)
+            }
+            Err((_, error)) => return Err(format_error(&path)(error)),
+            Ok(read) => read,
+        };
+        let opened = Arc::new(Opened { path, file, head, names, places, end, damage });
         self.open_snapshots.keep(name, &opened);
         Ok(SnapshotReader { opened })
     }
@@ -190,13 +220,17 @@ fn whole<'f>(file: &'f dyn FileRead, path: &Path) -> Result<Cursor<'f>, ArchiveE
 }
 
 fn read_head(cursor: &mut Cursor<'_>, name: SnapshotName) -> Result<SnapshotHead, FormatError> {
+    read_head_of(cursor, HEAD, name)
+}
+
+fn read_head_of(cursor: &mut Cursor<'_>, entry: &str, name: SnapshotName) -> Result<SnapshotHead, FormatError> {
     #[derive(Deserialize)]
     struct Version {
         format: u32,
     }
     let tar = read_member(cursor, limits::SNAPSHOT_HEAD_BYTES)?;
-    let json = take_entry(tar, HEAD)?;
-    let malformed = |what: String| FormatError::Malformed { what: format!("{HEAD}: {what}"), at: 0 };
+    let json = take_entry(tar, entry)?;
+    let malformed = |what: String| FormatError::Malformed { what: format!("{entry}: {what}"), at: 0 };
     // A newer head may look like nothing that is known, so its version is read by itself.
     let version: Version = serde_json::from_slice(&json).map_err(|error| malformed(error.to_string()))?;
     if version.format > FORMAT {
@@ -207,6 +241,18 @@ fn read_head(cursor: &mut Cursor<'_>, name: SnapshotName) -> Result<SnapshotHead
         return Err(malformed(format!("it says that it is snapshot {}", head.no)));
     }
     Ok(head)
+}
+
+/// Whether an entry of this name is one of what the pass found, and not one that only holds the file together.
+fn is_of_manifests(name: &str) -> bool {
+    ![HEAD, CONTENTS, HEAD_AGAIN].contains(&name)
+}
+
+/// The second copy of a head that cannot be read.
+fn head_again(file: &dyn FileRead, scanned: &Scanned, name: SnapshotName) -> Option<SnapshotHead> {
+    let place = scanned.places.get(HEAD_AGAIN)?;
+    let mut cursor = Cursor::new(file, place.offset, place.offset + place.compressed);
+    read_head_of(&mut cursor, HEAD_AGAIN, name).ok()
 }
 
 type Contents = (Vec<String>, HashMap<String, EntryPlace>, u64);
@@ -221,10 +267,12 @@ fn read_contents(cursor: &mut Cursor<'_>) -> Result<Contents, FormatError> {
         let place = EntryPlace { offset, compressed: line.compressed, size: line.size };
         let end = offset.checked_add(line.compressed).filter(|&end| end <= cursor.end());
         offset = end.ok_or_else(|| malformed("it reaches beyond the end of the file".to_owned()))?;
-        if line.name == HEAD || line.name == CONTENTS || places.insert(line.name.clone(), place).is_some() {
+        if [HEAD, CONTENTS].contains(&line.name.as_str()) || places.insert(line.name.clone(), place).is_some() {
             return Err(malformed(format!("{:?} twice", line.name.chars().take(100).collect::<String>())));
         }
-        names.push(line.name);
+        if is_of_manifests(&line.name) {
+            names.push(line.name);
+        }
         Ok(())
     })?;
     Ok((names, places, offset))
@@ -313,7 +361,7 @@ impl SnapshotWriter<'_> {
             let (what, found, bound) = ("line of a snapshot", long.len() as u64, limits::SNAPSHOT_LINE_BYTES);
             return Err(format_error(&path)(FormatError::OverBound { what, found, bound }));
         }
-        if name == HEAD || name == CONTENTS || !self.names.insert(name.to_owned()) {
+        if !is_of_manifests(name) || !self.names.insert(name.to_owned()) {
             return Err(format_error(&path)(FormatError::Malformed { what: "a name used twice".to_owned(), at: 0 }));
         }
         let member = encode_entry(&mut self.encoder, name, bytes)?;
@@ -332,6 +380,9 @@ impl SnapshotWriter<'_> {
         let json = serde_json::to_vec(head).map_err(|error| {
             format_error(Path::new(HEAD))(FormatError::Malformed { what: error.to_string(), at: 0 })
         })?;
+        let again = encode_entry(&mut self.encoder, HEAD_AGAIN, &json)?;
+        let (compressed, size) = (again.len() as u64, json.len() as u64);
+        push_line(&mut self.contents, &ContentsLine { name: HEAD_AGAIN.to_owned(), compressed, size });
         let mut out = Copied { file: self.archive.begin(SNAPSHOTS)?, copy: self.archive.begin_copy()? };
         out.write(&encode_entry(&mut self.encoder, HEAD, &json)?)?;
         out.write(&encode_entry(&mut self.encoder, CONTENTS, &self.contents)?)?;
@@ -349,6 +400,7 @@ impl SnapshotWriter<'_> {
                 cursor.consume(length);
             }
         }
+        out.write(&again)?;
         out.write(&encode(&mut self.encoder, &tar_entry::END)?)?;
         if self.archive.is_encrypted() {
             for filling in seal::members(out.file.bytes()) {

@@ -23,3 +23,10 @@ pub enum FormatError {
     #[error("{what}: {found} is over the bound of {bound}")]
     OverBound { what: &'static str, found: u64, bound: u64 },
 }
+
+impl FormatError {
+    /// Whether it may be due to damage: what is newer was written so.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, Self::TooNew { .. })
+    }
+}

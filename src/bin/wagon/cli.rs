@@ -102,6 +102,7 @@ pub const STATUSES: &[(u8, &str)] = &[
     (4, "the ledger does not balance"),
     (5, "check, verify or shares check found differences, repair a loss, protect damage"),
     (6, "archive, map or site is in use by another program"),
+    (7, "check found nothing wrong, but could not look into an encrypted archive"),
     (70, "a defect of wagon"),
     (130, "interrupted"),
 ];

@@ -50,7 +50,11 @@ pub fn run(args: &CheckArgs, global: &Global, screen: &Screen) -> Result<Outcome
     let reading = args.sample.map(Reading::Sample).or(args.read_data).unwrap_or_default();
     let report = screen.watch("nothing was changed", |sink| check_part(&archive, reading, sink))?;
     screen.report("check", &report, |out| write(out, &report, screen.verbose()))?;
-    Ok(if report.findings.is_empty() { Outcome::Done } else { Outcome::Differences })
+    Ok(match (report.findings.is_empty(), report.unopened) {
+        (false, _) => Outcome::Differences,
+        (true, true) => Outcome::Unopened,
+        (true, false) => Outcome::Done,
+    })
 }
 
 /// Items of a finding that are named without `--verbose`.
@@ -82,6 +86,7 @@ fn write(out: &mut dyn Write, report: &CheckReport, verbose: bool) -> io::Result
         write_protection(out, protection, verbose)?;
     }
     match report.findings.as_slice() {
+        [] if report.unopened => writeln!(out, "no damage, as far as can be seen without a key"),
         [] => writeln!(out, "no damage"),
         findings => {
             findings.iter().try_for_each(|finding| write_finding(out, finding, verbose))?;

@@ -78,6 +78,14 @@ fn write(out: &mut dyn Write, report: &RepairReport, verbose: bool) -> io::Resul
         .indexes_removed
         .iter()
         .try_for_each(|path| writeln!(out, "{}: removed, its pack is gone", path.display()))?;
+    for no in &report.snapshots_mended {
+        let done = if report.dry_run { "can be written again" } else { "was written again" };
+        writeln!(out, "snapshot {no} had lost its head or its table of contents, and {done}")?;
+    }
+    for lost in &report.manifests_lost {
+        let of = lost.account.as_deref().map_or("the site's records".to_owned(), printable);
+        writeln!(out, "snapshot {}: what it says of {of} is lost", lost.snapshot)?;
+    }
     for no in &report.snapshots_damaged {
         writeln!(out, "snapshot {no} is damaged; `wagon export --full` goes on without it, then `wagon forget {no}`")?;
     }
