@@ -31,6 +31,7 @@ mod segment_cache;
 mod signature;
 pub mod snapshot;
 mod snapshot_scan;
+pub mod snapshot_writer;
 mod spool;
 mod table;
 mod usage;

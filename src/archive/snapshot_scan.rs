@@ -74,8 +74,6 @@ fn member(cursor: &mut Cursor<'_>) -> Option<Member> {
     };
     // Reading beyond what is expected compares the member's checksum.
     let rest = io::copy(&mut decoder.take(expected), &mut io::sink()).ok()?;
-    (rest + BLOCK as u64 == expected).then(|| match entry {
-        None => Member::End,
-        Some((name, size)) => Member::Entry { name, size },
-    })
+    let found = entry.map_or(Member::End, |(name, size)| Member::Entry { name, size });
+    (rest + BLOCK as u64 == expected).then_some(found)
 }

@@ -47,6 +47,9 @@ impl Usage {
     }
 }
 
+/// Takes an item line with its snapshot's head, its account's entry, and the folder that it is put into.
+pub(super) type ItemInPlace<'a> = dyn FnMut(&SnapshotHead, &AccountEntry, Option<&FolderKey>, &ItemLine) + 'a;
+
 /// A needed object as it was found: what it refers to.
 enum Refers {
     Nothing,
@@ -140,7 +143,7 @@ impl Archive {
         &self,
         damage: Damage,
         sink: &dyn Sink,
-        each: &mut dyn FnMut(&SnapshotHead, &AccountEntry, Option<&FolderKey>, &ItemLine),
+        each: &mut ItemInPlace<'_>,
     ) -> Result<(), ArchiveError> {
         let mut folders: HashMap<(SiteId, RecordId), HashMap<FolderId, FolderKey>> = HashMap::new();
         self.each_line(damage, sink, &mut |head, entry, line| {
