@@ -3,7 +3,7 @@ into memory; whatever is wrong is a `Damaged` that says where. Standard library 
 
 Called by wagon_restore.py. wagon_read.py is the short way to one account; here are damaged packs, large objects, broken chains,
 indexes, and all kinds of lines. See archive.md, pack.md, message.md, snapshot.md."""
-import base64, collections, functools, hashlib, json, re, struct, sys, zlib
+import base64, collections, functools, hashlib, io, json, re, struct, sys, zlib
 import wagon_read
 
 IN_MEMORY = 32 << 20  # objects up to this size may be held (README.md, Bounds)
@@ -403,9 +403,16 @@ def setting_key(setting):
 
 
 def lines_of(text):
-    for line in text.splitlines():
+    """The values of JSON lines; empty lines are passed over."""
+    for line in io.BytesIO(text):
         need(len(line) <= LINE, "a line is too long")
-        yield json.loads(line)
+        if line.strip():
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise Damaged(f"a line is no JSON: {error}") from error
+            need(isinstance(value, dict), "a line is no JSON object")
+            yield value
 
 
 def drained(member):

@@ -8,6 +8,9 @@
 Every object is compared with its name. wagon_restore.py, beside this script, checks archives and restores whole sites. What is
 encrypted is read with the program `age` and the identity file that WAGON_IDENTITY names."""
 import base64, collections, functools, hashlib, io, json, os, pathlib, re, subprocess, sys, tarfile, time, zlib
+LIMIT = 64 << 20  # what a gzip member may inflate to here; wagon_restore.py reads larger objects a piece at a time
+WRONG = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RuntimeError, MemoryError, OSError, EOFError, zlib.error,
+         tarfile.TarError, subprocess.SubprocessError)  # what comes of an archive that is not as it should be
 
 @functools.lru_cache(maxsize=4)
 def decrypted(path):
@@ -21,7 +24,9 @@ def members(path, at=0):
         while file.seek(at) == at and (data := file.read(1 << 16)):
             inflater, tar, start = zlib.decompressobj(31), bytearray(), at
             while data:
-                tar += inflater.decompress(data)
+                tar += inflater.decompress(data, LIMIT + 1 - len(tar))
+                if len(tar) > LIMIT:
+                    raise ValueError(f"{path}: what begins at byte {start} inflates to more than {LIMIT} bytes")
                 at += len(data)
                 data = b"" if inflater.eof else file.read(1 << 16)
             at -= len(inflater.unused_data)
@@ -40,7 +45,7 @@ class Archive:
         for path in sorted((self.folder / "snapshots").glob("[0-9]*" + self.suffix)):
             try:
                 head = json.loads(dict(entries(next(members(path))[1]))["snapshot.json"])
-            except (zlib.error, tarfile.TarError, StopIteration, KeyError, ValueError) as error:
+            except (StopIteration, *WRONG) as error:
                 print(f"{path} cannot be read: {error!r}", file=sys.stderr)
                 continue
             head["format"] == 1 or sys.exit(f"{path} has a newer format")
@@ -84,6 +89,8 @@ class Archive:
         """Snapshots with their files, from the oldest ancestor to this one."""
         found = [self.heads[number]]
         while found[-1][0].get("parent"):
+            if found[-1][0]["parent"] >= found[-1][0]["no"]:
+                raise ValueError(f"snapshot {found[-1][0]['no']} has a parent that is not older")
             found.append(self.heads[found[-1][0]["parent"]])
         return found[::-1]
     def lines(self, number, entry):
@@ -121,7 +128,7 @@ def restore(archive, number, address, folder):
     known = collections.defaultdict(list)
     for item in items.values():
         kind, path, name = folders[item["f"]].get("kind", "mail"), folders[item["f"]]["path"], item["n"]
-        ("/" in name or {name, *path.split("/")} & {"", ".", ".."}) and sys.exit(f"no name for a file: {path!r} {name!r}")
+        ("/" in name or {name, *path.split("/")} & {"", ".", ".."} or not re.fullmatch("[a-z]+", kind)) and sys.exit(f"no name for a file: {path!r} {name!r}")
         into = folder / kind / path
         if kind == "mail":
             into = folder / "Maildir" / ("" if path == "INBOX" else "".join("." + utf7(x) for x in path.split("/"))) / "cur"
@@ -145,4 +152,7 @@ def main(folder, number=None, address=None, out=None):
         print(f"{no:8}  {time.strftime('%F %T', time.gmtime(head['started']))}  {head['source']}  {head.get('label', '')}")
 
 if __name__ == "__main__":
-    main(*sys.argv[1:]) if 2 <= len(sys.argv) <= 5 and len(sys.argv) != 4 else sys.exit(__doc__)
+    try:
+        main(*sys.argv[1:]) if 2 <= len(sys.argv) <= 5 and len(sys.argv) != 4 else sys.exit(__doc__)
+    except WRONG as error:
+        sys.exit(f"not as format-spec says: {error!r}")

@@ -11,6 +11,7 @@ SNAPSHOT is a number, or "latest". Ends with status 1 when something was wrong o
 then all the same."""
 import collections, hashlib, json, pathlib, re, sys, time
 from wagon_archive import Archive, Damaged, NAME, shown
+from wagon_read import WRONG
 from wagon_site import Refused, Site
 
 
@@ -212,4 +213,6 @@ if __name__ == "__main__":
     try:
         main(*sys.argv[1:]) if 3 <= len(sys.argv) <= 5 else sys.exit(__doc__)
     except (Damaged, Refused) as error:
-        sys.exit(f"{error}")
+        sys.exit(shown(str(error)))
+    except WRONG as error:  # a value of another type, a field that is missing, nesting without end
+        sys.exit(f"not as format-spec says: {error!r}")

@@ -9,12 +9,13 @@ mod memory_fs;
 mod messages;
 mod names;
 mod records;
+mod sealed;
 
 /// A target: the name of its folder in `corpus/` and `crashes/`, and what is done with each input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by name. Each has a file of six lines in `targets/`.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 18] = [
     ("acl", control_files::acl),
     ("aliases", control_files::aliases),
     ("header", messages::header),
@@ -27,6 +28,7 @@ pub const TARGETS: [Target; 17] = [
     ("passwd", control_files::passwd),
     ("provisioning", records::provisioning),
     ("rename", control_files::rename),
+    ("sealed", sealed::sealed),
     ("sieve", messages::sieve),
     ("skeleton", messages::skeleton),
     ("snapshot", archive_files::snapshot),

@@ -65,6 +65,7 @@ impl Archive {
         if !gone.is_empty() {
             let _alone = self.without_readers()?;
             for name in gone {
+                self.remove_parity(&name.path())?;
                 let path = self.dir.join(name.path());
                 self.fs.remove_file(&path).map_err(io_error("remove", &path))?;
                 self.remove_signature(*name)?;

@@ -25,7 +25,7 @@ impl ArchiveError {
     /// other program.
     pub fn is_damage(&self) -> bool {
         match self {
-            Self::Format { source, .. } => !matches!(source, FormatError::TooNew { .. }),
+            Self::Format { source, .. } => source.is_damage(),
             Self::Io { source, .. } => {
                 // EIO is what a bad sector gives; the standard library has no name for it.
                 source.raw_os_error() == Some(5)

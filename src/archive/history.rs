@@ -4,6 +4,7 @@
 //! an error with the snapshot's name, never a loop. Reads only the manifests of the account that is asked for.
 
 use super::heads::Heads;
+use super::snapshot::SnapshotReader;
 use super::{Archive, ArchiveError};
 use crate::event::Rejection;
 use crate::format::FormatError;
@@ -121,10 +122,13 @@ impl<'a> History<'a> {
     pub fn provisioning_lines(&self, mut each: impl FnMut(ProvisioningLine)) -> Result<(), ArchiveError> {
         for head in self.chain.iter().filter(|head| head.provisioning_lines > 0 && !self.lost.contains(&head.no)) {
             let snapshot = self.archive.open_snapshot(head.no)?;
-            snapshot.lines("provisioning.jsonl", |line| {
+            let found = snapshot.lines("provisioning.jsonl", |line| {
                 each(line);
                 Ok(())
             })?;
+            if !found {
+                return Err(no_records(&snapshot));
+            }
         }
         Ok(())
     }
@@ -168,6 +172,12 @@ impl<'a> History<'a> {
         }
         Ok(())
     }
+}
+
+/// The error for a snapshot without the records that its head speaks of.
+pub(super) fn no_records(snapshot: &SnapshotReader) -> ArchiveError {
+    let source = FormatError::Malformed { what: "provisioning.jsonl is missing".to_owned(), at: 0 };
+    ArchiveError::Format { path: snapshot.path().to_owned(), source }
 }
 
 /// The head in which a chain is to end.

@@ -42,6 +42,7 @@ impl Archive {
     /// Writes the index of a pack, over an old one if there is one.
     pub(super) fn write_index(&self, name: PackName, index: &PackIndex) -> Result<(), ArchiveError> {
         let bytes = index.encode();
+        self.remove_parity(&name.index_path())?;
         let mut file = self.begin(INDEXES)?;
         file.put(&bytes)?;
         if self.is_encrypted() {
@@ -134,7 +135,7 @@ fn scan_member(cursor: &mut Cursor<'_>, number: u16) -> Option<(u64, Vec<IndexEn
 }
 
 /// Moves the cursor to the next bytes that begin a gzip member of ours; `false` at the end of the file.
-fn seek_magic(cursor: &mut Cursor<'_>) -> bool {
+pub(super) fn seek_magic(cursor: &mut Cursor<'_>) -> bool {
     let [first, ..] = MEMBER_MAGIC;
     loop {
         let Ok(buffer) = cursor.fill_buf() else { return false };

@@ -49,6 +49,27 @@ impl PackName {
         self.path(INDEXES, INDEX_SUFFIX)
     }
 
+    /// The pack that lies at this path below an archive, encrypted or not; `None` for any other path.
+    pub fn of_pack(path: &Path) -> Option<Self> {
+        Self::of(path, PACKS, PACK_SUFFIX)
+    }
+
+    /// The pack whose index lies at this path.
+    pub fn of_index(path: &Path) -> Option<Self> {
+        Self::of(path, INDEXES, INDEX_SUFFIX)
+    }
+
+    fn of(path: &Path, folder: &str, suffix: &str) -> Option<Self> {
+        let mut levels = path.iter().map(|level| level.to_str().unwrap_or_default());
+        let (Some(first), Some(shelf), Some(name), None) = (levels.next(), levels.next(), levels.next(), levels.next())
+        else {
+            return None;
+        };
+        let digits = name.strip_suffix(seal::SUFFIX).unwrap_or(name).strip_suffix(suffix)?;
+        (first == folder && shelf.len() == 2 && digits.starts_with(shelf)).then_some(())?;
+        hex::decode_lower(digits).map(Self)
+    }
+
     fn path(&self, folder: &str, suffix: &str) -> PathBuf {
         let name = self.to_string();
         let shelf = name.get(..2).unwrap_or_default().to_owned();

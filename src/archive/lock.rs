@@ -5,13 +5,14 @@
 //! need no lock: what they see is complete. Format: format-spec/archive.md.
 
 use super::layout::{INDEXES, PACKS, SNAPSHOTS, TEMPORARY, io_error};
+use super::parity::PARITY;
 use super::{Archive, ArchiveError};
 use crate::fs::Fs;
 use crate::limits::ARCHIVE_HEADER_BYTES;
 use crate::model::text;
 use serde::{Deserialize, Serialize};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const LOCK: &str = "lock";
@@ -33,13 +34,19 @@ struct Holder {
     since: i64,
 }
 
+/// The lock of an archive that cannot be opened.
+pub(super) fn writers_lock(fs: &dyn Fs, dir: &Path) -> Result<Box<dyn Send + Sync>, ArchiveError> {
+    let path = dir.join(LOCK);
+    fs.try_lock(&path).map_err(io_error("lock", &path))?.ok_or_else(|| in_use(fs, dir))
+}
+
 impl Archive {
     /// Takes the lock, over from a dead holder if need be, and removes what the dead left half written. `holder` says
     /// who, for the one who comes second; `now` is in seconds since 1970.
     pub fn lock(&self, holder: &str, now: i64) -> Result<ArchiveLock, ArchiveError> {
         let path = self.dir.join(LOCK);
         let Some(held) = self.fs.try_lock(&path).map_err(io_error("lock", &path))? else {
-            return Err(self.in_use());
+            return Err(in_use(self.fs.as_ref(), &self.dir));
         };
         let lock = ArchiveLock { fs: self.fs.clone(), holder: self.dir.join(HOLDER), _held: held };
         let says = Holder { holder: holder.to_owned(), pid: std::process::id(), since: now };
@@ -50,23 +57,10 @@ impl Archive {
         file.write_all(&says).map_err(error)?;
         self.fs.rename(file.path(), &lock.holder).map_err(error)?;
         drop(file.keep());
-        for folder in [PACKS, INDEXES, SNAPSHOTS] {
+        for folder in [PACKS, INDEXES, SNAPSHOTS, PARITY] {
             self.remove_left_behind(folder)?;
         }
         Ok(lock)
-    }
-
-    fn in_use(&self) -> ArchiveError {
-        let says = self.fs.read(&self.dir.join(HOLDER), ARCHIVE_HEADER_BYTES).ok();
-        // The other one may have the lock and not yet have said so.
-        let Some(says) = says.and_then(|bytes| serde_json::from_slice::<Holder>(&bytes).ok()) else {
-            return ArchiveError::InUse { holder: "another program".to_owned(), since: "a moment ago".to_owned() };
-        };
-        let holder = says.holder.chars().take(200).collect::<String>();
-        ArchiveError::InUse {
-            holder: format!("{} (process {})", text::printable(&holder), says.pid),
-            since: jiff::Timestamp::from_second(says.since).map(|time| time.to_string()).unwrap_or_default(),
-        }
     }
 
     /// Nobody else writes while we hold the lock, so whatever is temporary is dead.
@@ -79,6 +73,19 @@ impl Archive {
             }
         }
         Ok(())
+    }
+}
+
+fn in_use(fs: &dyn Fs, dir: &Path) -> ArchiveError {
+    let says = fs.read(&dir.join(HOLDER), ARCHIVE_HEADER_BYTES).ok();
+    // The other one may have the lock and not yet have said so.
+    let Some(says) = says.and_then(|bytes| serde_json::from_slice::<Holder>(&bytes).ok()) else {
+        return ArchiveError::InUse { holder: "another program".to_owned(), since: "a moment ago".to_owned() };
+    };
+    let holder = says.holder.chars().take(200).collect::<String>();
+    ArchiveError::InUse {
+        holder: format!("{} (process {})", text::printable(&holder), says.pid),
+        since: jiff::Timestamp::from_second(says.since).map(|time| time.to_string()).unwrap_or_default(),
     }
 }
 

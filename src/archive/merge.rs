@@ -4,7 +4,7 @@
 //! numbers. It appears before anything is removed, and the old file's name stands in its head, so that a reader knows
 //! which of the two counts. Called by `verbs::forget`. Format: format-spec/snapshot.md, "Two files of one number".
 
-use super::history::{History, entry_of, manifest_name};
+use super::history::{History, entry_of, manifest_name, no_records};
 use super::layout::SnapshotName;
 use super::lock::ArchiveLock;
 use super::{Archive, ArchiveError};
@@ -93,7 +93,12 @@ fn merged_records(history: &History<'_>, parent: Option<SnapshotNo>) -> Result<V
     let mut lines = Vec::new();
     for head in history.heads().iter().filter(|head| parent.is_none_or(|parent| head.no > parent)) {
         let snapshot = history.archive.open_snapshot(head.no)?;
-        let Some(bytes) = snapshot.entry("provisioning.jsonl")? else { continue };
+        let Some(bytes) = snapshot.entry("provisioning.jsonl")? else {
+            if head.provisioning_lines > 0 {
+                return Err(no_records(&snapshot));
+            }
+            continue;
+        };
         parse_lines(&bytes, |line| {
             lines.push(line);
             Ok(())

@@ -290,6 +290,7 @@ impl Archive {
         let _alone = self.without_readers()?;
         for name in names {
             self.remove_index(*name)?;
+            self.remove_parity(&name.pack_path())?;
             let path = self.dir.join(name.pack_path());
             self.fs.remove_file(&path).map_err(io_error("remove", &path))?;
         }
@@ -297,6 +298,7 @@ impl Archive {
     }
 
     pub(super) fn remove_index(&self, name: PackName) -> Result<(), ArchiveError> {
+        self.remove_parity(&name.index_path())?;
         let path = self.dir.join(name.index_path());
         match self.fs.remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io_error("remove", &path)(error)),

@@ -1,15 +1,17 @@
-//! Makes an archive whole again as far as it can be: indexes from packs, packs without their damaged segments, messages
+//! Makes an archive whole again as far as it can be: files from their parity (`parity`), indexes from packs, packs without their damaged segments, messages
 //! delisted that cannot be joined any more, and a list of accounts for the next export to read again.
 //!
 //! Promises: nothing that can still be read is lost; a damaged pack is set aside in `damaged/`, never deleted, and only
-//! once what is sound in it lies in a new pack; doing it again on a whole archive changes nothing. Snapshots are left as
-//! they are: their numbers must not be given away again. Format: format-spec/archive.md, "Repair".
+//! once what is sound in it lies in a new pack; doing it again on a whole archive changes nothing. Snapshots keep their
+//! numbers, which must not be given away again. Format: format-spec/archive.md, "Repair".
 
+use super::history::manifest_name;
 use super::index::IndexState;
-use super::layout::{PackName, io_error};
+use super::layout::{PackName, SNAPSHOTS, SnapshotName, io_error};
 use super::lock::ArchiveLock;
 use super::pack_reader::inflate;
 use super::parallel::in_order;
+use super::parity::{Beyond, MendedFile, mend_all};
 use super::rewrite::{Rewriter, Style, large_object, sound_entry};
 use super::seal::with_suffix;
 use super::usage::{Damage, Usage, advance, begin, by_segment, end, open_pack, stop_if_asked};
@@ -30,6 +32,15 @@ const DAMAGED: &str = "damaged";
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct RepairReport {
     pub dry_run: bool,
+    /// Files that their parity gave back, before anything else was done. In a dry run the rest of the report is of the
+    /// archive without them.
+    pub files_mended: Vec<MendedFile>,
+    /// Files that have parity, and more damage than it can mend.
+    pub beyond_parity: Vec<Beyond>,
+    /// Parity files that were damaged, and were made again.
+    pub parity_made: Vec<PathBuf>,
+    /// Parity files whose files are gone for good.
+    pub parity_removed: Vec<PathBuf>,
     pub packs: u64,
     /// Packs that were written anew without their damaged segments.
     pub packs_mended: Vec<MendedPack>,
@@ -47,6 +58,10 @@ pub struct RepairReport {
     pub places: Vec<Place>,
     /// Accounts that the next export reads from beginning to end, by address.
     pub wanted: BTreeSet<String>,
+    /// Snapshots whose head or table of contents was damaged, and that were written again from the rest of the file.
+    pub snapshots_mended: Vec<SnapshotNo>,
+    /// Accounts of which a snapshot that can be read has lost what it said.
+    pub manifests_lost: Vec<LostManifest>,
     /// Snapshots that cannot be read, or not as a whole. `export --full` goes on without them.
     pub snapshots_damaged: Vec<SnapshotNo>,
 }
@@ -61,6 +76,15 @@ pub struct MendedPack {
     pub objects_kept: u64,
     /// Objects that its index lists and that are damaged, as far as there was an index.
     pub objects_lost: u64,
+}
+
+/// What a snapshot no longer says of one account, or of the site's records.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct LostManifest {
+    pub snapshot: SnapshotNo,
+    /// Its address; absent where it is the site's records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
 }
 
 impl RepairReport {
@@ -81,6 +105,10 @@ enum Examined {
 /// Repairs. Without a lock it only looks.
 pub fn repair(archive: &Archive, lock: Option<&ArchiveLock>, sink: &dyn Sink) -> Result<RepairReport, ArchiveError> {
     let mut report = RepairReport { dry_run: lock.is_none(), ..RepairReport::default() };
+    let mended = mend_all(archive, lock, sink)?;
+    report.files_mended = mended.files;
+    report.beyond_parity = mended.beyond;
+    (report.parity_made, report.parity_removed) = (mended.made, mended.removed);
     let names = archive.packs()?.names;
     begin(sink, Some(names.len() as u64));
     for &name in &names {
@@ -103,7 +131,7 @@ pub fn repair(archive: &Archive, lock: Option<&ArchiveLock>, sink: &dyn Sink) ->
         delist(archive, lock, &unjoinable)?;
     }
     want(archive, lock, &usage, sink, &mut report)?;
-    report.snapshots_damaged = damaged_snapshots(archive)?;
+    look_at_snapshots(archive, lock, &mut report)?;
     end(sink);
     Ok(report)
 }
@@ -170,40 +198,106 @@ fn want(
     report: &mut RepairReport,
 ) -> Result<(), ArchiveError> {
     let mut wanted = Wanted::new();
-    archive.each_item_line(Damage::PassedOver, sink, &mut |head, entry, line| {
+    archive.each_item_in_place(Damage::PassedOver, sink, &mut |head, entry, folder, line| {
         let object = prefix(&line.item.object);
         if usage.broken.contains(&object) || usage.needed.get(&object) == Some(&false) {
             report.items += 1;
             report.wanted.insert(entry.address.clone());
             wanted.entry(head.source.clone()).or_default().insert(entry.id);
             if report.places.len() < FINDING_NAMES {
-                let place = Place { item: Some(line.item.name.clone()), ..Place::account(&entry.address) };
-                report.places.push(place);
+                report.places.push(Place {
+                    account: Some(entry.address.clone()),
+                    folder: folder.map(ToString::to_string),
+                    item: Some(line.item.name.clone()),
+                });
             }
         }
     })?;
-    if let Some(lock) = lock.filter(|_| !wanted.is_empty()) {
-        for (source, accounts) in archive.wanted()? {
-            wanted.entry(source).or_default().extend(accounts);
-        }
-        archive.set_wanted(lock, &wanted)?;
-    }
-    Ok(())
+    add_wanted(archive, lock, wanted)
 }
 
-fn damaged_snapshots(archive: &Archive) -> Result<Vec<SnapshotNo>, ArchiveError> {
-    let mut damaged = Vec::new();
+/// Names what snapshots have lost, and writes those again that have lost nothing but what holds the file together.
+fn look_at_snapshots(
+    archive: &Archive,
+    lock: Option<&ArchiveLock>,
+    report: &mut RepairReport,
+) -> Result<(), ArchiveError> {
+    let mut wanted = Wanted::new();
     for name in archive.standing_names()? {
-        let whole = archive.open_named_snapshot(name).and_then(|snapshot| {
-            snapshot.names().to_vec().iter().try_for_each(|entry| snapshot.entry(entry).map(|_| ()))?;
-            snapshot.ends_well()
-        });
-        match whole {
-            Err(error) if error.is_damage() => damaged.push(name.no),
+        let snapshot = match archive.open_named_snapshot(name) {
+            Err(error) if error.is_damage() => {
+                report.snapshots_damaged.push(name.no);
+                continue;
+            }
             outcome => outcome?,
+        };
+        let reads = |entry: &str| match snapshot.entry(entry) {
+            Err(error) if error.is_damage() => Ok(false),
+            outcome => outcome.map(|bytes| bytes.is_some()),
+        };
+        let before = report.manifests_lost.len();
+        let mut damaged = false;
+        let head = snapshot.head();
+        if head.provisioning_lines > 0 && !reads("provisioning.jsonl")? {
+            report.manifests_lost.push(LostManifest { snapshot: name.no, account: None });
+        }
+        for entry in &head.accounts {
+            if !reads(&manifest_name(entry.id))? {
+                let account = Some(entry.address.clone());
+                report.manifests_lost.push(LostManifest { snapshot: name.no, account });
+                report.wanted.insert(entry.address.clone());
+                wanted.entry(head.source.clone()).or_default().insert(entry.id);
+            }
+        }
+        for entry in snapshot.names() {
+            damaged |= !reads(entry)?;
+        }
+        let ends_well = match snapshot.ends_well() {
+            Err(error) if error.is_damage() => false,
+            outcome => outcome.map(|()| true)?,
+        };
+        let path = archive.dir.join(name.path());
+        let digest = archive.digest_on_disk(&path).map_err(io_error("read", &path))?;
+        let holds_together = snapshot.damage().is_none() && ends_well && digest.starts_with(&name.digest);
+        let whole = report.manifests_lost.len() == before && !damaged;
+        let mended = !holds_together && whole && write_again(archive, lock, name, head.parent)?;
+        match (mended, whole && holds_together) {
+            (true, _) => report.snapshots_mended.push(name.no),
+            (_, false) => report.snapshots_damaged.push(name.no),
+            _ => {}
         }
     }
-    Ok(damaged)
+    add_wanted(archive, lock, wanted)
+}
+
+/// Writes a snapshot again from what can be read of it, on the same parent; the old file is set aside. `false` where it has to
+/// stay: what it builds on cannot be read, or it was signed and nobody can sign it.
+fn write_again(
+    archive: &Archive,
+    lock: Option<&ArchiveLock>,
+    name: SnapshotName,
+    parent: Option<SnapshotNo>,
+) -> Result<bool, ArchiveError> {
+    let Some(lock) = lock else { return Ok(true) };
+    match archive.rebase(lock, name.no, parent) {
+        Err(error) if error.is_damage() || matches!(error, ArchiveError::Untrusted { .. }) => return Ok(false),
+        outcome => outcome?,
+    }
+    let aside = archive.dir.join(DAMAGED).join(name.to_string());
+    archive.move_aside(&name.path(), &aside)?;
+    archive.remove_signature(name)?;
+    let dir = archive.dir.join(SNAPSHOTS);
+    archive.fs.sync_dir(&dir).map_err(io_error("sync", &dir))?;
+    Ok(true)
+}
+
+/// Puts accounts on the list for the next export.
+fn add_wanted(archive: &Archive, lock: Option<&ArchiveLock>, mut wanted: Wanted) -> Result<(), ArchiveError> {
+    let Some(lock) = lock.filter(|_| !wanted.is_empty()) else { return Ok(()) };
+    for (source, accounts) in archive.wanted()? {
+        wanted.entry(source).or_default().extend(accounts);
+    }
+    archive.set_wanted(lock, &wanted)
 }
 
 impl Archive {
@@ -234,12 +328,18 @@ impl Archive {
 
     /// Moves a pack whose sound objects lie elsewhere out of the way.
     fn set_aside(&self, name: PackName, aside: &std::path::Path) -> Result<(), ArchiveError> {
+        self.remove_index(name)?;
+        self.move_aside(&name.pack_path(), &self.dir.join(aside))
+    }
+
+    /// Moves a file of the archive, and its parity with it, to `damaged/`.
+    fn move_aside(&self, path: &std::path::Path, to: &std::path::Path) -> Result<(), ArchiveError> {
         let _alone = self.without_readers()?;
-        let (dir, from, to) = (self.dir.join(DAMAGED), self.dir.join(name.pack_path()), self.dir.join(aside));
-        let to = if self.is_encrypted() { with_suffix(&to) } else { to };
+        let (dir, from) = (self.dir.join(DAMAGED), self.dir.join(path));
+        let to = if self.is_encrypted() { with_suffix(to) } else { to.to_owned() };
         self.fs.create_dir_all(&dir).map_err(io_error("make", &dir))?;
         self.fs.set_mode(&dir, 0o700).map_err(io_error("set the mode of", &dir))?;
-        self.remove_index(name)?;
+        self.set_parity_aside(path, &to)?;
         self.fs.rename(&from, &to).map_err(io_error("rename to", &to))?;
         self.fs.sync_dir(&dir).map_err(io_error("sync", &dir))
     }

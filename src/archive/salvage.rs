@@ -5,7 +5,7 @@
 //! mailbox whether it is known for certain. Called by `verbs::export` with `--full`; a reader never guesses.
 
 use super::heads::Heads;
-use super::history::{History, entry_of, manifest_name};
+use super::history::{History, entry_of, manifest_name, no_records};
 use super::{Archive, ArchiveError};
 use crate::format::manifest::{AccountState, FolderLine, ItemChange, ItemLine, ManifestLine};
 use crate::format::snapshot::parse_lines;
@@ -39,7 +39,7 @@ impl<'a> History<'a> {
         }
         for head in chain.iter().filter(|head| head.provisioning_lines > 0) {
             let readable = archive.open_snapshot(head.no).and_then(|snapshot| {
-                let lines = snapshot.entry("provisioning.jsonl")?.unwrap_or_default();
+                let lines = snapshot.entry("provisioning.jsonl")?.ok_or_else(|| no_records(&snapshot))?;
                 let path = snapshot.path().to_owned();
                 parse_lines(&lines, |_: crate::format::snapshot::ProvisioningLine| Ok(()))
                     .map_err(|source| ArchiveError::Format { path, source })

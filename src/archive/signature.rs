@@ -206,12 +206,14 @@ impl Archive {
         let temporary = file.path().to_owned();
         file.write_all(&signed.to_bytes()).map_err(io_error("write", &temporary))?;
         let path = self.signature_path(name);
+        self.remove_parity(&path)?;
         self.publish(file, path.strip_prefix(&self.dir).unwrap_or(&path))
     }
 
     /// Removes the signature of a snapshot that goes.
     pub(super) fn remove_signature(&self, name: SnapshotName) -> Result<(), ArchiveError> {
         let path = self.signature_path(name);
+        self.remove_parity(&path)?;
         match self.raw.remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error("remove", &path)(error)),
             _ => Ok(()),

@@ -1,45 +1,47 @@
 //! Snapshots: one `.tar.gz` a pass, its head first, then a table of contents, then the entries, each in a gzip member
 //! of its own.
 //!
-//! Promises: the head is read without inflating the rest, an entry without inflating the others; nothing shows before
-//! [`SnapshotWriter::publish`], and that is the commit of a pass. What the JSON in it means is `format`'s business.
+//! Promises: the head is read without inflating the rest, an entry without inflating the others; damage costs the
+//! entry that it lies in. Writing is `snapshot_writer`'s; what the JSON in it means is `format`'s business.
 //! Format: format-spec/snapshot.md.
 
-use super::archive_file::{ArchiveFile, ScratchWriter};
 use super::cursor::{Cursor, read_exact_at};
 use super::index::only_padding;
-use super::layout::{SNAPSHOTS, SnapshotName, format_error, io_error};
-use super::{Archive, ArchiveError, seal};
+use super::layout::{SnapshotName, format_error, io_error};
+use super::snapshot_scan::{Scanned, scan};
+use super::{Archive, ArchiveError};
 use crate::event::Rejection;
 use crate::format::FormatError;
 use crate::format::archive_header::FORMAT;
-use crate::format::segment::{self, Effort, Encoder};
-use crate::format::snapshot::{SnapshotHead, parse_lines, push_line};
+use crate::format::segment;
+use crate::format::snapshot::{SnapshotHead, parse_lines};
 use crate::format::tar_entry;
-use crate::fs::{FileRead, FileWrite};
+use crate::fs::FileRead;
 use crate::limits;
 use crate::model::id::SnapshotNo;
 use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, HashSet};
-use std::io::{BufRead, Read};
+use std::collections::HashMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-const HEAD: &str = "snapshot.json";
-const CONTENTS: &str = "contents.jsonl";
+pub(super) const HEAD: &str = "snapshot.json";
+pub(super) const CONTENTS: &str = "contents.jsonl";
+/// The head once more, at the other end of the file.
+pub(super) const HEAD_AGAIN: &str = "snapshot-again.json";
 
 /// One line of the table of contents.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-struct ContentsLine {
+pub(super) struct ContentsLine {
     /// Name of the entry.
     #[serde(rename = "n")]
-    name: String,
+    pub name: String,
     /// Bytes of its gzip member.
     #[serde(rename = "z")]
-    compressed: u64,
+    pub compressed: u64,
     /// Bytes of its content.
     #[serde(rename = "s")]
-    size: u64,
+    pub size: u64,
 }
 
 /// Where an entry lies in the file.
@@ -59,6 +61,8 @@ struct Opened {
     places: HashMap<String, EntryPlace>,
     /// Where the last entry ends.
     end: u64,
+    /// What is wrong with the head or the table of contents; both were had from the rest of the file then.
+    damage: Option<String>,
 }
 
 /// An open snapshot.
@@ -124,6 +128,11 @@ impl SnapshotReader {
         take_entry(tar, name).map(Some).map_err(|error| format_error(path)(bad(error.to_string())))
     }
 
+    /// What is wrong with head or table of contents, where the rest of the file made up for it.
+    pub(super) fn damage(&self) -> Option<&str> {
+        self.opened.damage.as_deref()
+    }
+
     /// The file, and where in it an entry lies.
     pub(super) fn place(&self, name: &str) -> Option<(&dyn FileRead, EntryPlace)> {
         let place = self.opened.places.get(name)?;
@@ -160,7 +169,13 @@ impl Archive {
         let path = self.dir.join(name.path());
         let file = self.fs.open(&path).map_err(io_error("open", &path))?;
         let mut cursor = whole(file.as_ref(), &path)?;
-        read_head(&mut cursor, name).map_err(format_error(&path))
+        match read_head(&mut cursor, name) {
+            Err(error) if error.is_damage() => {
+                let scanned = scan(file.as_ref(), cursor.end());
+                head_again(file.as_ref(), &scanned, name).ok_or(error).map_err(format_error(&path))
+            }
+            outcome => outcome.map_err(format_error(&path)),
+        }
     }
 
     pub fn open_snapshot(&self, no: SnapshotNo) -> Result<SnapshotReader, ArchiveError> {
@@ -177,9 +192,23 @@ impl Archive {
         let path = self.dir.join(name.path());
         let file = self.fs.open(&path).map_err(io_error("open", &path))?;
         let mut cursor = whole(file.as_ref(), &path)?;
-        let head = read_head(&mut cursor, name).map_err(format_error(&path))?;
-        let (names, places, end) = read_contents(&mut cursor).map_err(format_error(&path))?;
-        let opened = Arc::new(Opened { path, file, head, names, places, end });
+        let (head, (names, places, end), damage) = match read_head(&mut cursor, name) {
+            Ok(head) => match read_contents(&mut cursor) {
+                Ok(contents) => (head, contents, None),
+                Err(error) if error.is_damage() => {
+                    (head, scan(file.as_ref(), cursor.end()).contents(), Some(made_up_for(&error)))
+                }
+                Err(error) => return Err(format_error(&path)(error)),
+            },
+            Err(error) if error.is_damage() => {
+                let scanned = scan(file.as_ref(), cursor.end());
+                let what = made_up_for(&error);
+                let head = head_again(file.as_ref(), &scanned, name).ok_or(error).map_err(format_error(&path))?;
+                (head, scanned.contents(), Some(what))
+            }
+            Err(error) => return Err(format_error(&path)(error)),
+        };
+        let opened = Arc::new(Opened { path, file, head, names, places, end, damage });
         self.open_snapshots.keep(name, &opened);
         Ok(SnapshotReader { opened })
     }
@@ -190,13 +219,17 @@ fn whole<'f>(file: &'f dyn FileRead, path: &Path) -> Result<Cursor<'f>, ArchiveE
 }
 
 fn read_head(cursor: &mut Cursor<'_>, name: SnapshotName) -> Result<SnapshotHead, FormatError> {
+    read_head_of(cursor, HEAD, name)
+}
+
+fn read_head_of(cursor: &mut Cursor<'_>, entry: &str, name: SnapshotName) -> Result<SnapshotHead, FormatError> {
     #[derive(Deserialize)]
     struct Version {
         format: u32,
     }
     let tar = read_member(cursor, limits::SNAPSHOT_HEAD_BYTES)?;
-    let json = take_entry(tar, HEAD)?;
-    let malformed = |what: String| FormatError::Malformed { what: format!("{HEAD}: {what}"), at: 0 };
+    let json = take_entry(tar, entry)?;
+    let malformed = |what: String| FormatError::Malformed { what: format!("{entry}: {what}"), at: 0 };
     // A newer head may look like nothing that is known, so its version is read by itself.
     let version: Version = serde_json::from_slice(&json).map_err(|error| malformed(error.to_string()))?;
     if version.format > FORMAT {
@@ -207,6 +240,30 @@ fn read_head(cursor: &mut Cursor<'_>, name: SnapshotName) -> Result<SnapshotHead
         return Err(malformed(format!("it says that it is snapshot {}", head.no)));
     }
     Ok(head)
+}
+
+/// Whether an entry of this name is one of what the pass found, and not one that only holds the file together.
+pub(super) fn is_of_manifests(name: &str) -> bool {
+    ![HEAD, CONTENTS, HEAD_AGAIN].contains(&name)
+}
+
+fn made_up_for(error: &FormatError) -> String {
+    format!("{error}; the rest of the file made up for it")
+}
+
+impl Scanned {
+    /// What was found of a pass.
+    fn contents(mut self) -> Contents {
+        self.names.retain(|name| is_of_manifests(name));
+        (self.names, self.places, self.end)
+    }
+}
+
+/// The second copy of a head that cannot be read.
+fn head_again(file: &dyn FileRead, scanned: &Scanned, name: SnapshotName) -> Option<SnapshotHead> {
+    let place = scanned.places.get(HEAD_AGAIN)?;
+    let mut cursor = Cursor::new(file, place.offset, place.offset + place.compressed);
+    read_head_of(&mut cursor, HEAD_AGAIN, name).ok()
 }
 
 type Contents = (Vec<String>, HashMap<String, EntryPlace>, u64);
@@ -221,10 +278,12 @@ fn read_contents(cursor: &mut Cursor<'_>) -> Result<Contents, FormatError> {
         let place = EntryPlace { offset, compressed: line.compressed, size: line.size };
         let end = offset.checked_add(line.compressed).filter(|&end| end <= cursor.end());
         offset = end.ok_or_else(|| malformed("it reaches beyond the end of the file".to_owned()))?;
-        if line.name == HEAD || line.name == CONTENTS || places.insert(line.name.clone(), place).is_some() {
+        if [HEAD, CONTENTS].contains(&line.name.as_str()) || places.insert(line.name.clone(), place).is_some() {
             return Err(malformed(format!("{:?} twice", line.name.chars().take(100).collect::<String>())));
         }
-        names.push(line.name);
+        if is_of_manifests(&line.name) {
+            names.push(line.name);
+        }
         Ok(())
     })?;
     Ok((names, places, offset))
@@ -256,148 +315,4 @@ fn take_entry(mut tar: Vec<u8>, name: &str) -> Result<Vec<u8>, FormatError> {
     tar.truncate(tar_entry::BLOCK + size);
     tar.drain(..tar_entry::BLOCK);
     Ok(tar)
-}
-
-/// A snapshot being written; dropping it leaves nothing behind.
-pub struct SnapshotWriter<'a> {
-    archive: &'a Archive,
-    no: SnapshotNo,
-    encoder: Encoder,
-    names: HashSet<String>,
-    contents: Vec<u8>,
-    /// The entries' members, in a temporary file: the head comes before them and is known last.
-    body: Option<ScratchWriter>,
-}
-
-impl Archive {
-    /// A writer for the next snapshot.
-    pub fn snapshot_writer(&self, _lock: &super::lock::ArchiveLock) -> Result<SnapshotWriter<'_>, ArchiveError> {
-        let last = self.snapshot_names()?.names.last().map_or(0, |name| name.no.0);
-        let no = last.checked_add(1).filter(|&no| no <= 99_999_999).ok_or_else(|| {
-            let (what, found, bound) = ("number of a snapshot", u64::from(last) + 1, 99_999_999);
-            format_error(&self.dir)(FormatError::OverBound { what, found, bound })
-        })?;
-        Ok(self.snapshot_writer_at(SnapshotNo(no)))
-    }
-
-    /// A writer for a file that takes the place of another of its number.
-    pub(super) fn snapshot_writer_at(&self, no: SnapshotNo) -> SnapshotWriter<'_> {
-        SnapshotWriter {
-            archive: self,
-            no,
-            encoder: Encoder::default(),
-            names: HashSet::new(),
-            contents: Vec::new(),
-            body: None,
-        }
-    }
-}
-
-impl SnapshotWriter<'_> {
-    /// The number that this snapshot will have.
-    pub fn no(&self) -> SnapshotNo {
-        self.no
-    }
-
-    /// Adds an entry (`provisioning.jsonl`, `accounts/7.jsonl`, `rejected.jsonl`); no name twice.
-    pub fn add(&mut self, name: &str, bytes: &[u8]) -> Result<(), ArchiveError> {
-        let path = Path::new(SNAPSHOTS).join(name);
-        let size = bytes.len() as u64;
-        if size > limits::SNAPSHOT_ENTRY_BYTES {
-            let (what, bound) = ("entry of a snapshot", limits::SNAPSHOT_ENTRY_BYTES);
-            return Err(format_error(&path)(FormatError::OverBound { what, found: size, bound }));
-        }
-        if let Some(long) =
-            bytes.split(|&byte| byte == b'\n').find(|line| line.len() as u64 > limits::SNAPSHOT_LINE_BYTES)
-        {
-            let (what, found, bound) = ("line of a snapshot", long.len() as u64, limits::SNAPSHOT_LINE_BYTES);
-            return Err(format_error(&path)(FormatError::OverBound { what, found, bound }));
-        }
-        if name == HEAD || name == CONTENTS || !self.names.insert(name.to_owned()) {
-            return Err(format_error(&path)(FormatError::Malformed { what: "a name used twice".to_owned(), at: 0 }));
-        }
-        let member = encode_entry(&mut self.encoder, name, bytes)?;
-        let compressed = member.len() as u64;
-        let body = match &mut self.body {
-            Some(body) => body,
-            None => self.body.insert(self.archive.begin_scratch(SNAPSHOTS)?),
-        };
-        body.put(&member)?;
-        push_line(&mut self.contents, &ContentsLine { name: name.to_owned(), compressed, size });
-        Ok(())
-    }
-
-    /// Publishes it with `head` as its first entry. From here on the pass is committed.
-    pub fn publish(mut self, head: &SnapshotHead) -> Result<(), ArchiveError> {
-        let json = serde_json::to_vec(head).map_err(|error| {
-            format_error(Path::new(HEAD))(FormatError::Malformed { what: error.to_string(), at: 0 })
-        })?;
-        let mut out = Copied { file: self.archive.begin(SNAPSHOTS)?, copy: self.archive.begin_copy()? };
-        out.write(&encode_entry(&mut self.encoder, HEAD, &json)?)?;
-        out.write(&encode_entry(&mut self.encoder, CONTENTS, &self.contents)?)?;
-        if let Some(body) = self.body.take() {
-            let body = body.finish()?;
-            let file = body.open(self.archive)?;
-            let mut cursor = Cursor::new(file.as_ref(), 0, body.bytes);
-            loop {
-                let bytes = cursor.fill_buf().map_err(io_error("read", body.path()))?;
-                if bytes.is_empty() {
-                    break;
-                }
-                let length = bytes.len();
-                out.write(bytes)?;
-                cursor.consume(length);
-            }
-        }
-        out.write(&encode(&mut self.encoder, &tar_entry::END)?)?;
-        if self.archive.is_encrypted() {
-            for filling in seal::members(out.file.bytes()) {
-                out.write(&filling)?;
-            }
-        }
-        let written = out.file.finish()?;
-        let mut short = [0; 8];
-        short.copy_from_slice(&written.digest[..8]);
-        let name = SnapshotName { no: self.no, digest: short };
-        self.archive.sign(name, &head.source, &written.digest, written.file.path())?;
-        self.archive.keep_copy(out.copy, name)?;
-        self.archive.publish(written.file, &name.path())
-    }
-}
-
-/// A snapshot's file, and the copy that an exporter keeps of it where it is encrypted.
-struct Copied {
-    file: ArchiveFile,
-    copy: Option<Box<dyn FileWrite>>,
-}
-
-impl Copied {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
-        if let Some(copy) = &mut self.copy {
-            copy.write_all(bytes).map_err(|source| io_error("write", copy.path())(source))?;
-        }
-        self.file.put(bytes)
-    }
-}
-
-fn encode_entry(encoder: &mut Encoder, name: &str, bytes: &[u8]) -> Result<Vec<u8>, ArchiveError> {
-    let size = bytes.len() as u64;
-    let header = tar_entry::header(name, size).map_err(format_error(Path::new(name)))?;
-    let mut tar = Vec::with_capacity(tar_entry::BLOCK + bytes.len() + tar_entry::BLOCK);
-    tar.extend(header);
-    tar.extend(bytes);
-    tar.resize(tar.len() + tar_entry::padding(size), 0);
-    encode(encoder, &tar)
-}
-
-/// Compresses, inflates and compares.
-fn encode(encoder: &mut Encoder, tar: &[u8]) -> Result<Vec<u8>, ArchiveError> {
-    let faulty = |what: String| ArchiveError::FaultyCompressor { what };
-    let member = encoder.encode(tar, Effort::Most).map_err(|error| faulty(error.to_string()))?;
-    let mut again = Vec::new();
-    segment::decode(&member, tar.len() as u64, &mut again).map_err(|error| faulty(error.to_string()))?;
-    if again != tar {
-        return Err(faulty("an entry of a snapshot differs".to_owned()));
-    }
-    Ok(member)
 }

@@ -17,6 +17,8 @@ use crate::format::tar_entry::{self, BLOCK, EntryName};
 use crate::fs::FileRead;
 use crate::limits;
 use crate::message;
+use crate::model::id::{FolderId, RecordId, SiteId};
+use crate::model::mailbox::FolderKey;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What to do about what cannot be read.
@@ -44,6 +46,9 @@ impl Usage {
         self.needed.iter().filter(|(_, there)| !**there).map(|(prefix, _)| prefix)
     }
 }
+
+/// Takes an item line with its snapshot's head, its account's entry, and the folder that it is put into.
+pub(super) type ItemInPlace<'a> = dyn FnMut(&SnapshotHead, &AccountEntry, Option<&FolderKey>, &ItemLine) + 'a;
 
 /// A needed object as it was found: what it refers to.
 enum Refers {
@@ -99,6 +104,19 @@ impl Archive {
         sink: &dyn Sink,
         each: &mut dyn FnMut(&SnapshotHead, &AccountEntry, &ItemLine),
     ) -> Result<(), ArchiveError> {
+        self.each_line(damage, sink, &mut |head, entry, line| {
+            if let ManifestLine::Item(line) = line {
+                each(head, entry, line);
+            }
+        })
+    }
+
+    fn each_line(
+        &self,
+        damage: Damage,
+        sink: &dyn Sink,
+        each: &mut dyn FnMut(&SnapshotHead, &AccountEntry, &ManifestLine),
+    ) -> Result<(), ArchiveError> {
         let pass_over = |outcome: Result<(), ArchiveError>| match outcome {
             Err(error) if damage == Damage::PassedOver && error.is_damage() => Ok(()),
             outcome => outcome,
@@ -107,9 +125,7 @@ impl Archive {
             pass_over(self.open_named_snapshot(name).and_then(|snapshot| {
                 for entry in &snapshot.head().accounts {
                     let read = snapshot.lines(&manifest_name(entry.id), |line: ManifestLine| {
-                        if let ManifestLine::Item(line) = &line {
-                            each(snapshot.head(), entry, line);
-                        }
+                        each(snapshot.head(), entry, &line);
                         Ok(())
                     });
                     pass_over(read.map(drop))?;
@@ -119,6 +135,30 @@ impl Archive {
             stop_if_asked(sink)?;
         }
         Ok(())
+    }
+
+    /// The same, with the folder that each item is put into, as far as the manifests that can be read tell. Holds the folders
+    /// of all accounts, not their items.
+    pub(super) fn each_item_in_place(
+        &self,
+        damage: Damage,
+        sink: &dyn Sink,
+        each: &mut ItemInPlace<'_>,
+    ) -> Result<(), ArchiveError> {
+        let mut folders: HashMap<(SiteId, RecordId), HashMap<FolderId, FolderKey>> = HashMap::new();
+        self.each_line(damage, sink, &mut |head, entry, line| {
+            let of_account = || (head.source.clone(), entry.id);
+            match line {
+                ManifestLine::Folder(folder) => {
+                    folders.entry(of_account()).or_default().insert(folder.id, folder.folder.key.clone());
+                }
+                ManifestLine::Item(line) => {
+                    let known = folders.get(&of_account());
+                    each(head, entry, known.and_then(|known| known.get(&line.folder)), line);
+                }
+                _ => {}
+            }
+        })
     }
 
     /// What those of `wanted` refer to that lie in one pack.

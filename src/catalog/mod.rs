@@ -7,15 +7,18 @@
 
 use crate::db::{self, DbError, Durability, Kind};
 
+use crate::fs::{FileWrite, Fs, RealFs};
 use crate::model::id::{FolderId, RecordId, SnapshotNo};
 use crate::model::mailbox::{FolderKey, FolderKind};
 use rusqlite::{Connection, OptionalExtension, params};
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 const KIND: Kind = Kind {
     application_id: 0x5743_6174, // "WCat"
-    migrations: &[include_str!("schema_1.sql")],
+    migrations: &[include_str!("schema_1.sql"), include_str!("schema_2.sql")],
     durability: Durability::Rebuildable,
 };
 
@@ -40,12 +43,33 @@ pub struct AccountMark {
 /// The catalog of one source in one archive, open for one exporter.
 pub struct Catalog {
     db: Connection,
+    path: PathBuf,
 }
 
 impl Catalog {
     /// Opens or makes the catalog at `path`; its folder must exist.
     pub fn open(path: &Path) -> Result<Self, DbError> {
-        Ok(Self { db: db::open(path, &KIND)? })
+        Ok(Self { db: db::open(path, &KIND)?, path: path.to_owned() })
+    }
+
+    /// Makes it anew where its file is no sound database any more, also in the middle of a pass. What it knew is listed again.
+    pub fn begin_anew(&mut self) -> Result<(), DbError> {
+        self.db = Connection::open_in_memory()?;
+        for end in ["", "-wal", "-shm"] {
+            let mut name = self.path.clone().into_os_string();
+            name.push(end);
+            match RealFs.remove_file(Path::new(&name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(DbError::Corrupt(format!("and cannot be removed: {error}")));
+                }
+                _ => {}
+            }
+        }
+        // A catalog names accounts and folders, so it is made for its owner alone, before SQLite makes it for everybody.
+        let made = RealFs.create_new(&self.path).map(FileWrite::keep);
+        made.map_err(|error| DbError::Corrupt(format!("and cannot be made anew: {error}")))?;
+        self.db = db::open(&self.path, &KIND)?;
+        Ok(())
     }
 
     /// The snapshot that the marks go with, and the second its pass began.
@@ -65,9 +89,10 @@ impl Catalog {
 
     /// What is remembered of an account; `None`: nothing.
     pub fn account(&self, id: RecordId) -> Result<Option<AccountMark>, DbError> {
-        const SETTINGS: &str = "SELECT settings FROM account WHERE id = ?1";
+        const SETTINGS: &str = "SELECT settings, digest FROM account WHERE id = ?1";
         const FOLDERS: &str = "SELECT id, kind, path, ident, mark, versions FROM folder WHERE account = ?1 ORDER BY id";
-        let Some(settings) = self.db.prepare_cached(SETTINGS)?.query_row([id.0], |row| row.get(0)).optional()? else {
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?));
+        let Some((settings, digest)) = self.db.prepare_cached(SETTINGS)?.query_row([id.0], row).optional()? else {
             return Ok(None);
         };
         let mut statement = self.db.prepare_cached(FOLDERS)?;
@@ -85,7 +110,12 @@ impl Catalog {
             let id = FolderId(row.get(0)?);
             folders.push(FolderMark { id, key, ident: row.get(3)?, mark: row.get(4)?, versions });
         }
-        Ok(Some(AccountMark { settings, folders }))
+        let mark = AccountMark { settings, folders };
+        // SQLite has no checksums: a flipped bit in a value would hide a change of the mailbox.
+        if digest.is_empty() || digest == digest_of(id, &mark) {
+            return Ok((!digest.is_empty()).then_some(mark));
+        }
+        Err(DbError::Corrupt("what is remembered of an account has another checksum".to_owned()))
     }
 
     /// Takes in what a committed pass learnt, as one transaction. `gone` accounts are forgotten. A pass that learnt nothing
@@ -104,7 +134,7 @@ impl Catalog {
         {
             const DROP_FOLDERS: &str = "DELETE FROM folder WHERE account = ?1";
             const DROP: &str = "DELETE FROM account WHERE id = ?1";
-            const PUT: &str = "INSERT OR REPLACE INTO account (id, settings) VALUES (?1, ?2)";
+            const PUT: &str = "INSERT OR REPLACE INTO account (id, settings, digest) VALUES (?1, ?2, ?3)";
             const PUT_FOLDER: &str = "INSERT INTO folder (account, id, kind, path, ident, mark, versions) \
                                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
             for id in gone.iter().chain(accounts.iter().map(|(id, _)| id)) {
@@ -112,7 +142,7 @@ impl Catalog {
                 transaction.prepare_cached(DROP)?.execute([id.0])?;
             }
             for (id, account) in accounts {
-                transaction.prepare_cached(PUT)?.execute(params![id.0, account.settings])?;
+                transaction.prepare_cached(PUT)?.execute(params![id.0, account.settings, digest_of(*id, account)])?;
                 for folder in &account.folders {
                     let versions = match folder.versions.is_empty() {
                         true => Vec::new(),
@@ -140,6 +170,35 @@ impl Catalog {
     pub fn clear(&mut self) -> Result<(), DbError> {
         Ok(self.db.execute_batch("DELETE FROM folder; DELETE FROM account; DELETE FROM pass;")?)
     }
+}
+
+/// The checksum of what is remembered of an account: SHA-256 of all its fields, each with its length before it.
+fn digest_of(id: RecordId, mark: &AccountMark) -> Vec<u8> {
+    let mut digest = Sha256::new();
+    let mut put = |bytes: &[u8]| {
+        digest.update((bytes.len() as u64).to_le_bytes());
+        digest.update(bytes);
+    };
+    put(&id.0.to_le_bytes());
+    put(&mark.settings);
+    let mut folders: Vec<_> = mark.folders.iter().collect();
+    folders.sort_by_key(|folder| folder.id);
+    for folder in folders {
+        put(&folder.id.0.to_le_bytes());
+        put(folder.key.kind().word().as_bytes());
+        put(folder.key.path().as_bytes());
+        put(folder.ident.as_ref().map_or(&[0], |_| &[1]));
+        put(folder.ident.as_deref().unwrap_or_default().as_bytes());
+        put(&folder.mark);
+        let mut versions: Vec<_> = folder.versions.iter().collect();
+        versions.sort();
+        put(&(versions.len() as u64).to_le_bytes());
+        for (name, version) in versions {
+            put(name.as_bytes());
+            put(&version.to_le_bytes());
+        }
+    }
+    digest.finalize().to_vec()
 }
 
 #[cfg(test)]

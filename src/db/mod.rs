@@ -34,7 +34,27 @@ impl DbError {
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Sqlite(error) => {
-                matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
+                // Values that no statement of ours writes, and tables that are not as ours are, are damage as well.
+                matches!(
+                    error.sqlite_error_code(),
+                    Some(
+                        ErrorCode::NotADatabase
+                            | ErrorCode::DatabaseCorrupt
+                            | ErrorCode::ConstraintViolation
+                            | ErrorCode::SchemaChanged
+                            | ErrorCode::TypeMismatch
+                            | ErrorCode::Unknown
+                            // So says the header of the file; what only may not be written gives the same.
+                            | ErrorCode::ReadOnly
+                    )
+                ) || matches!(
+                    error,
+                    rusqlite::Error::FromSqlConversionFailure(..)
+                        | rusqlite::Error::IntegralValueOutOfRange(..)
+                        | rusqlite::Error::InvalidColumnType(..)
+                        | rusqlite::Error::Utf8Error(..)
+                        | rusqlite::Error::SqlInputError { .. }
+                )
             }
             Self::Corrupt(_) => true,
             _ => false,

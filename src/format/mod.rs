@@ -4,6 +4,8 @@
 pub mod archive_header;
 pub mod manifest;
 pub mod pack_index;
+pub mod parity;
+pub mod parity_code;
 pub mod segment;
 pub mod snapshot;
 pub mod tar_entry;
@@ -20,4 +22,11 @@ pub enum FormatError {
     BadLine { line: u64, what: String },
     #[error("{what}: {found} is over the bound of {bound}")]
     OverBound { what: &'static str, found: u64, bound: u64 },
+}
+
+impl FormatError {
+    /// Whether it may be due to damage: what is newer was written so.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, Self::TooNew { .. })
+    }
 }

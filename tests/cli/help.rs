@@ -30,6 +30,7 @@ fn each_verb_says_what_it_does() {
         "shares matrix",
         "check",
         "repair",
+        "protect",
         "forget",
         "prune",
         "repack",

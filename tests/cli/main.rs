@@ -12,6 +12,7 @@ mod json;
 mod looking;
 mod moving;
 mod options;
+mod protect;
 mod secrets;
 mod subscriptions;
 mod throttles;

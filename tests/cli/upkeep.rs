@@ -122,3 +122,79 @@ fn a_catalog_that_is_no_database_any_more_is_made_anew_and_nothing_is_stored_twi
     assert!(seen.out.contains("the archive grew by 0 B"), "{}", seen.out);
     assert_eq!(wagon.run("check --archive archive --read-data").status, 0);
 }
+
+/// Another site beside `source`, with so many letters.
+fn second_site(wagon: &Wagon, letters: usize) {
+    let cur = wagon.path("second/mail/h.example/ann/Maildir/cur");
+    std::fs::create_dir_all(&cur).unwrap();
+    for number in 0..letters {
+        std::fs::write(cur.join(format!("{number}.a:2,")), format!("Subject: {number}\r\n\r\nbody\r\n")).unwrap();
+    }
+}
+
+#[test]
+fn keep_rules_count_for_each_source_by_itself() {
+    let wagon = Wagon::exported_twice();
+    for letters in 1..=3 {
+        second_site(&wagon, letters);
+        let seen = wagon.run("export --from second --archive archive");
+        assert_eq!(seen.status, 0, "{}{}", seen.out, seen.err);
+    }
+    let numbers = |wagon: &Wagon| -> Vec<String> {
+        files(&wagon.path("archive/snapshots")).iter().map(|name| name[6..8].to_owned()).collect()
+    };
+    assert_eq!(numbers(&wagon), ["01", "02", "03", "04", "05"]);
+    // Of the newest two of all, both would be the second site's; of each, the first site keeps what it has.
+    let dry = wagon.run("forget --archive archive --keep-last 2 --dry-run");
+    assert_eq!((dry.status, numbers(&wagon).len()), (0, 5), "{}", dry.out);
+    let seen = wagon.run("forget --archive archive --keep-last 2");
+    assert_eq!(
+        (seen.status, numbers(&wagon)),
+        (0, ["01", "02", "04", "05"].map(str::to_owned).to_vec()),
+        "{}",
+        seen.out
+    );
+    let seen = wagon.run("forget --archive archive --keep-last 1 --prune");
+    assert_eq!((seen.status, numbers(&wagon)), (0, ["02", "05"].map(str::to_owned).to_vec()), "{}", seen.out);
+    let sound = wagon.run("check --archive archive --read-data");
+    assert_eq!(sound.status, 0, "{}", sound.out);
+    for (site, no) in [("first", 2), ("other", 5)] {
+        let seen = wagon.run(&format!("import --archive archive --snapshot {no} --to {site}"));
+        assert_eq!(seen.status, 0, "{}{}", seen.out, seen.err);
+    }
+    assert_eq!(files(&wagon.path("other/mail/h.example/ann/Maildir/cur")).len(), 3);
+}
+
+#[test]
+fn a_dry_run_of_prune_and_repack_changes_no_byte_and_foretells_what_the_run_does() {
+    let wagon = Wagon::exported_twice();
+    assert_eq!(wagon.run("export --from source --archive archive --full").status, 0);
+    assert_eq!(wagon.run("forget 1 2 --archive archive").status, 0);
+    let all = |wagon: &Wagon| -> Vec<(String, Vec<u8>)> {
+        let root = wagon.path("archive");
+        let names = files(&root).into_iter().filter(|name| !name.starts_with("lock"));
+        names.map(|name| (name.clone(), std::fs::read(root.join(&name)).unwrap())).collect()
+    };
+    let before = all(&wagon);
+    for (verb, options) in [("prune", "--max-unused 0%"), ("repack", "")] {
+        let report = |line: &str| -> serde_json::Value {
+            let seen = wagon.run(line);
+            assert_eq!(seen.status, 0, "{}{}", seen.out, seen.err);
+            serde_json::from_str::<serde_json::Value>(seen.out.lines().last().unwrap()).unwrap()["report"].clone()
+        };
+        let dry = report(&format!("{verb} --archive archive {options} --dry-run --json"));
+        assert_eq!(dry["dry_run"], true);
+        if verb == "prune" {
+            assert_eq!(all(&wagon), before, "the dry run of {verb} changes nothing");
+        }
+        let said = wagon.run(&format!("{verb} --archive archive {options} --dry-run"));
+        assert!(said.out.contains("dry run: nothing was changed; would remove"), "{}", said.out);
+        let (now, done) = (all(&wagon), report(&format!("{verb} --archive archive {options} --json")));
+        for field in ["packs", "pack_bytes", "objects_needed", "objects_unused", "packs_removed", "packs_rewritten"] {
+            assert_eq!(dry[field], done[field], "{verb}: {field}");
+        }
+        assert!(verb == "prune" || all(&wagon) != now, "a repack writes packs anew");
+    }
+    let sound = wagon.run("check --archive archive --read-data");
+    assert_eq!(sound.status, 0, "{}", sound.out);
+}

@@ -124,7 +124,9 @@ fn one_message_comes_out_alone() {
 #[test]
 fn damage_is_found_without_a_key_and_named_with_one() {
     let world = World::encrypted();
-    assert!(world.done("check --read-data --archive archive").contains("not looked into: the archive is encrypted"));
+    let whole = world.run("check --read-data --archive archive");
+    assert!(whole.text.contains("not looked into: the archive is encrypted"), "{}", whole.text);
+    assert_eq!(whole.status, 7, "not a status that says that all is well: {}", whole.text);
     flip(&world.file("archive/packs", ".age"));
     let closed =
         world.refused("check --read-data --archive archive", &[".tar.gz.age: its bytes are not those of its name"]);
@@ -135,6 +137,25 @@ fn damage_is_found_without_a_key_and_named_with_one() {
     world.run("repair --archive archive --identity me.key");
     world.done("export --deep --from source --archive archive --identity me.key");
     assert!(world.done("check --read-data --archive archive --identity me.key").contains("no damage"));
+}
+
+#[test]
+fn bad_sectors_of_an_encrypted_archive_are_mended_without_a_key_and_a_lost_key_file_comes_back() {
+    let world = World::new();
+    fs::write(world.path("phrase"), "correct horse battery staple\n").unwrap();
+    world.done("export --from source --archive archive --passphrase-file phrase");
+    assert!(world.done("protect --archive archive").contains("parity of 5 files made"));
+    let pack = world.file("archive/packs", ".age");
+    let (before, key) = (fs::read(&pack).unwrap(), fs::read(world.path("archive/key.age")).unwrap());
+    let mut damaged = before.clone();
+    damaged[4096..8192].fill(0);
+    fs::write(&pack, &damaged).unwrap();
+    fs::remove_file(world.path("archive/key.age")).unwrap();
+    assert_eq!(world.run("check --read-data --archive archive").status, 5);
+    world.done("repair --archive archive --passphrase-file phrase");
+    assert_eq!((fs::read(&pack).unwrap(), fs::read(world.path("archive/key.age")).unwrap()), (before, key));
+    assert!(world.done("check --read-data --archive archive --passphrase-file phrase").contains("no damage"));
+    assert_eq!(world.run("check --read-data --archive archive").status, 7);
 }
 
 #[test]

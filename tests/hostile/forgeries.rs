@@ -63,6 +63,7 @@ fn each_verb(world: &World, what: &str, check: i32, import: i32, words: &[&str])
     for word in words {
         assert!(all.contains(word), "{what}: {word:?} is missing in:\n{all}");
     }
+    second_reader(world, what);
     let after = contents(&world.path("archive"));
     assert_eq!(after.keys().collect::<Vec<_>>(), before.0.keys().collect::<Vec<_>>(), "{what}: the archive changed");
     assert_eq!(names(world.root.parent().unwrap()), before.1, "{what}: something beside the test's folder");
@@ -73,6 +74,44 @@ fn each_verb(world: &World, what: &str, check: i32, import: i32, words: &[&str])
         bytes += contents(dir).values().map(|content| content.len() as u64).sum::<u64>();
     }
     assert!(bytes < DISK_BYTES, "{what}: {bytes} bytes on disk");
+}
+
+/// What the second reader may hold at its peak, KiB: an object of 32 MiB and a few copies of it, and Python.
+const PYTHON_KIB: u64 = 512 * 1024;
+/// Seconds of processor that it may take for one of these archives.
+const PYTHON_SECONDS: f64 = 60.0;
+
+/// The second implementation, format-spec/reader, is as careful: it ends with a word and not with a traceback, in bounded
+/// time and memory, and writes nowhere but where it was told to.
+fn second_reader(world: &World, what: &str) {
+    if !Path::new("/usr/bin/time").exists() || Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("python3 or /usr/bin/time is not here: the second reader was not given {what}");
+        return;
+    }
+    let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("format-spec/reader");
+    let (root, report) = (world.root.to_str().unwrap(), world.path("memory"));
+    for line in [
+        "wagon_restore.py check {}/archive",
+        "wagon_restore.py restore {}/archive latest {}/target/second",
+        "wagon_read.py {}/archive latest ann@h.example {}/out",
+    ] {
+        fs::create_dir_all(world.path("target")).unwrap();
+        let mut words = line.split_whitespace().map(|word| word.replace("{}", root));
+        let mut command = Command::new("/usr/bin/time");
+        command
+            .args(["-f", "%M %U", "-o"])
+            .arg(&report)
+            .args(["python3", "-B"])
+            .arg(reader.join(words.next().unwrap()));
+        let out = command.args(words).current_dir(&world.root).output().unwrap();
+        let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        assert!(matches!(out.status.code(), Some(0 | 1)), "{what}: {line}: {:?}\n{said}", out.status);
+        assert!(!said.contains("Traceback") && !said.contains('\u{1b}'), "{what}: {line}\n{said}");
+        let figures = fs::read_to_string(&report).unwrap();
+        let (held, seconds) = figures.lines().last().unwrap().split_once(' ').unwrap();
+        assert!(held.parse::<u64>().unwrap() < PYTHON_KIB, "{what}: {line}: {held} KiB");
+        assert!(seconds.parse::<f64>().unwrap() < PYTHON_SECONDS, "{what}: {line}: {seconds} s");
+    }
 }
 
 fn ann(letter: &str, size: u64) -> Vec<u8> {

@@ -1,16 +1,17 @@
 //! A snapshot in the middle of a chain is damaged or gone: exports and imports go on, and nothing is brought twice.
 
-use crate::files::{copy_tree, snapshot_file, spoil};
+use crate::files::{copy_tree, members, snapshot_file, spoil};
 use crate::world::{World, flag};
 use stationwagon::archive::{Archive, ArchiveError};
 use stationwagon::catalog::Catalog;
-use stationwagon::event::Silent;
+use stationwagon::event::{Silent, Sink};
 use stationwagon::fs::RealFs;
 use stationwagon::model::id::SnapshotNo;
 use stationwagon::testing::memory_site::MemorySite;
 use stationwagon::verbs::export::{ExportError, ExportOptions, ExportReport, export};
 use stationwagon::verbs::import::{ImportReport, import};
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 
 /// How the second snapshot is lost.
@@ -21,8 +22,17 @@ enum Loss {
     Manifest,
 }
 
-fn try_export(world: &World, full: bool) -> Result<ExportReport, ExportError> {
+pub fn try_export(world: &World, full: bool) -> Result<ExportReport, ExportError> {
     let mut catalog = Catalog::open(&world.dir.path().join("catalog.sqlite")).unwrap();
+    export_with(world, &mut catalog, full, &Silent)
+}
+
+pub fn export_with(
+    world: &World,
+    catalog: &mut Catalog,
+    full: bool,
+    sink: &dyn Sink,
+) -> Result<ExportReport, ExportError> {
     let options = ExportOptions {
         source: None,
         accounts: Vec::new(),
@@ -35,11 +45,11 @@ fn try_export(world: &World, full: bool) -> Result<ExportReport, ExportError> {
         clock: || 100,
         holder: "a story".to_owned(),
     };
-    export(&world.source, &world.archive, &mut catalog, &options, &Silent)
+    export(&world.source, &world.archive, catalog, &options, sink)
 }
 
 /// A target of its own, which is told apart from the world's by its name.
-fn new_target(world: &World, name: &str) -> MemorySite {
+pub fn new_target(world: &World, name: &str) -> MemorySite {
     let state_dir = world.dir.path().join(name);
     std::fs::create_dir(&state_dir).unwrap();
     let site = MemorySite::new(&state_dir);
@@ -47,7 +57,7 @@ fn new_target(world: &World, name: &str) -> MemorySite {
     site
 }
 
-fn bring(world: &World, target: &MemorySite, no: u32) -> ImportReport {
+pub fn bring(world: &World, target: &MemorySite, no: u32) -> ImportReport {
     let options =
         stationwagon::verbs::import::ImportOptions { snapshot: Some(SnapshotNo(no)), delete: true, ..world.options() };
     let archive = Archive::open(Arc::new(RealFs), world.archive.dir()).unwrap();
@@ -79,12 +89,22 @@ fn three_passes() -> (World, Vec<MemorySite>) {
 }
 
 fn lose_second(world: &World, loss: Loss) {
-    let file = snapshot_file(world.archive.dir(), 2);
-    let length = std::fs::metadata(&file).unwrap().len() as usize;
+    lose(&snapshot_file(world.archive.dir(), 2), loss);
+}
+
+fn lose(file: &Path, loss: Loss) {
+    let member = |name: &str| {
+        let found = members(file).into_iter().rfind(|(_, found)| found.starts_with(name));
+        found.unwrap().0
+    };
     match loss {
-        Loss::Head => spoil(&file, 20),
+        // Both copies of it.
+        Loss::Head => {
+            let both = ["snapshot-again.json", "snapshot.json"].map(member);
+            both.into_iter().for_each(|at| spoil(file, at.start + 20));
+        }
         Loss::Missing => std::fs::remove_file(file).unwrap(),
-        Loss::Manifest => spoil(&file, length - 400),
+        Loss::Manifest => spoil(file, member("accounts/").start + 20),
     }
 }
 
@@ -194,7 +214,7 @@ fn the_newest_snapshot_unreadable_is_an_error_for_a_reader_who_names_none() {
     let (world, _) = three_passes();
     let copy = world.dir.path().join("copy");
     copy_tree(world.archive.dir(), &copy);
-    spoil(&snapshot_file(&copy, 3), 20);
+    lose(&snapshot_file(&copy, 3), Loss::Head);
     let archive = Archive::open(Arc::new(RealFs), &copy).unwrap();
     let open = |at| stationwagon::archive::history::History::open(&archive, None, at);
     assert!(matches!(open(None).err().unwrap(), ArchiveError::Format { .. }));

@@ -32,6 +32,22 @@ pub fn snapshot_file(archive: &Path, no: u32) -> PathBuf {
     files.find(|file| file.file_name().unwrap().to_str().unwrap().starts_with(&begin)).unwrap()
 }
 
+/// Where the gzip members of a snapshot begin and what they hold.
+pub fn members(file: &Path) -> Vec<(std::ops::Range<usize>, String)> {
+    let bytes = std::fs::read(file).unwrap();
+    let (mut at, mut found) = (0, Vec::new());
+    while at < bytes.len() {
+        let mut rest = &bytes[at..];
+        let mut tar = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::bufread::GzDecoder::new(&mut rest), &mut tar).unwrap();
+        let end = bytes.len() - rest.len();
+        let name = tar[..100].split(|&byte| byte == 0).next().unwrap();
+        found.push((at..end, String::from_utf8(name.to_vec()).unwrap()));
+        at = end;
+    }
+    found
+}
+
 /// Makes a file unreadable from the middle on.
 pub fn spoil(file: &Path, at: usize) {
     let mut bytes = std::fs::read(file).unwrap();

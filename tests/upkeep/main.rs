@@ -10,6 +10,7 @@
 
 mod broken_chain;
 mod files;
+mod flipped;
 mod mending;
 mod thinning;
 #[path = "../story/world.rs"]

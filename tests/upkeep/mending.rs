@@ -16,11 +16,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-fn open(dir: &Path) -> Archive {
+pub fn open(dir: &Path) -> Archive {
     Archive::open(Arc::new(RealFs), dir).unwrap()
 }
 
-fn repaired(archive: &Archive) -> RepairReport {
+pub fn repaired(archive: &Archive) -> RepairReport {
     repair(archive, false, ("a story", 0), &Silent).unwrap()
 }
 
@@ -62,7 +62,7 @@ fn two_passes() -> World {
     world
 }
 
-fn flip(file: &Path, at: usize, bit: u32) {
+pub fn flip(file: &Path, at: usize, bit: u32) {
     let mut bytes = std::fs::read(file).unwrap();
     bytes[at] ^= 1 << bit;
     std::fs::write(file, bytes).unwrap();

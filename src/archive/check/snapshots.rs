@@ -79,6 +79,9 @@ impl Checking<'_> {
             }
         };
         let before = self.report.findings.len();
+        if let Some(what) = snapshot.damage() {
+            self.find(&path, what.to_owned());
+        }
         if let Err(error) = snapshot.ends_well() {
             self.find_error(&path, &error);
         }

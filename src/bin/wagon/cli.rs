@@ -72,6 +72,7 @@ pub enum Verb {
     Shares(commands::shares::SharesArgs),
     Check(commands::check::CheckArgs),
     Repair(commands::repair::RepairArgs),
+    Protect(commands::protect::ProtectArgs),
     Forget(commands::forget::ForgetArgs),
     Prune(commands::prune::PruneArgs),
     Repack(commands::repack::RepackArgs),
@@ -88,7 +89,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Move a site", &["export", "import", "verify", "config"]),
     ("Look into an archive", &["snapshots", "ls", "show", "diff", "find", "extract"]),
     ("Shares", &["shares"]),
-    ("Care", &["check", "repair", "forget", "prune", "repack", "map"]),
+    ("Care", &["check", "repair", "protect", "forget", "prune", "repack", "map"]),
     ("Other", &["demo", "completions", "man", "help"]),
 ];
 
@@ -99,8 +100,9 @@ pub const STATUSES: &[(u8, &str)] = &[
     (2, "the command line is wrong"),
     (3, "finished, but items were rejected"),
     (4, "the ledger does not balance"),
-    (5, "check, verify or shares check found differences, repair a loss"),
+    (5, "check, verify or shares check found differences, repair a loss, protect damage"),
     (6, "archive, map or site is in use by another program"),
+    (7, "check found nothing wrong, but could not look into an encrypted archive"),
     (70, "a defect of wagon"),
     (130, "interrupted"),
 ];

@@ -27,6 +27,8 @@ pub enum Outcome {
     Rejected,
     Unbalanced,
     Differences,
+    /// Nothing is wrong with what was looked at, and something could not be looked at.
+    Unopened,
 }
 
 impl Outcome {
@@ -36,6 +38,7 @@ impl Outcome {
             Self::Rejected => 3,
             Self::Unbalanced => 4,
             Self::Differences => 5,
+            Self::Unopened => 7,
         }
     }
 }
@@ -147,7 +150,8 @@ mod tests {
 
     #[test]
     fn each_status_of_an_outcome_is_documented() {
-        for outcome in [Outcome::Done, Outcome::Rejected, Outcome::Unbalanced, Outcome::Differences] {
+        for outcome in [Outcome::Done, Outcome::Rejected, Outcome::Unbalanced, Outcome::Differences, Outcome::Unopened]
+        {
             assert!(STATUSES.iter().any(|(status, _)| *status == outcome.status()));
         }
     }

@@ -17,7 +17,7 @@ use crate::archive::history::History;
 use crate::archive::{Archive, ArchiveError};
 use crate::catalog::Catalog;
 use crate::db::DbError;
-use crate::event::{Event, Phase, Rejection, Sink};
+use crate::event::{Event, Phase, Place, Rejection, Sink};
 use crate::format::archive_header::FORMAT;
 use crate::format::snapshot::{Counts, Provisioning, Selection, SnapshotHead, push_line};
 use crate::limits;
@@ -94,7 +94,31 @@ pub enum ExportError {
 /// Items that cannot be read become [`Event::Rejected`] and are counted; only trouble with the archive, the catalog or
 /// the site as a whole ends the pass. Nothing shows in the archive before the snapshot is published; stopping anywhere is
 /// harmless.
+///
+/// A catalog that turns out to be damaged is made anew, and the pass begins again without what it remembered.
 pub fn export(
+    source: &dyn Source,
+    archive: &Archive,
+    catalog: &mut Catalog,
+    options: &ExportOptions,
+    sink: &dyn Sink,
+) -> Result<ExportReport, ExportError> {
+    match pass(source, archive, catalog, options, sink) {
+        Err(ExportError::Catalog(error)) if error.is_damage() => {
+            begin_catalog_anew(catalog, &error, sink)?;
+            pass(source, archive, catalog, options, sink)
+        }
+        outcome => outcome,
+    }
+}
+
+fn begin_catalog_anew(catalog: &mut Catalog, error: &DbError, sink: &dyn Sink) -> Result<(), ExportError> {
+    let text = format!("the catalog is damaged ({error}); a new one is made, and every folder is listed again");
+    sink.emit(Event::Notice { place: Place::default(), text });
+    Ok(catalog.begin_anew()?)
+}
+
+fn pass(
     source: &dyn Source,
     archive: &Archive,
     catalog: &mut Catalog,
@@ -242,7 +266,11 @@ pub fn export(
     sink.emit(Event::PhaseStarted { phase: Phase::Commit, total: None });
     snapshot.publish(&head)?; // from here on the snapshot exists
     // A crash before this line costs the listing of folders that have not changed, nothing else.
-    catalog.commit(head.no, started, &stored.marks, &records.gone)?;
+    match catalog.commit(head.no, started, &stored.marks, &records.gone) {
+        // The snapshot is there, so the pass is not done again.
+        Err(error) if error.is_damage() => begin_catalog_anew(catalog, &error, sink)?,
+        outcome => outcome?,
+    }
     sink.emit(Event::PhaseFinished { phase: Phase::Commit });
     if !lacking.is_empty() {
         let troubled: HashSet<&str> = report.rejected.iter().filter_map(|r| r.place.account.as_deref()).collect();

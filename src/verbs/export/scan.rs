@@ -31,6 +31,11 @@ impl Pass<'_> {
     pub fn is_deep(&self, account: RecordId) -> bool {
         self.options.deep || self.wanted.contains(&account)
     }
+
+    /// Whether the pass goes on where what earlier snapshots say of the account is damaged: a repair has named that.
+    fn goes_on_without(&self, account: RecordId) -> bool {
+        self.options.full || self.wanted.contains(&account)
+    }
 }
 
 /// What the scan saw.
@@ -198,7 +203,7 @@ fn scan_account(pass: &Pass<'_>, id: RecordId, address: &str, remembered: Option
     let settings = settings_hash(&mailbox.settings);
     // A full manifest needs the account's state anyway; marks that go with one that is not certain say nothing.
     let folders = remembered.as_ref().map(|account| account.folders.as_slice()).unwrap_or_default();
-    let early = match pass.options.full {
+    let early = match pass.goes_on_without(id) {
         true => Some(salvage::state(pass.history, true, id, folders)?),
         false => None,
     };
@@ -248,7 +253,7 @@ fn scan_account(pass: &Pass<'_>, id: RecordId, address: &str, remembered: Option
         // What is remembered goes with a state that is not known, so whatever may change in place is read again.
         versions.iter_mut().for_each(|mark| mark.versions.clear());
     }
-    let full = pass.options.full || pass.history.is_some_and(|history| chain_is_long(history, id, &state));
+    let full = pass.options.full || !exact || pass.history.is_some_and(|history| chain_is_long(history, id, &state));
     let found = diff::Found { mailbox: &mailbox, seen, unseen, versions, settings, full, salvaged: !exact };
     Ok((diff::account(pass, id, address, state, found)?, scanned))
 }

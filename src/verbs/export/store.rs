@@ -7,7 +7,7 @@ use super::{ExportError, ExportOptions, diff};
 use crate::archive::ArchiveError;
 use crate::archive::history::manifest_name;
 use crate::archive::pack_writer::{Class, PackWriter};
-use crate::archive::snapshot::SnapshotWriter;
+use crate::archive::snapshot_writer::SnapshotWriter;
 use crate::catalog::AccountMark;
 use crate::event::{Event, Phase, Place, Reason, Rejection, Sink};
 use crate::format::manifest::{AccountState, ItemChange, ItemLine, ManifestLine};

@@ -1,8 +1,12 @@
 //! `repair`: the archive's own machinery under its lock (`archive::repair`).
 
+use crate::archive::parity::{self, MendedFile};
 use crate::archive::repair::{self, RepairReport};
 use crate::archive::{Archive, ArchiveError};
 use crate::event::Sink;
+use crate::fs::Fs;
+use std::path::Path;
+use std::sync::Arc;
 
 /// Repairs; a dry run takes no lock and changes nothing.
 pub fn repair(
@@ -16,4 +20,10 @@ pub fn repair(
         false => Some(archive.lock(holder, now)?),
     };
     repair::repair(archive, lock.as_ref(), sink)
+}
+
+/// Brings back what an archive cannot be opened without, where it has parity. Gives what was, or in a dry run would be,
+/// brought back.
+pub fn mend_beside(fs: &Arc<dyn Fs>, dir: &Path, dry_run: bool) -> Result<Vec<MendedFile>, ArchiveError> {
+    parity::mend_beside(fs.as_ref(), dir, dry_run)
 }

@@ -4,9 +4,10 @@ use super::open;
 use crate::cli::{ArchiveArg, Global, TrustArgs};
 use crate::exit::{CliError, Outcome};
 use crate::render::Screen;
-use crate::render::table::count;
+use crate::render::table::{bytes, count};
 use clap::Args;
 use stationwagon::archive::check::{CheckReport, Finding, Reading, check_part};
+use stationwagon::archive::parity::Protection;
 use stationwagon::model::text::printable;
 use std::io::{self, Write};
 
@@ -49,7 +50,11 @@ pub fn run(args: &CheckArgs, global: &Global, screen: &Screen) -> Result<Outcome
     let reading = args.sample.map(Reading::Sample).or(args.read_data).unwrap_or_default();
     let report = screen.watch("nothing was changed", |sink| check_part(&archive, reading, sink))?;
     screen.report("check", &report, |out| write(out, &report, screen.verbose()))?;
-    Ok(if report.findings.is_empty() { Outcome::Done } else { Outcome::Differences })
+    Ok(match (report.findings.is_empty(), report.unopened) {
+        (false, _) => Outcome::Differences,
+        (true, true) => Outcome::Unopened,
+        (true, false) => Outcome::Done,
+    })
 }
 
 /// Items of a finding that are named without `--verbose`.
@@ -77,13 +82,22 @@ fn write(out: &mut dyn Write, report: &CheckReport, verbose: bool) -> io::Result
     } else {
         writeln!(out, "{}", looked.join(", "))?;
     }
+    if let Some(protection) = &report.protection {
+        write_protection(out, protection, verbose)?;
+    }
     match report.findings.as_slice() {
+        [] if report.unopened => writeln!(out, "no damage, as far as can be seen without a key"),
         [] => writeln!(out, "no damage"),
         findings => {
             findings.iter().try_for_each(|finding| write_finding(out, finding, verbose))?;
             let snapshots = findings.iter().any(|finding| finding.path.starts_with("snapshots"));
-            let objects = findings.iter().any(|finding| !finding.path.starts_with("snapshots") || finding.lost > 0);
+            let objects = findings.iter().any(|finding| {
+                !finding.path.starts_with("parity") && !finding.path.starts_with("snapshots") || finding.lost > 0
+            });
             writeln!(out, "\nwhat to do:")?;
+            if report.protection.is_some() {
+                writeln!(out, "  `wagon repair` mends with parity first: files that have enough of it lose nothing")?;
+            }
             if objects {
                 writeln!(out, "  `wagon repair --dry-run` shows what can be mended, `wagon repair` does it; the next")?;
                 writeln!(out, "  `wagon export` of a site that is still alive then stores again what was lost")?;
@@ -94,6 +108,25 @@ fn write(out: &mut dyn Write, report: &CheckReport, verbose: bool) -> io::Result
             Ok(())
         }
     }
+}
+
+fn write_protection(out: &mut dyn Write, protection: &Protection, verbose: bool) -> io::Result<()> {
+    let percent = match protection.percent {
+        Some((least, most)) if least == most => format!(" to {least} per cent"),
+        Some((least, most)) => format!(" to {least} to {most} per cent"),
+        None => String::new(),
+    };
+    let (files, taken) = (count(protection.files, "file"), bytes(protection.parity_bytes));
+    let without = protection.files - protection.protected;
+    write!(out, "protected by parity: {} of {files}{percent}, which takes {taken}", protection.protected)?;
+    match without {
+        0 => writeln!(out)?,
+        without => writeln!(out, "; `wagon protect` protects the other {without}")?,
+    }
+    for path in protection.unprotected.iter().filter(|_| verbose) {
+        writeln!(out, "  not protected: {}", printable(&path.display().to_string()))?;
+    }
+    Ok(())
 }
 
 fn write_finding(out: &mut dyn Write, finding: &Finding, verbose: bool) -> io::Result<()> {

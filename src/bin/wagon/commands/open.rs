@@ -30,6 +30,11 @@ pub fn archive(arg: &ArchiveArg) -> Result<Archive, CliError> {
     unlock(Archive::open(files(), &arg.dir)?, &arg.keys)
 }
 
+/// The archive for whoever does not look into its files: a key that is given is tried, none is asked for.
+pub fn archive_to_keep(arg: &ArchiveArg) -> Result<Archive, CliError> {
+    unlock_for_export(Archive::open(files(), &arg.dir)?, &arg.keys)
+}
+
 /// The archive for somebody with these keys. Where a passphrase opens it, none was given and somebody sits there, it is asked
 /// for.
 pub fn unlock(archive: Archive, keys: &KeyArgs) -> Result<Archive, CliError> {
