@@ -5,7 +5,8 @@
 
 use crate::disk::Dice;
 use crate::every_operation::seed;
-use crate::story::{STEPS, Step, Story};
+use crate::steps::{STEPS, Step};
+use crate::story::Story;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -17,7 +18,12 @@ fn line(step: Step) -> String {
         Step::Provision(no) => import(no, "--provisioning-only"),
         Step::Import(no) => import(no, ""),
         Step::ImportAndDelete(no) => import(no, "--delete"),
+        Step::ImportNewest => "import --archive archive --to target".to_owned(),
         Step::FixShares => "shares fix --site target target/map_example.sqlite".to_owned(),
+        Step::Forget => "forget --archive archive --keep-last 2".to_owned(),
+        Step::Prune => "prune --archive archive --max-unused 0".to_owned(),
+        Step::Repack => "repack --archive archive".to_owned(),
+        Step::Repair => "repair --archive archive".to_owned(),
     }
 }
 

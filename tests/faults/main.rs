@@ -16,5 +16,8 @@ mod faulty_fs;
 mod kills;
 #[path = "../sites/mod.rs"]
 mod sites;
+mod small_world;
+mod steps;
 mod story;
 mod together;
+mod upkeep;
