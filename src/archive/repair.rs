@@ -3,7 +3,8 @@
 //!
 //! Promises: nothing that can still be read is lost; a damaged pack is set aside in `damaged/`, never deleted, and only
 //! once what is sound in it lies in a new pack; doing it again on a whole archive changes nothing. Snapshots are left as
-//! they are: their numbers must not be given away again. Format: format-spec/archive.md, "Repair".
+//! they are: their numbers must not be given away again. What the disk does not give is asked for again before it counts as
+//! lost. Format: format-spec/archive.md, "Repair".
 
 use super::index::IndexState;
 use super::layout::{PackName, io_error};
@@ -80,6 +81,7 @@ enum Examined {
 
 /// Repairs. Without a lock it only looks.
 pub fn repair(archive: &Archive, lock: Option<&ArchiveLock>, sink: &dyn Sink) -> Result<RepairReport, ArchiveError> {
+    let archive = &archive.patient();
     let mut report = RepairReport { dry_run: lock.is_none(), ..RepairReport::default() };
     let names = archive.packs()?.names;
     begin(sink, Some(names.len() as u64));
@@ -95,6 +97,7 @@ pub fn repair(archive: &Archive, lock: Option<&ArchiveLock>, sink: &dyn Sink) ->
             lock.map_or(Ok(()), |_| archive.remove_index(name))?;
         }
     }
+    archive.sync_shelves(report.indexes_removed.iter().filter(|_| lock.is_some()).cloned())?;
     let usage = archive.usage(Damage::PassedOver, sink)?;
     report.objects_lost = usage.missing().count() as u64;
     let unjoinable: HashSet<Prefix> = usage.broken.difference(&usage.skeletons).copied().collect();
@@ -151,7 +154,7 @@ fn delist(archive: &Archive, _lock: &ArchiveLock, unjoinable: &HashSet<Prefix>) 
         return Ok(());
     }
     for name in archive.packs()?.names {
-        let index = archive.current_index(name)?;
+        let index = archive.current_index(name, Damage::PassedOver)?;
         let kept: Vec<_> = index.entries().filter(|entry| !unjoinable.contains(&entry.prefix)).collect();
         if kept.len() < index.len() {
             let index = PackIndex::new(name.0, index.pack_bytes(), index.segments().to_vec(), kept);
@@ -222,9 +225,9 @@ impl Archive {
                     return Ok(Examined::Sound { remake: None });
                 }
             }
-            return Ok(Examined::Sound { remake: Some(self.rebuild_index(name)?) });
+            return Ok(Examined::Sound { remake: Some(self.whole_index(name)?) });
         }
-        let found = self.rebuild_index(name)?;
+        let found = self.salvage_index(name)?;
         let sound = sound_entries(file.as_ref(), name, &found);
         let entries = found.entries().filter(|entry| sound.contains(&entry.prefix)).collect();
         let sound_index = PackIndex::new(name.0, found.pack_bytes(), found.segments().to_vec(), entries);
@@ -240,8 +243,9 @@ impl Archive {
         self.fs.create_dir_all(&dir).map_err(io_error("make", &dir))?;
         self.fs.set_mode(&dir, 0o700).map_err(io_error("set the mode of", &dir))?;
         self.remove_index(name)?;
+        self.sync_shelves([name.index_path()].into_iter())?;
         self.fs.rename(&from, &to).map_err(io_error("rename to", &to))?;
-        self.fs.sync_dir(&dir).map_err(io_error("sync", &dir))
+        self.sync_shelves([aside.to_owned(), name.pack_path()].into_iter())
     }
 }
 

@@ -69,7 +69,7 @@ impl Checking<'_> {
             IndexState::Unusable(why) => {
                 let what = format!("the index cannot be used ({why}); the next export makes it again from the pack");
                 self.find(&name.index_path(), what);
-                Ok((self.archive.rebuild_index(name)?, Keep::Segments))
+                Ok((self.archive.salvage_index(name)?, Keep::Segments))
             }
         }
     }

@@ -84,7 +84,7 @@ pub fn forget(archive: &Archive, options: &ForgetOptions, sink: &dyn Sink) -> Re
 }
 
 fn choose(archive: &Archive, options: &ForgetOptions) -> Result<(ForgetReport, BTreeSet<SnapshotNo>), ForgetError> {
-    let heads = archive.heads()?;
+    let mut heads = archive.heads()?;
     let mut by_source: BTreeMap<SiteId, Vec<Candidate>> = BTreeMap::new();
     for head in &heads.read {
         let candidate = Candidate { no: head.no, started: head.started, label: head.label.clone() };
@@ -92,6 +92,13 @@ fn choose(archive: &Archive, options: &ForgetOptions) -> Result<(ForgetReport, B
     }
     let mut report = ForgetReport { dry_run: options.dry_run, ..ForgetReport::default() };
     let mut gone = BTreeSet::new();
+    // What the disk does not give now, it may give later: what that snapshot builds on has to stay.
+    let refused = |(no, error): &(SnapshotNo, ArchiveError)| {
+        matches!(error, ArchiveError::Io { .. }) && !options.snapshots.contains(no)
+    };
+    if let Some(at) = heads.unreadable.iter().position(refused) {
+        return Err(heads.unreadable.swap_remove(at).1.into());
+    }
     let highest = heads.read.iter().map(|head| head.no).chain(heads.unreadable.iter().map(|(no, _)| *no)).max();
     for no in &options.snapshots {
         if heads.unreadable.iter().any(|(other, _)| other == no) {
