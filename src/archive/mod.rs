@@ -156,7 +156,8 @@ impl Archive {
     }
 
     /// The same archive for somebody to whom what cannot be read is lost: every read is tried several times.
-    fn patient(&self) -> Self {
+    #[must_use]
+    pub fn patient(&self) -> Self {
         let patient = |fs: &Arc<dyn Fs>| -> Arc<dyn Fs> { Arc::new(PatientFs::new(fs.clone())) };
         Self { fs: patient(&self.fs), raw: patient(&self.raw), ..self.again() }
     }

@@ -242,6 +242,8 @@ impl Archive {
         let to = if self.is_encrypted() { with_suffix(&to) } else { to };
         self.fs.create_dir_all(&dir).map_err(io_error("make", &dir))?;
         self.fs.set_mode(&dir, 0o700).map_err(io_error("set the mode of", &dir))?;
+        // Also where it was made by a repair that did not come to its end.
+        self.fs.sync_dir(&self.dir).map_err(io_error("sync", &self.dir))?;
         self.remove_index(name)?;
         self.sync_shelves([name.index_path()].into_iter())?;
         self.fs.rename(&from, &to).map_err(io_error("rename to", &to))?;

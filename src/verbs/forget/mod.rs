@@ -74,6 +74,8 @@ pub fn forget(archive: &Archive, options: &ForgetOptions, sink: &dyn Sink) -> Re
         true => None,
         false => Some(archive.lock(&options.holder, options.now)?),
     };
+    // A snapshot that cannot be read counts for no rule, and others are not written anew on what it builds on.
+    let archive = &archive.patient();
     let (mut report, gone) = choose(archive, options)?;
     let plan = archive.plan_forget(gone)?;
     report.rewritten = plan.rewrite.iter().map(|(no, _)| *no).collect();
