@@ -175,7 +175,7 @@ fn try_everywhere(fault: Fault) {
 }
 
 /// Past the capture of the test runner.
-fn say(line: &str) {
+pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, looks at files as they are, and says what it skips"
 )]
 
+mod clock;
 mod databases;
 mod disk;
 mod every_operation;
@@ -19,5 +20,7 @@ mod sites;
 mod small_world;
 mod steps;
 mod story;
+mod system;
+mod system_calls;
 mod together;
 mod upkeep;

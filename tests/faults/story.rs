@@ -92,7 +92,8 @@ pub fn files_below(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn remove(path: &Path) {
+/// Whatever it is, or nothing.
+pub fn remove(path: &Path) {
     match path.symlink_metadata() {
         Ok(meta) if meta.is_dir() => fs::remove_dir_all(path).unwrap(),
         Ok(_) => fs::remove_file(path).unwrap(),
@@ -154,7 +155,8 @@ impl Story {
         self.root.join(name)
     }
 
-    fn kept(&self, step: usize) -> PathBuf {
+    /// The folder as it was before a step.
+    pub fn kept(&self, step: usize) -> PathBuf {
         self.root.join(format!("before-{step}"))
     }
 
