@@ -5,6 +5,7 @@ use crate::sites::{Names, assert_same, skip};
 use crate::story::{Story, files_below, remove};
 use stationwagon::fs::{Fs, RealFs};
 use stationwagon::testing::example_site;
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 use std::sync::Arc;
@@ -35,6 +36,14 @@ fn a_clock_that_is_set_back_between_passes_and_files_of_the_future_hide_nothing(
     }
     let story = Story::begin_small();
     let real: Arc<dyn Fs> = Arc::new(RealFs);
+    // The mail of one domain is from the next decade; a message's date is the time of its file.
+    let future = SystemTime::now() + Duration::from_secs(10 * 365 * 86_400);
+    let set = |path: &std::path::Path| fs::File::open(path).unwrap().set_modified(future).unwrap();
+    let files = |below: &str| {
+        let all = files_below(&story.path("source").join(below)).into_iter();
+        all.filter(|file| !file.is_symlink()).collect::<Vec<_>>()
+    };
+    files("mail/wagon.example").iter().for_each(|file| set(file));
     fs::create_dir(story.path("cache")).unwrap();
     const EXPORT: &str = "export --from source --archive archive";
 
@@ -48,28 +57,26 @@ fn a_clock_that_is_set_back_between_passes_and_files_of_the_future_hide_nothing(
     run(&story, "+0", "verify --archive archive --to target");
     nothing_is_missed(&story, "-40d");
 
-    // Everything is from the next decade, and the clock is set back once more.
-    let future = SystemTime::now() + Duration::from_secs(10 * 365 * 86_400);
-    let set = |path: &std::path::Path| fs::File::open(path).unwrap().set_modified(future).unwrap();
-    let files = || ["mail", "dav"].into_iter().flat_map(|top| files_below(&story.path("source").join(top)));
-    let plain: Vec<_> = files().filter(|file| !file.is_symlink()).collect();
-    for file in &plain {
-        set(file);
-        set(file.parent().unwrap());
-    }
+    // Now folders and events are, too, and the clock is set back once more.
+    let events = files("dav");
+    events.iter().for_each(|event| set(event));
+    let folders: BTreeSet<_> = files("mail").iter().map(|file| file.parent().unwrap().to_owned()).collect();
+    folders.iter().for_each(|folder| set(folder));
     run(&story, "-400d", EXPORT);
     nothing_is_missed(&story, "-400d");
 
     // Edited in place, delivered and removed, with all times as they were.
-    let event = plain.iter().find(|file| file.extension().is_some_and(|suffix| suffix == "ics")).unwrap();
+    let event = events.iter().find(|file| file.extension().is_some_and(|suffix| suffix == "ics")).unwrap();
     let text = fs::read_to_string(event).unwrap();
     assert!(text.contains("PRODID"), "{text}");
     fs::write(event, text.replace("PRODID", "PRODIX")).unwrap();
     let new = story.path("source/mail/wagon.example/gerda/Maildir/new");
     fs::write(new.join("1715000001.M2P2.late"), "Subject: late\n\nvery\n").unwrap();
-    fs::remove_file(plain.iter().find(|file| file.to_string_lossy().contains("/frida/Maildir/cur/")).unwrap()).unwrap();
-    plain.iter().filter(|file| file.exists()).for_each(|file| set(file));
-    [event.parent().unwrap(), &new, &story.path("source/mail/wagon.example/frida/Maildir/cur")].into_iter().for_each(set);
+    fs::remove_file(&files("mail/wagon.example/frida/Maildir/cur")[0]).unwrap();
+    set(event);
+    [event.parent().unwrap(), &new, &story.path("source/mail/wagon.example/frida/Maildir/cur")]
+        .into_iter()
+        .for_each(set);
     run(&story, "-399d", EXPORT);
     nothing_is_missed(&story, "+0");
     run(&story, "+0", "check --archive archive --read-data");

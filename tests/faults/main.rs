@@ -10,6 +10,7 @@
 )]
 
 mod clock;
+mod copies;
 mod databases;
 mod disk;
 mod every_operation;

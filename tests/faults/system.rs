@@ -55,6 +55,8 @@ impl Mounted {
     fn fill(&self, from: &Path) {
         fs::read_dir(&self.at).unwrap().for_each(|entry| remove(&entry.unwrap().path()));
         copy(from, &self.at);
+        // What was there before the run is on the disk.
+        assert!(works("sync", &["--file-system"], &self.at));
     }
 
     fn freeze(&self) {
