@@ -16,7 +16,8 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-fn setting(name: &str) -> Option<String> {
+/// What the environment says of `WAGON_FAULTS` and the name.
+pub fn setting(name: &str) -> Option<String> {
     std::env::var(format!("WAGON_FAULTS{name}")).ok()
 }
 
