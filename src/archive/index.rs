@@ -18,6 +18,8 @@ pub(super) enum IndexState {
     Sound(PackIndex),
     /// It is missing, damaged or of another pack; why, for people.
     Unusable(String),
+    /// The disk did not give it, and may give it the next time.
+    Refused(io::Error),
 }
 
 impl Archive {
@@ -29,6 +31,7 @@ impl Archive {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(IndexState::Unusable("it is missing".to_owned()));
             }
+            Err(error) if error.raw_os_error().is_some() => return Ok(IndexState::Refused(error)),
             Err(error) => return Ok(IndexState::Unusable(error.to_string())),
         };
         match PackIndex::parse(&bytes) {

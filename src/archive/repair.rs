@@ -215,7 +215,7 @@ impl Archive {
         let size = file.stat().map_err(io_error("look at", &self.dir.join(name.pack_path())))?.size;
         let stored = match self.read_index(name)? {
             IndexState::Sound(index) => Some(index),
-            IndexState::Unusable(_) => None,
+            IndexState::Unusable(_) | IndexState::Refused(_) => None,
         };
         let whole = self.digest_on_disk(&self.dir.join(name.pack_path())).is_ok_and(|digest| digest == name.0);
         if whole {

@@ -142,3 +142,27 @@ impl Fs for PatientFs {
         self.inner.try_lock(path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+    use std::cell::Cell;
+
+    #[test]
+    fn what_fails_twice_is_read_and_what_fails_always_or_in_another_way_is_an_error() {
+        let tries = Cell::new(0);
+        let fails = |times: u32, errno: Errno| {
+            tries.set(0);
+            again(|| {
+                tries.set(tries.get() + 1);
+                if tries.get() > times { Ok(()) } else { Err(io::Error::from(errno)) }
+            })
+        };
+        assert!(fails(2, Errno::IO).is_ok() && fails(1, Errno::INTR).is_ok());
+        assert!(fails(u32::MAX, Errno::IO).is_err());
+        assert_eq!(tries.get(), READ_TRIES);
+        assert!(fails(1, Errno::NOENT).is_err());
+        assert_eq!(tries.get(), 1);
+    }
+}

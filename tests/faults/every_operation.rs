@@ -8,7 +8,7 @@
 
 use crate::disk::Dice;
 use crate::faulty_fs::{Fault, FaultyFs};
-use crate::steps::STEPS;
+use crate::steps::{STEPS, Step};
 use crate::story::Story;
 use stationwagon::fs::{Fs, RealFs};
 use std::fs;
@@ -28,17 +28,19 @@ fn pair(text: &str, between: &str) -> (u64, u64) {
 }
 
 /// Which of so many operations are tried: the first, and every how many.
-fn stride(operations: u64) -> (u64, usize) {
+fn stride(step: Step, operations: u64) -> (u64, u64) {
     if let Some((first, every)) = setting("_PART").map(|part| pair(&part, "/")) {
-        return (first, every as usize);
+        return (first, every);
     }
     let sample = match setting("").as_deref() {
         Some("all") => u64::MAX,
         Some(number) => number.parse().unwrap(),
+        // What removes files is short, and each of its operations dangerous.
+        None if matches!(step, Step::Forget | Step::Prune | Step::Repack | Step::Repair) => 12,
         None => 4,
     };
     let every = operations.div_ceil(sample).max(1);
-    (seed() % every, every as usize)
+    (seed() % every, every)
 }
 
 /// `WAGON_FAULTS_SEED`, or the number of today.
@@ -146,18 +148,21 @@ fn try_everywhere(fault: Fault) {
     let mut dice = Dice(seed());
     let (mut tried, mut there) = (0, 0);
     let (from, to) = setting("_STEP").map_or((0, STEPS.len() as u64), |steps| pair(&steps, ".."));
-    for (step, (name, ..)) in STEPS.iter().enumerate().take(to as usize) {
+    for (step, (name, _, what)) in STEPS.iter().enumerate().take(to as usize) {
         trial.story.go_on();
         if (step as u64) < from {
             continue;
         }
         let began = Instant::now();
         // With a fault that never comes.
-        let operations = trial.point(step, u64::MAX, dice.roll(u64::MAX)).unwrap_or_default();
-        let (first, every) = stride(operations);
-        (first..operations).step_by(every).for_each(|at| {
-            trial.point(step, at, dice.roll(u64::MAX));
-        });
+        let mut operations = trial.point(step, u64::MAX, dice.roll(u64::MAX)).unwrap_or_default();
+        let (first, every) = stride(*what, operations);
+        let mut at = first;
+        while at < operations {
+            // A source that is some seconds old takes fewer.
+            operations = trial.point(step, at, dice.roll(u64::MAX)).unwrap_or(operations);
+            at += every;
+        }
         trial.story.leave(step);
         let differences = trial.story.all_differences(step);
         trial.expect(differences.is_empty(), || format!("{name}: elsewhere: {differences:#?}"));
