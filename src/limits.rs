@@ -374,6 +374,10 @@ pub const FOREIGN_BYTES: u64 = 64 * MIB;
 /// some away. More than any snapshot adds to one account; the 32 bits have room for four thousand such jumps.
 pub const NUMBER_GAP: u32 = 1 << 20;
 
+/// How often a repair tries to read what the disk does not give, before it counts as lost. Chosen; the system itself has
+/// tried for seconds each time where a sector is bad.
+pub const READ_TRIES: u32 = 3;
+
 /// How long a reader waits for a prune that removes files, which takes milliseconds, and a prune for readers.
 pub const READER_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 

@@ -11,13 +11,15 @@ use crate::format::segment::{self, MEMBER_MAGIC};
 use crate::format::tar_entry;
 use crate::fs::FileRead;
 use crate::limits;
-use std::io::{BufRead, Read};
+use std::io::{self, BufRead, Read};
 
 /// What became of reading an index.
 pub(super) enum IndexState {
     Sound(PackIndex),
     /// It is missing, damaged or of another pack; why, for people.
     Unusable(String),
+    /// The disk did not give it, and may give it the next time.
+    Refused(io::Error),
 }
 
 impl Archive {
@@ -29,6 +31,7 @@ impl Archive {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(IndexState::Unusable("it is missing".to_owned()));
             }
+            Err(error) if error.raw_os_error().is_some() => return Ok(IndexState::Refused(error)),
             Err(error) => return Ok(IndexState::Unusable(error.to_string())),
         };
         match PackIndex::parse(&bytes) {
@@ -55,27 +58,61 @@ impl Archive {
         self.publish(written.file, &name.index_path())
     }
 
-    /// Makes the index of a pack from the pack itself.
+    /// Makes the index of a pack from the pack itself, for somebody who keeps it: what the disk does not give is an error,
+    /// for it may give it the next time. Damaged segments are left out.
     pub(super) fn rebuild_index(&self, name: PackName) -> Result<PackIndex, ArchiveError> {
+        let scan = self.scan(name)?;
+        match scan.refused {
+            Some(source) => Err(io_error("read", &self.dir.join(name.pack_path()))(source)),
+            None => Ok(scan.index),
+        }
+    }
+
+    /// The same, for somebody who is to get what there is at this moment.
+    pub(super) fn salvage_index(&self, name: PackName) -> Result<PackIndex, ArchiveError> {
+        Ok(self.scan(name)?.index)
+    }
+
+    /// The same, for somebody who removes what it does not list: a pack with damage is an error.
+    pub(super) fn whole_index(&self, name: PackName) -> Result<PackIndex, ArchiveError> {
+        let scan = self.scan(name)?;
+        match (scan.refused, scan.damaged) {
+            (Some(source), _) => Err(io_error("read", &self.dir.join(name.pack_path()))(source)),
+            (None, Some(offset)) => Err(ArchiveError::DamagedSegment { pack: name.to_string(), offset }),
+            (None, None) => Ok(scan.index),
+        }
+    }
+
+    fn scan(&self, name: PackName) -> Result<Scan, ArchiveError> {
         let path = self.dir.join(name.pack_path());
         let file = self.fs.open(&path).map_err(io_error("open", &path))?;
         let size = file.stat().map_err(io_error("look at", &path))?.size;
-        let (segments, entries) = scan_pack(file.as_ref(), size);
-        Ok(PackIndex::new(name.0, size, segments, entries))
+        Ok(scan_pack(file.as_ref(), name, size))
     }
+}
+
+/// What a pack gave that was read from beginning to end.
+struct Scan {
+    index: PackIndex,
+    /// The first byte of what is no segment of ours.
+    damaged: Option<u64>,
+    /// The first error of the disk.
+    refused: Option<io::Error>,
 }
 
 /// Finds the segments of a pack without an index. Where a member does not inflate, the search goes on at the next place
 /// that looks like the beginning of one: damage costs its own segment.
-fn scan_pack(file: &dyn FileRead, size: u64) -> (Vec<SegmentRow>, Vec<IndexEntry>) {
+fn scan_pack(file: &dyn FileRead, name: PackName, size: u64) -> Scan {
     let (mut segments, mut entries) = (Vec::new(), Vec::new());
+    let (mut damaged, mut refused, mut ended) = (None, None, false);
     let mut cursor = Cursor::new(file, 0, size);
     while cursor.position() < size && segments.len() <= usize::from(u16::MAX) {
         let offset = cursor.position();
         // At most 65,536 rows have been pushed, so the number fits.
         let number = segments.len() as u16;
-        match scan_member(&mut cursor, number) {
+        match scan_member(&mut cursor, number, &mut refused) {
             Some((uncompressed, found)) => {
+                ended |= uncompressed == tar_entry::END.len() as u64 && found.is_empty();
                 if !found.is_empty() {
                     let compressed = cursor.position() - offset;
                     segments.push(SegmentRow { offset, compressed, uncompressed });
@@ -83,14 +120,27 @@ fn scan_pack(file: &dyn FileRead, size: u64) -> (Vec<SegmentRow>, Vec<IndexEntry
                 }
             }
             None => {
+                damaged.get_or_insert(offset);
                 cursor.seek(offset + 1);
-                if !seek_magic(&mut cursor) {
+                if !seek_magic(&mut cursor, &mut refused) {
                     break;
                 }
             }
         }
     }
-    (segments, entries)
+    if !ended {
+        damaged.get_or_insert(size);
+    }
+    Scan { index: PackIndex::new(name.0, size, segments, entries), damaged, refused }
+}
+
+/// Notes an error of the disk; one of the decoder has no number.
+fn note(refused: &mut Option<io::Error>) -> impl FnMut(io::Error) {
+    |error| {
+        if error.raw_os_error().is_some() {
+            refused.get_or_insert(error);
+        }
+    }
 }
 
 /// Whether the bytes from `at` to the end are the gzip member that ends a tar file, and nothing else.
@@ -115,10 +165,15 @@ pub(super) fn only_padding(mut cursor: Cursor<'_>) -> bool {
 }
 
 /// Inflates the member under the cursor; `None` when it is none of ours. The end of the tar lists no entries.
-fn scan_member(cursor: &mut Cursor<'_>, number: u16) -> Option<(u64, Vec<IndexEntry>)> {
+fn scan_member(
+    cursor: &mut Cursor<'_>,
+    number: u16,
+    refused: &mut Option<io::Error>,
+) -> Option<(u64, Vec<IndexEntry>)> {
     let mut decoder = flate2::bufread::GzDecoder::new(&mut *cursor);
     let mut tar = Vec::new();
-    (&mut decoder).take(limits::WHOLE_SEGMENT_BYTES).read_to_end(&mut tar).ok()?;
+    let read = (&mut decoder).take(limits::WHOLE_SEGMENT_BYTES).read_to_end(&mut tar);
+    read.map_err(note(refused)).ok()?;
     if tar == tar_entry::END {
         return Some((tar.len() as u64, Vec::new()));
     }
@@ -128,17 +183,17 @@ fn scan_member(cursor: &mut Cursor<'_>, number: u16) -> Option<(u64, Vec<IndexEn
     // An object too large to be held is alone in its segment.
     let (name, size) = tar_entry::parse_header(tar.get(..tar_entry::BLOCK)?, 0).ok()?;
     let name = tar_entry::EntryName::parse(name)?;
-    let rest = std::io::copy(&mut decoder.take(limits::COPIED_BYTES), &mut std::io::sink()).ok()?;
+    let rest = io::copy(&mut decoder.take(limits::COPIED_BYTES), &mut io::sink()).map_err(note(refused)).ok()?;
     let uncompressed = limits::WHOLE_SEGMENT_BYTES + rest;
     let entry = IndexEntry { prefix: crate::format::pack_index::prefix(name.id()), segment: number, block: 0 };
     (uncompressed == tar_entry::entry_bytes(size)).then(|| (uncompressed, vec![entry]))
 }
 
 /// Moves the cursor to the next bytes that begin a gzip member of ours; `false` at the end of the file.
-pub(super) fn seek_magic(cursor: &mut Cursor<'_>) -> bool {
+pub(super) fn seek_magic(cursor: &mut Cursor<'_>, refused: &mut Option<io::Error>) -> bool {
     let [first, ..] = MEMBER_MAGIC;
     loop {
-        let Ok(buffer) = cursor.fill_buf() else { return false };
+        let Ok(buffer) = cursor.fill_buf().map_err(note(refused)) else { return false };
         if buffer.is_empty() {
             return false;
         }

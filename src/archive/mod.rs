@@ -44,7 +44,7 @@ pub use signature::{SignatureError, SignedState, SigningKey, TrustedKeys};
 
 use crate::format::FormatError;
 use crate::format::archive_header::ArchiveHeader;
-use crate::fs::Fs;
+use crate::fs::{Fs, PatientFs};
 use crate::model::id::{ObjectId, SiteId, SnapshotNo};
 use seal::Seal;
 use std::io;
@@ -157,6 +157,13 @@ impl Archive {
             sharing: self.sharing.clone(),
             scratch: self.scratch.clone(),
         }
+    }
+
+    /// The same archive for somebody to whom what cannot be read is lost: every read is tried several times.
+    #[must_use]
+    pub fn patient(&self) -> Self {
+        let patient = |fs: &Arc<dyn Fs>| -> Arc<dyn Fs> { Arc::new(PatientFs::new(fs.clone())) };
+        Self { fs: patient(&self.fs), raw: patient(&self.raw), ..self.again() }
     }
 
     pub fn id(&self) -> &SiteId {

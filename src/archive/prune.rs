@@ -15,7 +15,8 @@ use crate::event::Sink;
 use crate::format::pack_index::Prefix;
 use crate::limits::{OBJECTS_PER_PACK, REWRITE_BATCH_BYTES, SMALL_PACK_BYTES, SMALL_PACKS};
 use serde::Serialize;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
 
 /// How much waste may stay.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -59,6 +60,8 @@ pub struct PruneReport {
     /// Objects in packs that no snapshot needs, or that lie in another pack too.
     pub objects_unused: u64,
     pub unused_bytes: u64,
+    /// Indexes that were missing or could not be used, of packs that stay.
+    pub indexes_made: u64,
     pub packs_removed: u64,
     pub packs_rewritten: u64,
     pub rewritten_bytes: u64,
@@ -83,6 +86,7 @@ struct Pack {
     used_bytes: u64,
     objects: u64,
     used: u64,
+    has_index: bool,
     fate: Fate,
 }
 
@@ -124,7 +128,7 @@ fn plan(archive: &Archive, usage: Usage, options: &PruneOptions, sink: &dyn Sink
     // Of several copies the one in the pack with the least waste stays, so that the others can go.
     let mut order = Vec::new();
     for name in archive.packs()?.names {
-        let index = archive.current_index(name)?;
+        let index = archive.current_index(name, Damage::IsAnError)?;
         let used = index.entries().filter(|entry| needed(&entry.prefix)).count();
         order.push((index.len() - used, std::cmp::Reverse(used), name));
     }
@@ -132,7 +136,7 @@ fn plan(archive: &Archive, usage: Usage, options: &PruneOptions, sink: &dyn Sink
     let mut owner: HashMap<Prefix, u32> = HashMap::with_capacity(usage.needed.len());
     let mut packs = Vec::new();
     for (number, (_, _, name)) in (0u32..).zip(order) {
-        let index = archive.current_index(name)?;
+        let index = archive.current_index(name, Damage::IsAnError)?;
         let mut used = 0;
         for entry in index.entries().filter(|entry| needed(&entry.prefix)) {
             used += u64::from(*owner.entry(entry.prefix).or_insert(number) == number);
@@ -144,7 +148,8 @@ fn plan(archive: &Archive, usage: Usage, options: &PruneOptions, sink: &dyn Sink
             .sum();
         let (bytes, objects) = (index.pack_bytes(), index.len() as u64);
         let fate = if used == 0 { Fate::Remove } else { Fate::Keep };
-        packs.push(Pack { name, bytes, used_bytes, objects, used, fate });
+        let has_index = archive.stored_index(name)?.is_some();
+        packs.push(Pack { name, bytes, used_bytes, objects, used, has_index, fate });
         stop_if_asked(sink)?;
     }
     report.packs = packs.len() as u64;
@@ -203,6 +208,7 @@ fn choose(packs: &mut [Pack], options: &PruneOptions) {
 fn foresee(plan: &mut Plan) {
     let of = |fate: Fate| plan.packs.iter().filter(move |pack| pack.fate == fate);
     let report = &mut plan.report;
+    report.indexes_made = of(Fate::Keep).filter(|pack| !pack.has_index).count() as u64;
     report.packs_removed = of(Fate::Remove).count() as u64;
     report.packs_rewritten = of(Fate::Rewrite).count() as u64;
     report.rewritten_bytes = of(Fate::Rewrite).map(|pack| pack.bytes).sum();
@@ -230,6 +236,11 @@ fn apply(
     // Small ones together, so that they become one.
     numbered.sort_by_key(|(_, pack)| pack.bytes);
     archive.remove_packs(&gone)?;
+    // A prune that was killed may have left a new pack without one.
+    for pack in plan.packs.iter().filter(|pack| pack.fate == Fate::Keep && !pack.has_index) {
+        archive.write_index(pack.name, &archive.whole_index(pack.name)?)?;
+        plan.report.indexes_made += 1;
+    }
     while !numbered.is_empty() {
         let mut bytes = 0;
         let fits = numbered.iter().take_while(|(_, pack)| {
@@ -240,7 +251,7 @@ fn apply(
         let mut rewriter = Rewriter::new(archive, lock, style, &plan.skeletons);
         let mut moved: HashSet<Prefix> = HashSet::new();
         for (number, pack) in &batch {
-            let index = archive.current_index(pack.name)?;
+            let index = archive.current_index(pack.name, Damage::IsAnError)?;
             let mine = |prefix: &Prefix| plan.owner.get(prefix) == Some(number);
             rewriter.take(pack.name, &index, mine)?;
             moved.extend(index.entries().map(|entry| entry.prefix).filter(mine));
@@ -281,18 +292,34 @@ fn signed(bytes: u64) -> i64 {
 }
 
 impl Archive {
-    /// Removes packs whose objects are elsewhere or nowhere needed, each after its index: a pack without an index is
-    /// still a pack, an index without a pack would look like a loss.
+    /// Removes packs whose objects are elsewhere or nowhere needed, after their indexes are gone from the disk: a pack
+    /// without an index is still a pack, an index without a pack would look like a loss. What is gone does not come back
+    /// with a power cut.
     pub(super) fn remove_packs(&self, names: &[PackName]) -> Result<(), ArchiveError> {
         if names.is_empty() {
             return Ok(());
         }
         let _alone = self.without_readers()?;
+        names.iter().try_for_each(|name| self.remove_index(*name))?;
+        self.sync_shelves(names.iter().map(|name| name.index_path()))?;
         for name in names {
-            self.remove_index(*name)?;
             self.remove_parity(&name.pack_path())?;
             let path = self.dir.join(name.pack_path());
             self.fs.remove_file(&path).map_err(io_error("remove", &path))?;
+        }
+        self.sync_shelves(names.iter().map(|name| name.pack_path()))
+    }
+
+    /// Makes durable what became of files, given below the archive.
+    pub(super) fn sync_shelves(&self, files: impl Iterator<Item = PathBuf>) -> Result<(), ArchiveError> {
+        let shelves: BTreeSet<_> = files.filter_map(|file| file.parent().map(|shelf| self.dir.join(shelf))).collect();
+        for shelf in shelves {
+            match self.fs.sync_dir(&shelf) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(io_error("sync", &shelf)(error));
+                }
+                _ => {}
+            }
         }
         Ok(())
     }

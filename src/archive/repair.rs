@@ -3,7 +3,8 @@
 //!
 //! Promises: nothing that can still be read is lost; a damaged pack is set aside in `damaged/`, never deleted, and only
 //! once what is sound in it lies in a new pack; doing it again on a whole archive changes nothing. Snapshots keep their
-//! numbers, which must not be given away again. Format: format-spec/archive.md, "Repair".
+//! numbers, which must not be given away again. What the disk does not give is asked for again before it counts as lost.
+//! Format: format-spec/archive.md, "Repair".
 
 use super::history::manifest_name;
 use super::index::IndexState;
@@ -104,6 +105,7 @@ enum Examined {
 
 /// Repairs. Without a lock it only looks.
 pub fn repair(archive: &Archive, lock: Option<&ArchiveLock>, sink: &dyn Sink) -> Result<RepairReport, ArchiveError> {
+    let archive = &archive.patient();
     let mut report = RepairReport { dry_run: lock.is_none(), ..RepairReport::default() };
     let mended = mend_all(archive, lock, sink)?;
     report.files_mended = mended.files;
@@ -123,6 +125,7 @@ pub fn repair(archive: &Archive, lock: Option<&ArchiveLock>, sink: &dyn Sink) ->
             lock.map_or(Ok(()), |_| archive.remove_index(name))?;
         }
     }
+    archive.sync_shelves(report.indexes_removed.iter().filter(|_| lock.is_some()).cloned())?;
     let usage = archive.usage(Damage::PassedOver, sink)?;
     report.objects_lost = usage.missing().count() as u64;
     let unjoinable: HashSet<Prefix> = usage.broken.difference(&usage.skeletons).copied().collect();
@@ -179,7 +182,7 @@ fn delist(archive: &Archive, _lock: &ArchiveLock, unjoinable: &HashSet<Prefix>) 
         return Ok(());
     }
     for name in archive.packs()?.names {
-        let index = archive.current_index(name)?;
+        let index = archive.current_index(name, Damage::PassedOver)?;
         let kept: Vec<_> = index.entries().filter(|entry| !unjoinable.contains(&entry.prefix)).collect();
         if kept.len() < index.len() {
             let index = PackIndex::new(name.0, index.pack_bytes(), index.segments().to_vec(), kept);
@@ -306,7 +309,7 @@ impl Archive {
         let size = file.stat().map_err(io_error("look at", &self.dir.join(name.pack_path())))?.size;
         let stored = match self.read_index(name)? {
             IndexState::Sound(index) => Some(index),
-            IndexState::Unusable(_) => None,
+            IndexState::Unusable(_) | IndexState::Refused(_) => None,
         };
         let whole = self.digest_on_disk(&self.dir.join(name.pack_path())).is_ok_and(|digest| digest == name.0);
         if whole {
@@ -316,9 +319,9 @@ impl Archive {
                     return Ok(Examined::Sound { remake: None });
                 }
             }
-            return Ok(Examined::Sound { remake: Some(self.rebuild_index(name)?) });
+            return Ok(Examined::Sound { remake: Some(self.whole_index(name)?) });
         }
-        let found = self.rebuild_index(name)?;
+        let found = self.salvage_index(name)?;
         let sound = sound_entries(file.as_ref(), name, &found);
         let entries = found.entries().filter(|entry| sound.contains(&entry.prefix)).collect();
         let sound_index = PackIndex::new(name.0, found.pack_bytes(), found.segments().to_vec(), entries);
@@ -329,6 +332,7 @@ impl Archive {
     /// Moves a pack whose sound objects lie elsewhere out of the way.
     fn set_aside(&self, name: PackName, aside: &std::path::Path) -> Result<(), ArchiveError> {
         self.remove_index(name)?;
+        self.sync_shelves([name.index_path()].into_iter())?;
         self.move_aside(&name.pack_path(), &self.dir.join(aside))
     }
 
@@ -339,8 +343,11 @@ impl Archive {
         let to = if self.is_encrypted() { with_suffix(to) } else { to.to_owned() };
         self.fs.create_dir_all(&dir).map_err(io_error("make", &dir))?;
         self.fs.set_mode(&dir, 0o700).map_err(io_error("set the mode of", &dir))?;
+        // Also where it was made by a repair that did not come to its end.
+        self.fs.sync_dir(&self.dir).map_err(io_error("sync", &self.dir))?;
         self.set_parity_aside(path, &to)?;
         self.fs.rename(&from, &to).map_err(io_error("rename to", &to))?;
+        self.sync_shelves([path.to_owned()].into_iter())?;
         self.fs.sync_dir(&dir).map_err(io_error("sync", &dir))
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn scan(file: &dyn FileRead, size: u64) -> Scanned {
             }
             None => {
                 cursor.seek(offset + 1);
-                if !seek_magic(&mut cursor) {
+                if !seek_magic(&mut cursor, &mut None) {
                     break;
                 }
             }

@@ -169,7 +169,7 @@ impl Archive {
         skeletons: &HashSet<Prefix>,
         damage: Damage,
     ) -> Result<Vec<(Prefix, Refers)>, ArchiveError> {
-        let index = &self.current_index(name)?;
+        let index = &self.current_index(name, damage)?;
         let segments: Vec<_> = by_segment(index, |entry| wanted.contains(&entry.prefix)).into_iter().collect();
         if segments.is_empty() {
             return Ok(Vec::new());
@@ -197,13 +197,22 @@ impl Archive {
     }
 
     /// The index of a pack, made again in memory where its file cannot be used or is not of the pack as it is.
-    pub(super) fn current_index(&self, name: PackName) -> Result<PackIndex, ArchiveError> {
+    pub(super) fn current_index(&self, name: PackName, damage: Damage) -> Result<PackIndex, ArchiveError> {
+        match (self.stored_index(name)?, damage) {
+            (Some(index), _) => Ok(index),
+            (None, Damage::IsAnError) => self.whole_index(name),
+            (None, Damage::PassedOver) => self.salvage_index(name),
+        }
+    }
+
+    /// The file of a pack's index, where it can be used and is of the pack as it is.
+    pub(super) fn stored_index(&self, name: PackName) -> Result<Option<PackIndex>, ArchiveError> {
         let path = self.dir.join(name.pack_path());
         let size = self.fs.stat(&path).map_err(io_error("look at", &path))?.size;
-        match self.read_index(name)? {
-            IndexState::Sound(index) if index.pack_bytes() == size => Ok(index),
-            _ => self.rebuild_index(name),
-        }
+        Ok(match self.read_index(name)? {
+            IndexState::Sound(index) if index.pack_bytes() == size => Some(index),
+            _ => None,
+        })
     }
 }
 

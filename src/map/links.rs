@@ -10,6 +10,7 @@ use crate::model::id::{FolderId, RecordId, SnapshotNo};
 use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::model::share::Grant;
 use rusqlite::{Connection, Row, params};
+use std::error::Error as _;
 
 /// One setting of an account.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -227,8 +228,13 @@ impl Map {
     }
 
     /// Remembers a conflict without waiting for the disk: it is durable as soon as anything is that was committed later.
+    /// A map that could not take it takes nothing more: no later pass would meet the conflict again once the state that
+    /// came of it is known.
     pub fn note_conflict(&self, row: &ConflictRow) -> Result<(), MapError> {
-        self.writing_lazily(|db| put_conflict(db, row))
+        self.writing_lazily(|db| put_conflict(db, row)).inspect_err(|error| {
+            let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            let _ = self.refuses.set(why);
+        })
     }
 }
 

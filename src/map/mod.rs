@@ -31,7 +31,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// How the database is kept. `WgMp` as a number.
 const KIND: Kind = Kind {
@@ -48,6 +48,8 @@ pub enum MapError {
     Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error("the map {path} is unusable")]
     Database { path: PathBuf, source: DbError },
+    #[error("the map {path} could not take a conflict ({why}), and takes nothing after that")]
+    Refuses { path: PathBuf, why: String },
     #[error("{0} is no map: it does not say of which sites")]
     NotAMap(PathBuf),
     #[error("the map {path} is of source {found}, not of {wanted}")]
@@ -76,6 +78,8 @@ pub struct Map {
     path: PathBuf,
     meta: Meta,
     db: Mutex<Connection>,
+    /// Why it takes nothing more.
+    refuses: OnceLock<String>,
 }
 
 /// The file name of the map of this source.
@@ -120,7 +124,7 @@ impl Map {
                 expected.clone()
             }
         };
-        let map = Self { path: path.to_owned(), meta, db: Mutex::new(db) };
+        let map = Self { path: path.to_owned(), meta, db: Mutex::new(db), refuses: OnceLock::new() };
         expected.map_or(Ok(()), |expected| map.check(expected))?;
         Ok(map)
     }
@@ -157,15 +161,23 @@ impl Map {
 
     /// Runs `work` in one transaction and commits it, durably; an error rolls it back.
     fn writing<T>(&self, work: impl FnOnce(&Connection) -> Result<T, DbError>) -> Result<T, MapError> {
-        let mut db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut db = self.for_writing()?;
         commit(&mut db, work).map_err(|source| unusable(&self.path, source))
+    }
+
+    fn for_writing(&self) -> Result<MutexGuard<'_, Connection>, MapError> {
+        let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.refuses.get() {
+            Some(why) => Err(MapError::Refuses { path: self.path.clone(), why: why.clone() }),
+            None => Ok(db),
+        }
     }
 
     /// [`Map::writing`] without waiting for the disk: until the next one that waits, a power loss may take this
     /// transaction back as a whole, after all later ones. For what the target can be asked again, and for what only the
     /// next transaction makes true.
     fn writing_lazily<T>(&self, work: impl FnOnce(&Connection) -> Result<T, DbError>) -> Result<T, MapError> {
-        let mut db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut db = self.for_writing()?;
         // The lock is held until the level is back, so nobody else's transaction is written with this one. With a
         // write-ahead log, NORMAL leaves out the sync of a commit and nothing else (https://sqlite.org/pragma.html).
         let run = || {

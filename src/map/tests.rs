@@ -170,3 +170,18 @@ fn a_domain_and_a_list_of_the_same_name_are_two() {
     assert_eq!(map.record_once_called(RecordKind::Domain, "x").unwrap().unwrap().target_key, "y");
     assert_eq!(map.record_keys().unwrap().len(), 2);
 }
+
+#[test]
+fn a_map_that_could_not_take_a_conflict_takes_nothing_that_would_hide_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("map_a.sqlite");
+    let map = Map::open(&RealFs, &path, &meta("a", "b")).unwrap();
+    map.put_records(&[alias(1, "a@b", "a@b", 1)]).unwrap();
+    rusqlite::Connection::open(&path).unwrap().execute_batch("ALTER TABLE conflict RENAME TO away").unwrap();
+    let place = crate::event::Place::account("a@b");
+    let row = ConflictRow { snapshot: SnapshotNo(1), place, what: "password differs".to_owned() };
+    map.note_conflict(&row).unwrap_err();
+    let error = map.put_records(&[alias(2, "c@d", "c@d", 1)]).unwrap_err();
+    assert!(matches!(error, MapError::Refuses { .. }), "{error}");
+    assert_eq!(map.records().unwrap().len(), 1);
+}

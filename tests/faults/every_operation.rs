@@ -1,31 +1,52 @@
 //! A fault at every operation of every step: afterwards a plain run of the same step completes, and everything is as if
-//! nothing had happened: each item once, the ledger balanced, older snapshots as they were.
+//! nothing had happened: each item once, the ledger balanced, older snapshots as they were. At no moment in between can
+//! less be read from the archive than before.
 //!
-//! `WAGON_FAULTS` says how many operations of each step are tried: a number, or `all`. They are chosen by chance, with a
-//! seed that changes each day.
+//! `WAGON_FAULTS` says how many operations of each step are tried: a number, spread evenly and beginning elsewhere each
+//! day, or `all`. `WAGON_FAULTS_STEP=FROM..TO` and `WAGON_FAULTS_PART=K/N` (every N-th, from K on) try some of them, so that
+//! a run over all can be done in pieces.
 
 use crate::disk::Dice;
 use crate::faulty_fs::{Fault, FaultyFs};
-use crate::story::{STEPS, Story};
+use crate::steps::{STEPS, Step};
+use crate::story::Story;
 use stationwagon::fs::{Fs, RealFs};
 use std::fs;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Operations of each step that are tried, for each kind of fault.
-fn sample() -> u64 {
-    match std::env::var("WAGON_FAULTS") {
-        Ok(all) if all == "all" => u64::MAX,
-        Ok(number) => number.parse().unwrap(),
-        Err(_) => 5,
+/// What the environment says of `WAGON_FAULTS` and the name.
+pub fn setting(name: &str) -> Option<String> {
+    std::env::var(format!("WAGON_FAULTS{name}")).ok()
+}
+
+/// Two numbers with something between them.
+fn pair(text: &str, between: &str) -> (u64, u64) {
+    let (one, other) = text.split_once(between).unwrap();
+    (one.parse().unwrap(), other.parse().unwrap())
+}
+
+/// Which of so many operations are tried: the first, and every how many.
+fn stride(step: Step, operations: u64) -> (u64, u64) {
+    if let Some((first, every)) = setting("_PART").map(|part| pair(&part, "/")) {
+        return (first, every);
     }
+    let sample = match setting("").as_deref() {
+        Some("all") => u64::MAX,
+        Some(number) => number.parse().unwrap(),
+        // What removes files is short, and each of its operations dangerous.
+        None if matches!(step, Step::Forget | Step::Prune | Step::Repack | Step::Repair) => 12,
+        None => 4,
+    };
+    let every = operations.div_ceil(sample).max(1);
+    (seed() % every, every)
 }
 
 /// `WAGON_FAULTS_SEED`, or the number of today.
 pub fn seed() -> u64 {
     let today = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() / 86_400;
-    std::env::var("WAGON_FAULTS_SEED").ok().map_or_else(today, |text| text.parse().unwrap())
+    setting("_SEED").map_or_else(today, |text| text.parse().unwrap())
 }
 
 /// One story, one kind of fault, and what was seen.
@@ -46,8 +67,8 @@ impl Trial {
         FaultyFs::new(self.fault, at, &grave, &[self.story.path(""), self.story.path("target")])
     }
 
-    /// The step with the fault at one operation, and again without. `false`: the step has fewer operations.
-    fn point(&mut self, step: usize, at: u64, seed: u64) -> bool {
+    /// The step with the fault at one operation, and again without; where it has fewer operations, their number.
+    fn point(&mut self, step: usize, at: u64, seed: u64) -> Option<u64> {
         let (name, _, what) = STEPS[step];
         self.story.go_back(step);
         let faulty = self.faulty(at);
@@ -65,7 +86,7 @@ impl Trial {
                     format!("{name}: power cut after the end, seed {seed}: {differences:#?}")
                 });
             }
-            return false;
+            return Some(faulty.operations());
         };
         self.tried += 1;
         let point = format!("{name}: {:?} at operation {at} ({met}), seed {seed}", self.fault);
@@ -77,6 +98,10 @@ impl Trial {
             self.survived_within += 1;
             let differences = self.story.differences(step);
             self.expect(differences.is_empty(), || format!("{point}: called complete, but {differences:#?}"));
+        }
+        if what.writes_archive() {
+            let harm = self.story.new_harm(step);
+            self.expect(harm.is_none(), || format!("{point}: {outcome:?}, and then {harm:#?}"));
         }
         let fs: Arc<dyn Fs> = Arc::new(RealFs);
         match self.story.run(&fs, what) {
@@ -95,7 +120,7 @@ impl Trial {
                 });
             }
         }
-        true
+        None
     }
 
     /// Notes what should hold and does not, so that one run shows all such points.
@@ -103,27 +128,6 @@ impl Trial {
         if !holds {
             self.failed.push(what());
         }
-    }
-
-    /// Operations of a step, by halving: no point is tried for longer than it takes to run the step.
-    fn operations(&mut self, step: usize) -> u64 {
-        let mut high = 1;
-        let met = |trial: &Self, at| {
-            trial.story.go_back(step);
-            let faulty = trial.faulty(at);
-            let fs: Arc<dyn Fs> = Arc::new(faulty.clone());
-            drop(trial.story.run(&fs, STEPS[step].2));
-            faulty.struck().is_some()
-        };
-        while met(self, high) {
-            high *= 2;
-        }
-        let mut low = high / 2;
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            if met(self, middle) { low = middle } else { high = middle }
-        }
-        high
     }
 }
 
@@ -140,31 +144,45 @@ fn forgive_uids(differences: &mut Vec<String>) {
 }
 
 fn try_everywhere(fault: Fault) {
-    let began = Instant::now();
-    let mut trial = Trial { story: Story::told(), fault, tried: 0, failed: Vec::new(), survived_within: 0 };
+    let mut trial = Trial { story: Story::begin_small(), fault, tried: 0, failed: Vec::new(), survived_within: 0 };
     let mut dice = Dice(seed());
-    let mut there = 0;
-    let only = std::env::var("WAGON_FAULTS_STEP").ok().map(|text| text.parse::<usize>().unwrap());
-    for step in (0..STEPS.len()).filter(|step| only.is_none_or(|only| only == *step)) {
-        let operations = trial.operations(step);
-        let sample = sample().min(operations);
-        for part in 0..sample {
-            let (from, to) = (operations * part / sample, operations * (part + 1) / sample);
-            let at = from + dice.roll((to - from).max(1));
-            trial.point(step, at, dice.roll(u64::MAX));
+    let (mut tried, mut there) = (0, 0);
+    let (from, to) = setting("_STEP").map_or((0, STEPS.len() as u64), |steps| pair(&steps, ".."));
+    for (step, (name, _, what)) in STEPS.iter().enumerate().take(to as usize) {
+        trial.story.go_on();
+        if (step as u64) < from {
+            continue;
         }
-        trial.point(step, u64::MAX, dice.roll(u64::MAX));
-        there += operations;
+        let began = Instant::now();
+        // With a fault that never comes.
+        let mut operations = trial.point(step, u64::MAX, dice.roll(u64::MAX)).unwrap_or_default();
+        let (first, every) = stride(*what, operations);
+        let mut at = first;
+        while at < operations {
+            // A source that is some seconds old takes fewer.
+            operations = trial.point(step, at, dice.roll(u64::MAX)).unwrap_or(operations);
+            at += every;
+        }
+        trial.story.leave(step);
+        let differences = trial.story.all_differences(step);
+        trial.expect(differences.is_empty(), || format!("{name}: elsewhere: {differences:#?}"));
+        let Trial { survived_within, failed, .. } = &trial;
+        let seconds = Duration::as_secs(&began.elapsed());
+        let within = format!("{survived_within} within the run, {} not", failed.len());
+        say(&format!("faults: {fault:?}, {name}: {} of {operations} points, {within}; {seconds} s", trial.tried));
+        (tried, there) = (tried + trial.tried, there + operations);
+        (trial.tried, trial.survived_within) = (0, 0);
     }
-    let Trial { tried, survived_within, failed, .. } = trial;
+    let failed = trial.failed;
     let shown: Vec<_> = failed.iter().take(20).map(|text| text.chars().take(3000).collect::<String>()).collect();
     assert!(failed.is_empty(), "{} of {tried} points failed:\n{}", failed.len(), shown.join("\n\n"));
-    let seconds = Duration::as_secs(&began.elapsed());
-    let line = format!(
-        "faults: {fault:?}: {tried} of {there} points tried, all survived, {survived_within} of them within the run; {seconds} s"
-    );
-    let _ = writeln!(std::io::stderr(), "{line}"); // past the capture of the test runner
-    assert!(only.is_some() || tried >= 25, "{line}");
+    say(&format!("faults: {fault:?}: {tried} of {there} points tried, all survived"));
+    assert!(setting("_STEP").is_some() || tried >= 25, "{tried} points");
+}
+
+/// Past the capture of the test runner.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 #[test]

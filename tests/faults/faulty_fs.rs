@@ -77,6 +77,11 @@ impl FaultyFs {
         self.0.struck.lock().unwrap().clone()
     }
 
+    /// Operations so far that the fault could have met.
+    pub fn operations(&self) -> u64 {
+        self.0.count.load(SeqCst)
+    }
+
     /// Ends all power now, unless it is off already.
     pub fn cut(&self) {
         if !self.0.off.swap(true, SeqCst) {
@@ -339,5 +344,15 @@ impl Fs for FaultyFs {
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
         self.operation(Kind::Room, "lock", path)?;
         RealFs.try_lock(path)
+    }
+
+    fn try_share(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+        self.operation(Kind::Read, "share", path)?;
+        RealFs.try_share(path)
+    }
+
+    fn try_exclude(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+        self.operation(Kind::Read, "take for oneself", path)?;
+        RealFs.try_exclude(path)
     }
 }

@@ -9,6 +9,8 @@
     reason = "a test fails by panicking, looks at files as they are, and says what it skips"
 )]
 
+mod clock;
+mod copies;
 mod databases;
 mod disk;
 mod every_operation;
@@ -16,5 +18,10 @@ mod faulty_fs;
 mod kills;
 #[path = "../sites/mod.rs"]
 mod sites;
+mod small_world;
+mod steps;
 mod story;
+mod system;
+mod system_calls;
 mod together;
+mod upkeep;

@@ -1,10 +1,13 @@
-//! The story that is disturbed: a site is exported and imported in several passes while people work on both sides, and
-//! its shares are mended. Before each step the whole folder is kept, so that a step can be run again from there.
+//! The story that is disturbed: a site is exported and imported in several passes while people work on both sides, its
+//! shares are mended, and its archive is thinned out and repaired. Before each step the whole folder is kept, so that a
+//! step can be run again from there.
 
 use crate::databases::{differing, rows};
 use crate::sites::{Names, Seen, differences, look};
+use crate::small_world::thin_out;
+use crate::steps::{STEPS, Step};
+use crate::upkeep::Upkeep;
 use stationwagon::archive::Archive;
-use stationwagon::archive::check::check;
 use stationwagon::archive::history::History;
 use stationwagon::catalog::Catalog;
 use stationwagon::event::{Rejection, Silent};
@@ -17,64 +20,34 @@ use stationwagon::verbs::export::{ExportOptions, export};
 use stationwagon::verbs::import::rename::RenameRules;
 use stationwagon::verbs::import::{ImportOptions, import};
 use stationwagon::verbs::shares::{apply, check as check_shares, plan_fix};
+use std::cell::Cell;
 use std::error::Error;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use tempfile::TempDir;
-
-/// Something an administrator runs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Step {
-    Export,
-    /// Of this snapshot, without data.
-    Provision(u32),
-    Import(u32),
-    /// With `--delete`.
-    ImportAndDelete(u32),
-    FixShares,
-}
-
-/// The steps in order, and what people do before each.
-pub const STEPS: &[(&str, People, Step)] = &[
-    ("first export", People::Rest, Step::Export),
-    ("second export", People::HaveADay, Step::Export),
-    ("provisioning", People::Rest, Step::Provision(1)),
-    ("first import", People::Rest, Step::Import(1)),
-    ("import with moves, renames and deletions", People::Rest, Step::ImportAndDelete(2)),
-    ("third export", People::WorkOnBoth, Step::Export),
-    ("import with conflicts", People::Rest, Step::Import(3)),
-    ("shares fix", People::BringAMountpointBack, Step::FixShares),
-];
 
 /// Columns that differ from run to run: ids that chance gives to a site, its records and an archive; a time; the
 /// order of conflicts; and what a ledger tells of its own pass.
 const OWN: [&str; 7] =
     ["site.id", "record.id", "conflict.no", "meta.target_site", "meta.archive", "meta.created", "progress.ledger"];
 
-#[derive(Clone, Copy, Debug)]
-pub enum People {
-    Rest,
-    HaveADay,
-    WorkOnBoth,
-    BringAMountpointBack,
-}
-
 /// What a step says at its end.
 #[derive(Debug)]
 pub struct Report {
     pub rejected: Vec<Rejection>,
-    /// Items that an import brought, or steps of a fix.
+    /// Items that an import brought, steps of a fix, files that changed in an archive.
     pub done: u64,
-    balanced: bool,
+    pub balanced: bool,
 }
 
 pub struct Story {
     _dir: TempDir,
     root: PathBuf,
     wanted: Vec<Wanted>,
+    /// The step before which the folder is, but for what that step writes.
+    stands_at: Cell<Option<usize>>,
 }
 
 /// What there is after a step that nothing disturbed.
@@ -83,10 +56,49 @@ struct Wanted {
     snapshots: Vec<Vec<String>>,
     target: Seen,
     databases: [Vec<String>; 2],
+    archive: Upkeep,
+    /// Items that no snapshot could give back before the step.
+    harm_before: u64,
 }
 
+/// As `cp -a` does it, but without a process each time; of folders the times are new.
 pub fn copy(from: &Path, to: &Path) {
-    assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
+    let meta = from.symlink_metadata().unwrap();
+    if meta.is_symlink() {
+        std::os::unix::fs::symlink(fs::read_link(from).unwrap(), to).unwrap();
+    } else if meta.is_dir() {
+        fs::create_dir_all(to).unwrap();
+        fs::set_permissions(to, meta.permissions()).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else {
+        fs::copy(from, to).unwrap();
+        let times = fs::FileTimes::new().set_modified(meta.modified().unwrap());
+        // Opened for reading, which its owner may whatever the mode says.
+        fs::File::open(to).unwrap().set_times(times).unwrap();
+    }
+}
+
+/// All files below a folder, in order.
+pub fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files_below(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+/// Whatever it is, or nothing.
+pub fn remove(path: &Path) {
+    match path.symlink_metadata() {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path).unwrap(),
+        Ok(_) => fs::remove_file(path).unwrap(),
+        Err(_) => {}
+    }
 }
 
 /// In memory where the machine has such a place: thousands of points wait for no disk.
@@ -95,26 +107,43 @@ pub fn quick_dir() -> TempDir {
 }
 
 impl Story {
-    /// Tells it once, undisturbed.
+    /// Tells all of it once, undisturbed, on the example site.
     pub fn told() -> Self {
+        let mut story = Self::begin();
+        STEPS.iter().for_each(|_| story.go_on());
+        story
+    }
+
+    /// The example site, and nothing has happened yet.
+    fn begin() -> Self {
         let dir = quick_dir();
         let root = dir.path().to_owned();
-        let mut story = Self { _dir: dir, root, wanted: Vec::new() };
+        let story = Self { _dir: dir, root, wanted: Vec::new(), stands_at: Cell::new(None) };
         let fs: Arc<dyn Fs> = Arc::new(RealFs);
         fs::create_dir(story.path("")).unwrap();
         example_site::build(&fs, &story.path("source")).unwrap();
-        for (at, (name, people, step)) in STEPS.iter().enumerate() {
-            people.act(&story);
-            copy(&story.path(""), &story.kept(at));
-            let report = story.run(&fs, *step).unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert!(
-                report.balanced && (report.done > 0 || matches!(step, Step::Export | Step::Provision(_))),
-                "{name}"
-            );
-            let wanted = Wanted { rejected: report.rejected, ..story.state() };
-            story.wanted.push(wanted);
-        }
         story
+    }
+
+    /// The same with few messages.
+    pub fn begin_small() -> Self {
+        let story = Self::begin();
+        thin_out(&story.path("source"));
+        story
+    }
+
+    /// Tells the next step, undisturbed.
+    pub fn go_on(&mut self) {
+        let at = self.wanted.len();
+        let (name, meanwhile, step) = STEPS[at];
+        meanwhile.happens(self);
+        copy(&self.path(""), &self.kept(at));
+        self.stands_at.set(Some(at));
+        let harm_before = self.harm();
+        let report = self.run(&real(), step).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(report.balanced && (report.done > 0 || matches!(step, Step::Export | Step::Provision(_))), "{name}");
+        let wanted = Wanted { rejected: report.rejected, harm_before, ..self.state() };
+        self.wanted.push(wanted);
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -126,14 +155,36 @@ impl Story {
         self.root.join(name)
     }
 
-    fn kept(&self, step: usize) -> PathBuf {
+    /// The folder as it was before a step.
+    pub fn kept(&self, step: usize) -> PathBuf {
         self.root.join(format!("before-{step}"))
     }
 
-    /// Goes back to the moment before a step.
+    /// Goes back to the moment before a step. What the step does not write is left in its place, if it is there: the
+    /// source keeps its inodes, as the catalog knows them.
     pub fn go_back(&self, step: usize) {
-        fs::remove_dir_all(self.path("")).unwrap();
-        copy(&self.kept(step), &self.path(""));
+        let (kept, again) = (self.kept(step), self.stands_at.replace(Some(step)) == Some(step));
+        let stays = |name: &str| again && kept.join(name).exists() && !STEPS[step].2.writes().contains(&name);
+        for entry in fs::read_dir(self.path("")).unwrap() {
+            let entry = entry.unwrap();
+            if !stays(entry.file_name().to_str().unwrap()) {
+                remove(&entry.path());
+            }
+        }
+        for entry in fs::read_dir(&kept).unwrap() {
+            let entry = entry.unwrap();
+            let to = self.path(entry.file_name().to_str().unwrap());
+            if to.symlink_metadata().is_err() {
+                copy(&entry.path(), &to);
+            }
+        }
+    }
+
+    /// Goes to where an undisturbed step leads: the step is run again.
+    pub fn leave(&self, step: usize) {
+        self.go_back(step);
+        self.run(&real(), STEPS[step].2).unwrap();
+        self.stands_at.set(None);
     }
 
     /// Runs one step with these files, with everything opened anew and closed at its end.
@@ -165,11 +216,15 @@ impl Story {
                 options.snapshot = Some(SnapshotNo(no));
                 options.delete = true;
             }),
+            Step::ImportNewest => self.import(fs, |_| {}),
             Step::FixShares => self.fix(fs),
+            Step::Forget => self.forget(fs),
+            Step::Prune | Step::Repack => self.prune(fs, step == Step::Repack),
+            Step::Repair => self.repair(fs),
         }
     }
 
-    fn archive(&self, fs: &Arc<dyn Fs>) -> Result<Archive, Box<dyn Error>> {
+    pub fn archive(&self, fs: &Arc<dyn Fs>) -> Result<Archive, Box<dyn Error>> {
         Ok(Archive::open(Arc::clone(fs), &self.path("archive"))?.with_tables_in(&self.path("")))
     }
 
@@ -241,23 +296,29 @@ impl Story {
 
     /// Everything that counts, as it is now.
     fn state(&self) -> Wanted {
-        let target = self.path("target");
-        let database = |name: &str, without: &[&str]| match target.join(name) {
-            path if path.exists() => rows(&path, without),
-            _ => Vec::new(),
-        };
+        let (target, databases) = self.target_state();
         Wanted {
             rejected: Vec::new(),
             snapshots: self.snapshots(),
-            target: look(&target),
-            databases: [database("site.sqlite", &OWN), database("map_example.sqlite", &OWN)],
+            target,
+            databases,
+            archive: self.upkeep(),
+            harm_before: 0,
         }
+    }
+
+    fn target_state(&self) -> (Seen, [Vec<String>; 2]) {
+        let target = self.path("target");
+        let database = |name: &str| match target.join(name) {
+            path if path.exists() => rows(&path, &OWN),
+            _ => Vec::new(),
+        };
+        (look(&target), [database("site.sqlite"), database("map_example.sqlite")])
     }
 
     /// Each snapshot as what it holds, oldest first; content by its hash.
     fn snapshots(&self) -> Vec<Vec<String>> {
-        let fs: Arc<dyn Fs> = Arc::new(RealFs);
-        let Ok(archive) = self.archive(&fs) else { return Vec::new() };
+        let Ok(archive) = self.archive(&real()) else { return Vec::new() };
         let Ok(newest) = History::open(&archive, None, None) else { return Vec::new() };
         let read = |no| {
             let history = History::open(&archive, None, Some(no)).unwrap();
@@ -278,30 +339,66 @@ impl Story {
         newest.heads().iter().map(|head| read(head.no)).collect()
     }
 
-    /// What differs from the state that an undisturbed step would have left; empty when nothing does.
+    /// What differs from the state that an undisturbed step would have left; empty when nothing does. What the step
+    /// cannot have written is not looked at.
     pub fn differences(&self, step: usize) -> Vec<String> {
-        let (wanted, found) = (&self.wanted[step], self.state());
-        let before = if step == 0 { 0 } else { self.wanted[step - 1].snapshots.len() };
+        let what = STEPS[step].2;
+        let mut said = Vec::new();
+        let wanted = &self.wanted[step];
+        if what.writes_archive() {
+            said.extend(self.differing_snapshots(step));
+            said.extend(wanted.archive.differences(&self.upkeep()));
+            if matches!(what, Step::Prune | Step::Repack) {
+                said.extend(self.waste());
+            }
+        } else {
+            let found = self.target_state();
+            said.extend(differences(&wanted.target, &found.0, Names::Kept));
+            for (wanted, found) in wanted.databases.iter().zip(&found.1) {
+                said.extend(differing(wanted, found));
+            }
+        }
+        said
+    }
+
+    fn differing_snapshots(&self, step: usize) -> Vec<String> {
+        let (wanted, found) = (&self.wanted[step].snapshots, self.snapshots());
+        let is_export = STEPS[step].2 == Step::Export;
+        let older = match step.checked_sub(1) {
+            Some(before) if is_export => self.wanted[before].snapshots.len(),
+            None => 0,
+            _ => wanted.len(),
+        };
         let mut said = Vec::new();
         // A pass that could not read something is in the archive too; the next one has what it lacked.
-        for at in 0..before {
-            let older = found.snapshots.get(at).map_or(&[][..], Vec::as_slice);
-            said.extend(differing(&wanted.snapshots[at], older).iter().map(|line| format!("snapshot {at}: {line}")));
+        for (at, wanted) in wanted.iter().enumerate().take(older) {
+            let found = found.get(at).map_or(&[][..], Vec::as_slice);
+            said.extend(differing(wanted, found).iter().map(|line| format!("snapshot {at}: {line}")));
         }
-        let newest = |of: &Wanted| of.snapshots.last().cloned().unwrap_or_default();
+        let newest = |of: &[Vec<String>]| of.last().cloned().unwrap_or_default();
         said.extend(differing(&newest(wanted), &newest(&found)).iter().map(|line| format!("newest snapshot: {line}")));
+        if !is_export && wanted.len() != found.len() {
+            said.push(format!("{} snapshots instead of {}", found.len(), wanted.len()));
+        }
+        said
+    }
+
+    /// What differs anywhere, also in what the step does not write.
+    pub fn all_differences(&self, step: usize) -> Vec<String> {
+        let (wanted, found) = (&self.wanted[step], self.state());
+        let mut said = self.differing_snapshots(step);
+        said.extend(wanted.archive.differences(&found.archive));
         said.extend(differences(&wanted.target, &found.target, Names::Kept));
         for (wanted, found) in wanted.databases.iter().zip(&found.databases) {
             said.extend(differing(wanted, found));
         }
-        if matches!(STEPS[step].2, Step::Export) {
-            let fs: Arc<dyn Fs> = Arc::new(RealFs);
-            match self.archive(&fs).and_then(|archive| Ok(check(&archive, true, &Silent)?)) {
-                Ok(report) => said.extend(report.findings.iter().map(|finding| format!("check: {finding:?}"))),
-                Err(error) => said.push(format!("check: {error}")),
-            }
-        }
         said
+    }
+
+    /// Whether anything is lost at this moment that was not before the step.
+    pub fn new_harm(&self, step: usize) -> Option<String> {
+        let (before, now) = (self.wanted[step].harm_before, self.harm());
+        (now > before).then(|| format!("{now} items cannot be read, {before} before: {:#?}", self.upkeep()))
     }
 
     /// Whether a step left out no more than an undisturbed one does.
@@ -310,19 +407,6 @@ impl Story {
     }
 }
 
-impl People {
-    fn act(self, story: &Story) {
-        let fs: Arc<dyn Fs> = Arc::new(RealFs);
-        match self {
-            Self::Rest => {}
-            Self::HaveADay => example_site::a_day_passes(&fs, &story.path("source")).unwrap(),
-            Self::WorkOnBoth => {
-                example_site::users_work_on_the_target(&fs, &story.path("target")).unwrap();
-                example_site::a_last_day(&fs, &story.path("source")).unwrap();
-            }
-            Self::BringAMountpointBack => {
-                example_site::an_old_mountpoint_comes_back(&fs, &story.path("target")).unwrap();
-            }
-        }
-    }
+fn real() -> Arc<dyn Fs> {
+    Arc::new(RealFs)
 }

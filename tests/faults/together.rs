@@ -2,7 +2,8 @@
 
 use crate::kills::command;
 use crate::sites::skip;
-use crate::story::{STEPS, Story, copy};
+use crate::steps::STEPS;
+use crate::story::{Story, copy};
 use std::fs;
 use std::process::Command;
 

@@ -259,6 +259,28 @@ fn a_repack_keeps_everything_in_fewer_bytes_and_many_small_packs_become_one() {
     sound(&world.archive);
 }
 
+#[test]
+fn a_prune_makes_the_index_that_a_killed_one_left_out_and_touches_no_damaged_pack() {
+    let world = ten_passes();
+    pruned(&world.archive, &PRUNE);
+    let [index] = files_below(&world.archive.dir().join("index")).try_into().unwrap();
+    std::fs::remove_file(&index).unwrap();
+    let report = pruned(&world.archive, &PruneOptions { dry_run: true, ..PRUNE });
+    assert_eq!((report.indexes_made, index.exists()), (1, false), "{report:?}");
+    assert_eq!(pruned(&world.archive, &PRUNE).indexes_made, 1);
+    sound(&world.archive);
+
+    std::fs::remove_file(&index).unwrap();
+    let [pack] = files_below(&world.archive.dir().join("packs")).try_into().unwrap();
+    let mut bytes = std::fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&pack, &bytes).unwrap();
+    let error = prune(&world.archive, &PruneOptions { level: Some(1), ..PRUNE }, ("a story", 0), &Silent).unwrap_err();
+    assert!(matches!(error, ArchiveError::DamagedSegment { .. }), "{error}");
+    assert_eq!(std::fs::read(&pack).unwrap(), bytes);
+}
+
 /// Looks how much the packs take whenever something happens.
 struct DiskUse<'a> {
     packs: &'a Path,

@@ -64,14 +64,17 @@ impl Checking<'_> {
     }
 
     fn check_index(&mut self, name: PackName) -> Result<(PackIndex, Keep), ArchiveError> {
-        match self.archive.read_index(name)? {
-            IndexState::Sound(index) => Ok((index, Keep::File)),
+        let what = match self.archive.read_index(name)? {
+            IndexState::Sound(index) => return Ok((index, Keep::File)),
             IndexState::Unusable(why) => {
-                let what = format!("the index cannot be used ({why}); the next export makes it again from the pack");
-                self.find(&name.index_path(), what);
-                Ok((self.archive.rebuild_index(name)?, Keep::Segments))
+                format!("the index cannot be used ({why}); the next export makes it again from the pack")
             }
-        }
+            IndexState::Refused(error) => {
+                format!("the index cannot be read ({error}); if it stays so, wagon repair makes it again from the pack")
+            }
+        };
+        self.find(&name.index_path(), what);
+        Ok((self.archive.salvage_index(name)?, Keep::Segments))
     }
 
     /// Compares the pack's length with its index, and looks at its end.

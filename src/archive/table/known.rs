@@ -87,6 +87,10 @@ impl Archive {
             let size = self.fs.stat(&path).map_err(io_error("look at", &path))?.size;
             let index = match self.read_index(name)? {
                 IndexState::Sound(index) if index.pack_bytes() == size => index,
+                // One that is made again lists what a repair has taken out of it: only where there is no other way.
+                IndexState::Refused(error) => {
+                    return Err(io_error("read", &self.dir.join(name.index_path()))(error));
+                }
                 _ => {
                     let index = match self.rebuild_index(name) {
                         // What cannot be looked into counts as absent, and is stored again.

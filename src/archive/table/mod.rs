@@ -225,7 +225,7 @@ impl Archive {
     pub(super) fn usable_index(&self, name: PackName) -> Result<(PackIndex, Keep), ArchiveError> {
         Ok(match self.read_index(name)? {
             IndexState::Sound(index) => (index, Keep::File),
-            IndexState::Unusable(_) => (self.rebuild_index(name)?, Keep::Segments),
+            IndexState::Unusable(_) | IndexState::Refused(_) => (self.salvage_index(name)?, Keep::Segments),
         })
     }
 }

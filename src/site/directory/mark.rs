@@ -32,6 +32,9 @@ impl Fingerprint {
             self.racy |= is_racy(nanos, self.now_nanos);
             self.write(&nanos.to_le_bytes());
         }
+        // Nobody sets a change time but the system that holds the file: its clock is ahead of ours, or ours was set back,
+        // and how long ago the file changed is not known.
+        self.racy |= stat.ctime_nanos > self.now_nanos;
         for number in [stat.dev, stat.ino, stat.size] {
             self.write(&number.to_le_bytes());
         }
@@ -112,9 +115,17 @@ mod tests {
         assert!(old.1);
         assert_ne!(old.0, mark(&stat(SECOND + 1, 7)).0);
         assert_ne!(old.0, mark(&stat(SECOND, 8)).0);
-        for (nanos, trusted) in [(99 * SECOND, false), (99 * SECOND - 1, true), (101 * SECOND, false)] {
+        for (nanos, trusted) in
+            [(99 * SECOND, false), (99 * SECOND - 1, true), (101 * SECOND, false), (900 * SECOND, false)]
+        {
             assert_eq!(mark(&stat(nanos, 7)).1, trusted, "{nanos}");
         }
+    }
+
+    #[test]
+    fn a_time_in_the_future_that_somebody_set_is_trusted_as_long_as_the_system_s_own_is_not_there_too() {
+        assert!(mark(&Stat { mtime_nanos: 900 * SECOND, ..stat(SECOND, 7) }).1);
+        assert!(!mark(&Stat { ctime_nanos: 900 * SECOND, ..stat(SECOND, 7) }).1);
     }
 
     #[test]

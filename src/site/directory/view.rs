@@ -15,7 +15,7 @@ use crate::limits;
 use crate::model::id::SiteId;
 use crate::model::mailbox::{FolderKey, FolderKind};
 use crate::site::{FolderListing, SiteError};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,6 +33,8 @@ pub struct View {
     pub fault: Option<Reason>,
     /// This view was the first to meet the fault.
     pub fault_is_new: bool,
+    /// The same of subscriptions that cannot be read.
+    pub subscriptions_fault_is_new: bool,
 }
 
 impl View {
@@ -51,7 +53,9 @@ impl FolderListing {
         };
         let place = Place::folder(account, &self.folder.key);
         let fault = view.fault.iter().filter(|_| view.fault_is_new);
-        self.rejected.extend(fault.map(|reason| Rejection { place: place.clone(), reason: reason.clone() }));
+        let unsubscribed = view.subscribed.as_ref().err().filter(|_| view.subscriptions_fault_is_new);
+        let reasons = fault.chain(unsubscribed);
+        self.rejected.extend(reasons.map(|reason| Rejection { place: place.clone(), reason: reason.clone() }));
     }
 }
 
@@ -72,6 +76,8 @@ struct Inner {
     lost: Option<Lost>,
     /// By account.
     kept: HashMap<String, Kept>,
+    /// Accounts whose subscriptions could not be read, and somebody was told.
+    unsubscribed: HashSet<String>,
     /// Former and present addresses of accounts, oldest first.
     renamed: Vec<(String, String)>,
     /// Present address to the former one under which the database still keeps the account.
@@ -135,12 +141,14 @@ impl DirectorySite {
             Err(error) => Err(error.as_reason()),
         };
         let trusted = trusted && subscribed.is_ok();
+        let subscriptions_fault_is_new = subscribed.is_err() && inner.unsubscribed.insert(account.to_owned());
         let view = Arc::new(View {
             subscribed,
             rows,
             rows_unseen,
             fault: inner.lost.as_ref().filter(|lost| !lost.listed).map(|lost| lost.reason.clone()),
             fault_is_new: inner.lost.is_some() && !was_lost,
+            subscriptions_fault_is_new,
         });
         if inner.kept.len() >= limits::VIEWS_KEPT {
             inner.kept.clear();

@@ -74,6 +74,8 @@ pub fn forget(archive: &Archive, options: &ForgetOptions, sink: &dyn Sink) -> Re
         true => None,
         false => Some(archive.lock(&options.holder, options.now)?),
     };
+    // A snapshot that cannot be read counts for no rule, and others are not written anew on what it builds on.
+    let archive = &archive.patient();
     let (mut report, gone) = choose(archive, options)?;
     let plan = archive.plan_forget(gone)?;
     report.rewritten = plan.rewrite.iter().map(|(no, _)| *no).collect();
@@ -84,7 +86,7 @@ pub fn forget(archive: &Archive, options: &ForgetOptions, sink: &dyn Sink) -> Re
 }
 
 fn choose(archive: &Archive, options: &ForgetOptions) -> Result<(ForgetReport, BTreeSet<SnapshotNo>), ForgetError> {
-    let heads = archive.heads()?;
+    let mut heads = archive.heads()?;
     let mut by_source: BTreeMap<SiteId, Vec<Candidate>> = BTreeMap::new();
     for head in &heads.read {
         let candidate = Candidate { no: head.no, started: head.started, label: head.label.clone() };
@@ -92,6 +94,13 @@ fn choose(archive: &Archive, options: &ForgetOptions) -> Result<(ForgetReport, B
     }
     let mut report = ForgetReport { dry_run: options.dry_run, ..ForgetReport::default() };
     let mut gone = BTreeSet::new();
+    // What the disk does not give now, it may give later: what that snapshot builds on has to stay.
+    let refused = |(no, error): &(SnapshotNo, ArchiveError)| {
+        matches!(error, ArchiveError::Io { .. }) && !options.snapshots.contains(no)
+    };
+    if let Some(at) = heads.unreadable.iter().position(refused) {
+        return Err(heads.unreadable.swap_remove(at).1.into());
+    }
     let highest = heads.read.iter().map(|head| head.no).chain(heads.unreadable.iter().map(|(no, _)| *no)).max();
     for no in &options.snapshots {
         if heads.unreadable.iter().any(|(other, _)| other == no) {

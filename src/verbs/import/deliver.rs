@@ -16,7 +16,7 @@ use crate::format::manifest::{AccountState, ItemAt};
 use crate::limits;
 use crate::map::{ItemRow, ItemState};
 use crate::model::id::{FolderId, ItemId};
-use crate::model::mailbox::{FolderKey, Item};
+use crate::model::mailbox::{FolderKey, FolderKind, Item};
 use crate::site::{self, Delivered, Delivery, ItemContent, UidsKept};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,10 +36,30 @@ pub fn settle_intents(pass: &Pass<'_>, job: &Job) -> Result<(), ImportError> {
             Some(key) => pass.target.settle(&job.target, key, &names)?,
             None => vec![None; names.len()],
         };
+        for (row, present) in rows.iter().zip(&present) {
+            complete_keywords(pass, job, row, present.as_ref())?;
+        }
         let (there, not): (Vec<_>, Vec<_>) = rows.iter().zip(present).partition(|(_, present)| present.is_some());
         let done: Vec<_> = there.into_iter().map(|(row, _)| (row.id, ItemState::Done, None)).collect();
         pass.map.set_item_outcomes(job.record, &done)?;
         pass.map.drop_item_intents(job.record, &not.into_iter().map(|(row, _)| row.id).collect::<Vec<_>>())?;
+    }
+    Ok(())
+}
+
+/// A folder's list of keywords can be lost with the power where its messages are not. Whoever has changed the flags since
+/// has seen the message without, and it stays so.
+fn complete_keywords(
+    pass: &Pass<'_>,
+    job: &Job,
+    row: &ItemRow,
+    present: Option<&site::Present>,
+) -> Result<(), ImportError> {
+    let Some(present) = present.filter(|there| there.key.kind() == FolderKind::Mail && there.flags == row.flags) else {
+        return Ok(());
+    };
+    if row.keywords.iter().any(|keyword| !present.keywords.contains(keyword)) {
+        pass.target.set_flags(&job.target, &present.key, &present.name, present.flags, &row.keywords)?;
     }
     Ok(())
 }

@@ -176,7 +176,7 @@ impl<'a> Pass<'a> {
     pub fn conflict(&self, place: Place, what: impl Into<String>) {
         let what = what.into();
         let row = ConflictRow { snapshot: self.snapshot, place: place.clone(), what: what.clone() };
-        // A map that cannot take it cannot take that state either; `report` adds the conflict again and tells the error.
+        // A map that cannot take it takes nothing after it; whoever writes there next, `report` at the latest, tells the error.
         let _ = self.map.note_conflict(&row);
         self.sink.emit(Event::Conflict { place: place.clone(), what: what.clone() });
         self.notes().conflicts.insert(Note { place, text: what });

@@ -84,6 +84,10 @@ fn write(out: &mut dyn Write, report: &PruneReport) -> io::Result<()> {
         let written = format!("{} of {}", count(report.packs_written, "pack"), bytes(report.written_bytes));
         writeln!(out, "removed {removed}, wrote {rewritten} of {rewritten_bytes} anew as {written}")?;
     }
+    if report.indexes_made > 0 {
+        let verb = if report.dry_run { "would make" } else { "made" };
+        writeln!(out, "{verb} {} again that could not be used", count(report.indexes_made, "index"))?;
+    }
     let freed = bytes(report.freed_bytes.unsigned_abs());
     let words = match (report.dry_run, report.freed_bytes < 0) {
         (true, _) => "about ",

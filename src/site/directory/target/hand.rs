@@ -8,10 +8,10 @@ use super::shared_sync::SharedSync;
 use crate::fs::{DirEntry, FileKind, FileWrite, Fs, Stat};
 use crate::limits::CONTROL_FILE_BYTES;
 use crate::site::SiteError;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How temporary names begin.
 pub const TEMPORARY: &str = ".wagon-";
@@ -37,8 +37,11 @@ pub struct Hand {
     pub fs: Arc<dyn Fs>,
     /// Who gets what is written; `None`: whoever runs wagon.
     owner: Option<(u32, u32)>,
-    /// Nanoseconds since 1970.
+    /// Nanoseconds since 1970, of the full second: files of this pass are never older.
     began: i128,
+    began_exactly: i128,
+    /// Files that were there before and that this pass has written.
+    rewritten: Arc<Mutex<HashSet<PathBuf>>>,
     syncs: Arc<SharedSync>,
 }
 
@@ -63,8 +66,9 @@ impl Hand {
         let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let inherited = || fs.stat(&root.join("mail")).ok().map(|stat| (stat.uid, stat.gid)).filter(|_| uid == 0);
         let owner = owner.or_else(inherited).filter(|&wanted| wanted != (uid, gid));
-        let began = i128::from(jiff::Timestamp::now().as_second()) * 1_000_000_000;
-        Self { fs, owner, began, syncs: Arc::default() }
+        let now = jiff::Timestamp::now();
+        let began = i128::from(now.as_second()) * 1_000_000_000;
+        Self { fs, owner, began, began_exactly: now.as_nanosecond(), rewritten: Arc::default(), syncs: Arc::default() }
     }
 
     /// Removes what a pass that was killed has left in this folder. Temporary files of this pass are younger than it.
@@ -80,9 +84,20 @@ impl Hand {
         Ok(())
     }
 
-    /// Whether a file was last written before this pass began.
+    /// Whether a file was last written before this pass began; also that of a pass a moment ago. File times are behind the
+    /// clock by up to a tick, so what this pass writes first may count as earlier.
     pub fn is_earlier(&self, stat: &Stat) -> bool {
-        stat.mtime_nanos < self.began
+        stat.mtime_nanos < self.began_exactly
+    }
+
+    /// Whether the file that is about to be written was there before this pass, or may have been, as `stat` or the pass's
+    /// own memory tell: after the first time, the file's own time is that of the pass.
+    pub fn rewrites(&self, path: &Path, was_there: bool) -> bool {
+        let mut rewritten = self.rewritten.lock().unwrap_or_else(PoisonError::into_inner);
+        if was_there {
+            rewritten.insert(path.to_owned());
+        }
+        was_there || rewritten.contains(path)
     }
 
     /// Gives a new file or folder to the owner.

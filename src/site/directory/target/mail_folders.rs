@@ -98,8 +98,9 @@ pub fn subscribe(
         let present = hand.stat(&path)?;
         let mode = present.map_or(PRIVATE, |stat| stat.mode & 0o777);
         // Nothing is lost with the file of a mailbox that this very pass makes and nobody has used.
-        let used = present.is_some_and(|stat| hand.is_earlier(&stat))
+        let was_there = present.is_some_and(|stat| hand.is_earlier(&stat))
             || hand.stat(&place.maildir().join("dovecot.list.index.log"))?.is_some();
+        let used = hand.rewrites(&path, was_there);
         hand.put(&path, &subscriptions::encode(&paths), mode, if used { Sync::Content } else { Sync::Nothing })?;
     }
     Ok(())
