@@ -1,0 +1,2 @@
+//! IMAP servers as a store of mail.
+mod client;
