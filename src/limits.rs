@@ -434,6 +434,12 @@ pub const IMAP_PIECE_BYTES: u64 = MIB;
 pub const IMAP_AHEAD_BYTES: u64 = 2 * MIB;
 pub const IMAP_AHEAD_ITEMS: usize = 256;
 
+/// Messages that are asked for with the first command in a folder; twice as many with each next, while they are wanted.
+pub const IMAP_FIRST_WINDOW: usize = 8;
+
+/// Folders of an account whose order of reading is kept.
+pub const IMAP_PLANS: usize = 256;
+
 /// Accounts for which messages that came ahead are kept; more than one only while a pass goes from one to the next.
 pub const IMAP_AHEAD_ACCOUNTS: usize = 4;
 

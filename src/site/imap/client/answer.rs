@@ -40,6 +40,22 @@ impl Numbers {
     }
 }
 
+/// UIDs as a set in a command: neighbours as ranges.
+pub fn set_of(uids: &[u32]) -> String {
+    let mut sorted = uids.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for uid in sorted {
+        match ranges.last_mut() {
+            Some((_, to)) if uid == *to + 1 => *to = uid,
+            _ => ranges.push((uid, uid)),
+        }
+    }
+    let shown = ranges.iter().map(|(from, to)| if from == to { from.to_string() } else { format!("{from}:{to}") });
+    shown.collect::<Vec<_>>().join(",")
+}
+
 /// A folder of a LIST answer.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Listed {

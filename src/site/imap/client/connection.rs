@@ -29,6 +29,13 @@ pub struct Sent {
     tag: u32,
 }
 
+impl Sent {
+    /// Commands are answered in this order.
+    pub fn order(&self) -> u32 {
+        self.tag
+    }
+}
+
 /// A connection to a server, logged in or on the way there.
 pub struct Connection {
     wire: Wire,
@@ -39,6 +46,10 @@ pub struct Connection {
     waiting: VecDeque<(u32, u64, String)>,
     capabilities: BTreeSet<String>,
     enabled: BTreeSet<String>,
+    /// How often the server told its capabilities.
+    told: u32,
+    /// What it says it is (ID, RFC 2971).
+    pub(super) about: Vec<(String, String)>,
     pub(super) selected: Option<Selected>,
     /// What the server said before it hung up.
     bye: Option<Said>,
@@ -60,6 +71,8 @@ impl Connection {
             waiting: VecDeque::new(),
             capabilities: BTreeSet::new(),
             enabled: BTreeSet::new(),
+            told: 0,
+            about: Vec::new(),
             selected: None,
             bye: None,
             line: Vec::new(),
@@ -89,12 +102,30 @@ impl Connection {
         &self.capabilities
     }
 
-    pub(super) fn forget_capabilities(&mut self) {
-        self.capabilities.clear();
+    pub(super) fn times_told(&self) -> u32 {
+        self.told
     }
 
-    pub(super) fn knows_capabilities(&self) -> bool {
-        !self.capabilities.is_empty()
+    fn learn(&mut self, words: &[String]) {
+        self.capabilities = words.iter().cloned().collect();
+        self.told += 1;
+    }
+
+    /// Whether it is a Dovecot, which has lasting names of messages and folders without saying so.
+    pub fn is_dovecot(&self) -> bool {
+        self.about.iter().any(|(key, value)| key.eq_ignore_ascii_case("name") && value == "Dovecot")
+    }
+
+    /// Name and version in the server's own words.
+    pub fn software(&self) -> Option<String> {
+        let field = |name: &str| self.about.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        let words: Vec<_> = ["name", "version"].into_iter().filter_map(field).map(|(_, value)| value.clone()).collect();
+        (!words.is_empty()).then(|| crate::model::text::printable(&words.join(" ")))
+    }
+
+    /// Sends what waits to go out, without waiting for an answer.
+    pub fn flush(&mut self) -> Result<(), SiteError> {
+        self.wire.flush().map_err(|error| self.lost(WireError::Lost(error)))
     }
 
     /// Whether the server said that it turned this on.
@@ -188,7 +219,7 @@ impl Connection {
                         return Err(self.complaint("answers to commands in another order than it got them"));
                     }
                     if let Some(Code::Capability(words)) = &said.code {
-                        self.capabilities = words.iter().cloned().collect();
+                        self.learn(&words.clone());
                     }
                     return Ok(said);
                 }
@@ -273,11 +304,12 @@ impl Connection {
     /// Takes in what concerns the connection.
     pub(super) fn note(&mut self, untagged: &Untagged) -> Result<(), SiteError> {
         match untagged {
-            Untagged::Capability(words) => self.capabilities = words.iter().cloned().collect(),
+            Untagged::Capability(words) => self.learn(words),
+            Untagged::Id(fields) => self.about.clone_from(fields),
             Untagged::Enabled(words) => self.enabled.extend(words.iter().cloned()),
             Untagged::Said(said) if said.word == Word::Bye => self.bye = Some(said.clone()),
             Untagged::Said(Said { code: Some(Code::Capability(words)), .. }) => {
-                self.capabilities = words.iter().cloned().collect();
+                self.learn(words);
             }
             Untagged::Fetch(_) | Untagged::List(_) | Untagged::Status(..) => return Ok(()),
             _ => {}

@@ -14,8 +14,8 @@ pub mod utf7;
 mod value;
 mod wire;
 
-pub use answer::{Fetched, Listed, Numbers, Status, Untagged};
+pub use answer::{Fetched, Listed, Numbers, Status, Untagged, set_of};
 pub use code::{Code, Said, Word};
 pub use command::Command;
-pub use connection::{Connection, Selected};
-pub use start::{ClientOptions, connect};
+pub use connection::{Connection, Selected, Sent};
+pub use start::{ClientOptions, connect, is_here};

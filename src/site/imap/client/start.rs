@@ -35,9 +35,14 @@ pub fn connect(options: &ClientOptions, credentials: &Credentials) -> Result<Con
     }
     ask_capabilities(&mut connection)?;
     if greeted.word != Word::PreAuth {
+        let told = connection.times_told();
         login(&mut connection, credentials)?;
+        // They change with the login; most servers tell at once.
+        if connection.times_told() == told {
+            connection.demand(&Command::new("CAPABILITY"), &mut |_| Ok(()))?;
+        }
     }
-    after_login(&mut connection, options)?;
+    turn_on(&mut connection, options)?;
     Ok(connection)
 }
 
@@ -77,7 +82,7 @@ fn start_tls(mut connection: Connection, options: &ClientOptions, greeted: &Said
 }
 
 fn ask_capabilities(connection: &mut Connection) -> Result<(), SiteError> {
-    if !connection.knows_capabilities() {
+    if connection.times_told() == 0 {
         connection.demand(&Command::new("CAPABILITY"), &mut |_| Ok(()))?;
     }
     let version = |name| connection.can(name);
@@ -87,17 +92,8 @@ fn ask_capabilities(connection: &mut Connection) -> Result<(), SiteError> {
     }
 }
 
-/// Capabilities change with the login; then everything that is turned on for good, in one round trip.
-fn after_login(connection: &mut Connection, options: &ClientOptions) -> Result<(), SiteError> {
-    let before = connection.capabilities().clone();
-    let told = connection.can("ENABLE") || connection.can("CONDSTORE") || connection.can("UIDPLUS");
-    if !told || connection.can("LOGINDISABLED") {
-        connection.forget_capabilities();
-        connection.demand(&Command::new("CAPABILITY"), &mut |_| Ok(()))?;
-    }
-    if !connection.knows_capabilities() {
-        connection.note(&Untagged::Capability(before.into_iter().collect()))?;
-    }
+/// Everything that is turned on for good, in one round trip.
+fn turn_on(connection: &mut Connection, options: &ClientOptions) -> Result<(), SiteError> {
     let mut sent = Vec::new();
     if connection.can("ENABLE") {
         let wanted = ["QRESYNC", "CONDSTORE", "UTF8=ACCEPT"];
