@@ -17,13 +17,18 @@ use servers::dovecot::open_dir;
 use servers::imap::Imap;
 use servers::testbed::{self, Server};
 use sites::skip;
+use stationwagon::event::Reason;
 use stationwagon::fs::RealFs;
-use stationwagon::model::mailbox::{FolderKey, FolderKind};
+use stationwagon::model::id::ObjectId;
+use stationwagon::model::mailbox::{Flags, Folder, FolderKey, FolderKind, SpecialUse};
 use stationwagon::model::provisioning::Secret;
+use stationwagon::model::share::{Grant, Grantee, Rights};
 use stationwagon::net::{Endpoint, TlsPolicy};
 use stationwagon::site::imap::{ImapOptions, ImapStore, SCHEMES};
 use stationwagon::site::server::{Login, LoginMode, Store};
-use stationwagon::site::{Content, Depth, FolderListing, FolderScan};
+use stationwagon::site::{
+    Content, Delivered, Delivery, Depth, FolderListing, FolderPut, FolderScan, ItemContent, StoredAs,
+};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -39,7 +44,8 @@ fn store(port: u16, state: &Path, login: Login) -> ImapStore {
     let endpoint = Endpoint::parse(&format!("imap://127.0.0.1:{port}"), SCHEMES).unwrap().in_the_open();
     let tls = TlsPolicy::Insecure.config(&RealFs).unwrap();
     let state_dir = state.to_owned();
-    ImapStore::open(&RealFs, ImapOptions { endpoint, tls, login, insecure: true, state_dir, max_connections: 4 }).unwrap()
+    ImapStore::open(&RealFs, ImapOptions { endpoint, tls, login, insecure: true, state_dir, max_connections: 4 })
+        .unwrap()
 }
 
 fn login(mode: LoginMode, user: &str, secret: &str) -> Login {
@@ -145,7 +151,10 @@ fn a_dovecot_is_read_and_read_again_and_moves_keep_their_names() {
     assert_eq!(before.len(), 41);
     let plan = listing(&store, "Projects/2024", None);
     assert!(plan.folder.subscribed && plan.folder.guid.is_some(), "{:?}", plan.folder);
-    assert_eq!((plan.items[0].flags.to_string().as_str(), plan.items[0].keywords.as_slice()), ("S", &["$Work".to_owned()][..]));
+    assert_eq!(
+        (plan.items[0].flags.to_string().as_str(), plan.items[0].keywords.as_slice()),
+        ("S", &["$Work".to_owned()][..])
+    );
     assert_eq!(bytes_of(&store, "Projects/2024", &plan.items[0]), (message("plan", 10), 981_169_506));
     let long = inbox.items.iter().find(|item| item.name == before["long"]).unwrap();
     assert_eq!(bytes_of(&store, "INBOX", long).0, message("long", 5_000_000));
@@ -194,4 +203,135 @@ fn a_dovecot_is_read_and_read_again_and_moves_keep_their_names() {
     // Without the state names are made anew, and are the same.
     let other = dovecot.store("other-state");
     assert_eq!(names(&other, "Projects/2024"), moved);
+}
+
+/// A delivery of these bytes.
+fn delivery(name: &str, bytes: &[u8], flags: &str, keywords: &[&str]) -> Delivery {
+    Delivery {
+        name: name.to_owned(),
+        content: ItemContent::Bytes(bytes.to_vec()),
+        date: 981_169_506,
+        flags: Flags::from_letters(flags),
+        keywords: keywords.iter().map(|keyword| (*keyword).to_owned()).collect(),
+        tags: Vec::new(),
+        uid: None,
+        uidl: None,
+    }
+}
+
+fn put(store: &dyn Store, path: &str) -> FolderPut {
+    store.put_folder(ANN, &Folder { subscribed: true, ..Folder::at(key(path)) }).unwrap().unwrap()
+}
+
+/// What a target does, from the first folder to the last removal.
+fn a_target_takes_everything(store: &dyn Store, reopened: &dyn Fn() -> ImapStore) {
+    store.make_account(ANN, None).unwrap().unwrap();
+    store.mailbox(ANN).unwrap();
+    assert!(put(store, "Projects").created);
+    assert!(put(store, "Projects/Entwürfe").created);
+    assert!(!put(store, "Projects/Entwürfe").created);
+    let sent = Folder { special_use: Some(SpecialUse::Sent), ..Folder::at(key("Sent")) };
+    store.put_folder(ANN, &sent).unwrap().unwrap();
+
+    let wanted = ["one", "two", "large"].map(str::to_owned);
+    assert_eq!(store.reserve_names(ANN, &key("INBOX"), &wanted).unwrap(), wanted);
+    let bare = b"Subject: bare\n\nline\n".to_vec();
+    let batch = vec![
+        delivery("one", &message("one", 100), "SF", &["$Work"]),
+        delivery("two", &bare, "", &[]),
+        delivery("large", &message("large", 3_000_000), "S", &[]),
+    ];
+    let (outcomes, _) = store.deliver(ANN, &key("INBOX"), batch).unwrap();
+    assert!(outcomes.iter().all(|one| matches!(one, Delivered::Done { uid: Some(_) })), "{outcomes:?}");
+    let stored = store.stored_as(ANN, &key("INBOX"), &wanted).unwrap();
+    let mended = ObjectId::of(b"Subject: bare\r\n\r\nline\r\n");
+    assert_eq!(stored, [None, Some(StoredAs { object: mended, by_server: false }), None]);
+    assert_eq!(store.reserve_names(ANN, &key("INBOX"), &["one".to_owned()]).unwrap(), ["one-w2"]);
+    // Delivering again changes nothing.
+    store.deliver(ANN, &key("INBOX"), vec![delivery("one", &message("one", 100), "SF", &["$Work"])]).unwrap();
+
+    let inbox = listing(store, "INBOX", None);
+    let found: Vec<_> = inbox.items.iter().map(|item| item.name.as_str()).collect();
+    assert_eq!(found, ["large", "one", "two"]);
+    let one = &inbox.items[1];
+    assert_eq!((one.flags.to_string().as_str(), one.keywords.as_slice()), ("FS", &["$Work".to_owned()][..]));
+    assert_eq!(bytes_of(store, "INBOX", one), (message("one", 100), 981_169_506));
+    assert_eq!(bytes_of(store, "INBOX", &inbox.items[0]).0, message("large", 3_000_000));
+
+    assert!(store.set_flags(ANN, &key("INBOX"), "one", Flags::from_letters("R"), &["Later".to_owned()]).unwrap());
+    assert!(store.move_item(ANN, &key("INBOX"), "one", &key("Projects/Entwürfe")).unwrap());
+    assert!(
+        store.move_item(ANN, &key("INBOX"), "one", &key("Projects/Entwürfe")).unwrap(),
+        "moving again changes nothing"
+    );
+    assert!(store.remove_item(ANN, &key("INBOX"), "two").unwrap());
+    assert!(!store.remove_item(ANN, &key("INBOX"), "two").unwrap());
+    let names = ["one", "two", "large"].map(str::to_owned);
+    for store in [store, &reopened() as &dyn Store] {
+        let present = store.settle(ANN, &key("INBOX"), &names).unwrap();
+        let one = present[0].as_ref().unwrap();
+        assert_eq!((&one.key, one.flags.to_string().as_str()), (&key("Projects/Entwürfe"), "R"));
+        assert_eq!(one.keywords, ["Later"]);
+        assert_eq!((present[1].as_ref(), present[2].as_ref().map(|large| large.key.path())), (None, Some("INBOX")));
+    }
+
+    store.rename_folder(ANN, &key("Projects"), &key("Plans")).unwrap().unwrap();
+    let folders: Vec<_> = store.mailbox(ANN).unwrap().folders.into_iter().map(|found| found.key).collect();
+    assert!(folders.contains(&key("Plans/Entwürfe")) && !folders.contains(&key("Projects")), "{folders:?}");
+    let moved = listing(store, "Plans/Entwürfe", None);
+    assert!(moved.folder.subscribed);
+    assert_eq!(moved.items[0].name, "one");
+    assert!(store.remove_folder(ANN, &key("Plans/Entwürfe")).unwrap().is_err(), "it holds a message");
+    store.remove_item(ANN, &key("Plans/Entwürfe"), "one").unwrap();
+    store.remove_folder(ANN, &key("Plans/Entwürfe")).unwrap().unwrap();
+
+    let grants = vec![Grant {
+        grantee: Grantee::User("bob@a.test".to_owned()),
+        rights: Rights::from_letters("lr"),
+        negative: false,
+    }];
+    store.put_grants(ANN, &key("Plans"), &grants).unwrap().unwrap();
+    assert_eq!(listing(store, "Plans", None).folder.grants, grants);
+    store.put_grants(ANN, &key("Plans"), &[]).unwrap().unwrap();
+    assert_eq!(listing(store, "Plans", None).folder.grants, []);
+}
+
+#[test]
+fn a_dovecot_takes_folders_messages_flags_moves_and_grants() {
+    let dovecot = match Dovecot::start() {
+        Ok(dovecot) => dovecot,
+        Err(why) => return skip("a Dovecot takes everything", why),
+    };
+    a_target_takes_everything(&dovecot.store("state"), &|| dovecot.store("state"));
+}
+
+#[test]
+fn a_cyrus_takes_folders_messages_flags_moves_and_grants() {
+    let scripts = match testbed::cyrus() {
+        Ok(scripts) => scripts,
+        Err(why) => return skip("a Cyrus takes everything", why),
+    };
+    let dir = open_dir();
+    fs::write(dir.path().join("users"), "ann@a.test:pw\nbob@a.test:pw\n").unwrap();
+    let (d, users) = (dir.path().join("c"), dir.path().join("users"));
+    let server = Server::start(&scripts, "cyrus", &d, &users, &[("AUTOCREATE", "0")]);
+    let open = || {
+        let login = login(LoginMode::Proxy, "cyrus", server.says("CYRUS_ADMIN_PASSWORD"));
+        store(server.port("CYRUS_IMAP_PORT"), &dir.path().join("state"), login)
+    };
+    let store = open();
+    a_target_takes_everything(&store, &open);
+    store.make_account(ANN, Some(50 << 20)).unwrap().unwrap();
+    let nul = delivery("nul", b"Subject: nul\r\n\r\n\0\r\n", "", &[]);
+    let (outcomes, _) =
+        store.deliver(ANN, &key("INBOX"), vec![delivery("fine", &message("fine", 10), "", &[]), nul]).unwrap();
+    assert!(matches!(outcomes[0], Delivered::Done { .. }));
+    let Delivered::Rejected(Reason::Refused(words)) = &outcomes[1] else { panic!("{outcomes:?}") };
+    assert!(words.contains("NUL"), "{words}");
+    // 8-bit bytes in a header come back as X, and that is said.
+    let odd = delivery("odd", b"Subject: caf\xe9\r\n\r\nbody\r\n", "", &[]);
+    store.deliver(ANN, &key("INBOX"), vec![odd]).unwrap();
+    let stored = store.stored_as(ANN, &key("INBOX"), &["odd".to_owned()]).unwrap();
+    let object = ObjectId::of(b"Subject: cafX\r\n\r\nbody\r\n");
+    assert_eq!(stored, [Some(StoredAs { object, by_server: true })]);
 }

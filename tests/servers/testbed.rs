@@ -21,7 +21,11 @@ pub fn scripts() -> Result<PathBuf, &'static str> {
 /// The scripts, where Dovecot can be started.
 pub fn dovecot() -> Result<PathBuf, &'static str> {
     let scripts = scripts()?;
-    if Path::new("/usr/sbin/dovecot").exists() { Ok(scripts) } else { Err("Dovecot is not installed; ./test installs it") }
+    if Path::new("/usr/sbin/dovecot").exists() {
+        Ok(scripts)
+    } else {
+        Err("Dovecot is not installed; ./test installs it")
+    }
 }
 
 /// The scripts, where Cyrus can be started.

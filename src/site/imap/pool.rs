@@ -67,7 +67,8 @@ impl Pool {
 
     /// A connection of the administrator as himself; `None` where nobody is.
     pub fn lease_admin(self: &Arc<Self>, release: &dyn Fn()) -> Result<Option<Lease>, SiteError> {
-        let (crate::site::server::LoginMode::Proxy, Some(password)) = (self.login.mode, self.login.secret.clone()) else {
+        let (crate::site::server::LoginMode::Proxy, Some(password)) = (self.login.mode, self.login.secret.clone())
+        else {
             return Ok(None);
         };
         let credentials = Credentials::Password { user: self.login.user.clone(), acts_for: None, password };
@@ -180,7 +181,8 @@ fn waits() -> ExponentialBuilder {
         .with_jitter()
 }
 
-fn wait_before(attempt: usize) -> Duration {
+/// The wait before another try.
+pub fn wait_before(attempt: usize) -> Duration {
     let factor = 1u32.checked_shl(u32::try_from(attempt).unwrap_or(u32::MAX)).unwrap_or(u32::MAX);
     limits::IMAP_FIRST_WAIT.saturating_mul(factor).min(limits::IMAP_LONGEST_WAIT)
 }
