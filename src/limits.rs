@@ -403,3 +403,18 @@ pub const CERTIFICATE_FILE_BYTES: u64 = 16 * MIB;
 
 /// Largest file with a secret, bytes.
 pub const SECRET_BYTES: u64 = 64 * KIB;
+
+// Site descriptions.
+
+/// Largest site description, bytes. One that lists ten thousand accounts itself has about one MiB.
+pub const DESCRIPTION_BYTES: u64 = 16 * MIB;
+
+/// Largest file of accounts (CSV or passwd-file) and of logins, bytes. A line has about 200, so this is over a million.
+pub const ACCOUNTS_FILE_BYTES: u64 = 256 * MIB;
+
+/// Connections to one server at a time, unless the description says otherwise. Cyrus and Dovecot take ten a user and
+/// address as they are delivered (`mail_max_userip_connections`).
+pub const SERVER_CONNECTIONS: usize = 8;
+
+/// Most connections to one server that a description may ask for.
+pub const SERVER_CONNECTIONS_MOST: usize = 256;

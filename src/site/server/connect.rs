@@ -1,0 +1,52 @@
+//! From a description to a site: the one place that knows which connector speaks which protocol.
+
+use super::description::{Accounts, Description};
+use super::file_book::{FileBook, Use};
+use super::list_book::ListBook;
+use super::passwords::Secrets;
+use super::state::State;
+use super::{Book, ServerSite, Store};
+use crate::fs::Fs;
+use crate::site::SiteError;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The site that the description at `path` describes, to be read.
+pub fn open_source(fs: Arc<dyn Fs>, path: &Path) -> Result<ServerSite, SiteError> {
+    open(fs, path, Use::Source)
+}
+
+/// The same, to be written.
+pub fn open_target(fs: Arc<dyn Fs>, path: &Path) -> Result<ServerSite, SiteError> {
+    open(fs, path, Use::Target)
+}
+
+fn open(fs: Arc<dyn Fs>, path: &Path, purpose: Use) -> Result<ServerSite, SiteError> {
+    let description = Description::read(fs.as_ref(), path)?;
+    let state = State::new(fs.clone(), description.state.clone());
+    let book = book(&fs, &description, purpose)?;
+    let stores = stores(&fs, &description)?;
+    Ok(ServerSite::new(book, stores, state, purpose, description.cautions()))
+}
+
+fn book(fs: &Arc<dyn Fs>, description: &Description, purpose: Use) -> Result<Box<dyn Book>, SiteError> {
+    Ok(match &description.accounts {
+        Accounts::File { path, format } => Box::new(FileBook::new(fs.clone(), path.clone(), *format, purpose)),
+        Accounts::List(accounts) => Box::new(ListBook::new(description.path.clone(), accounts.clone())),
+        Accounts::Ldap(ldap) => return Err(not_yet(&ldap.endpoint.to_string())),
+    })
+}
+
+fn stores(fs: &Arc<dyn Fs>, description: &Description) -> Result<Vec<Box<dyn Store>>, SiteError> {
+    let mut secrets = Secrets::of(fs.as_ref(), description);
+    let stores = Vec::new();
+    for server in description.servers() {
+        secrets.login(&server.login)?;
+        return Err(not_yet(&server.url));
+    }
+    Ok(stores)
+}
+
+fn not_yet(url: &str) -> SiteError {
+    SiteError::Unsupported(format!("this wagon does not speak to {url}"))
+}
