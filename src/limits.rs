@@ -418,3 +418,8 @@ pub const SERVER_CONNECTIONS: usize = 8;
 
 /// Most connections to one server that a description may ask for.
 pub const SERVER_CONNECTIONS_MOST: usize = 256;
+
+/// What `wagon site check` reads to tell how fast a server is: items, bytes and time at most.
+pub const SAMPLE_ITEMS: u64 = 200;
+pub const SAMPLE_BYTES: u64 = 32 * MIB;
+pub const SAMPLE_TIME: std::time::Duration = std::time::Duration::from_secs(10);

@@ -7,6 +7,7 @@ use super::state::State;
 use super::{Book, Store, Use};
 use crate::event::{Place, Reason, Rejection};
 use crate::model::mailbox::{FolderKey, FolderKind};
+use crate::model::provisioning::Record;
 use crate::site::{
     Content, Depth, FolderScan, FoundItem, MailboxScan, ProvisioningScan, SiteDescription, SiteError, Source,
 };
@@ -50,7 +51,25 @@ impl ServerSite {
         self.stores().find(|store| store.kinds().contains(&kind))
     }
 
-    /// The same, for a call that only makes sense where there is one.
+    /// What a store has of an account. While the site is written, a mailbox that is not there yet is made: the book may have
+    /// known the account before, or the server may have refused it in an earlier pass.
+    fn mailbox_in(&self, store: &dyn Store, account: &str) -> Result<MailboxScan, SiteError> {
+        match store.mailbox(account) {
+            Err(SiteError::NoAccount(_)) if self.lock.get().is_some() => {
+                let quota = self.book.provisioning()?.records.into_iter().find_map(|found| match found.record {
+                    Record::Account(known) if known.address == account => Some(known.quota_bytes),
+                    _ => None,
+                });
+                match store.make_account(account, quota.flatten())? {
+                    Ok(()) => store.mailbox(account),
+                    Err(reason) => Err(SiteError::Server { server: store.locator(), what: reason.to_string() }),
+                }
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The store with folders of the kind, for a call that only makes sense where there is one.
     pub(super) fn holder(&self, key: &FolderKey) -> Result<&dyn Store, SiteError> {
         self.store(key.kind()).ok_or_else(|| SiteError::Unsupported(no_store(key.kind())))
     }
@@ -89,7 +108,7 @@ impl Source for ServerSite {
     fn mailbox(&self, account: &str) -> Result<MailboxScan, SiteError> {
         let mut whole = MailboxScan::default();
         let (mut answered, mut failed) = (0, None);
-        let mut settings = |scan: &mut MailboxScan, outcome: Result<MailboxScan, SiteError>| match outcome {
+        let mut take = |scan: &mut MailboxScan, outcome: Result<MailboxScan, SiteError>| match outcome {
             Ok(part) => {
                 answered += 1;
                 scan.folders.extend(part.folders);
@@ -108,7 +127,7 @@ impl Source for ServerSite {
             }
         };
         for store in &self.stores {
-            settings(&mut whole, store.mailbox(account))?;
+            take(&mut whole, self.mailbox_in(store.as_ref(), account))?;
         }
         if let (0, Some(error)) = (answered, failed) {
             return Err(error);
