@@ -32,7 +32,7 @@ fn open(fs: Arc<dyn Fs>, path: &Path, purpose: Use) -> Result<ServerSite, SiteEr
 fn book(fs: &Arc<dyn Fs>, description: &Description, purpose: Use) -> Result<Box<dyn Book>, SiteError> {
     Ok(match &description.accounts {
         Accounts::File { path, format } => Box::new(FileBook::new(fs.clone(), path.clone(), *format, purpose)),
-        Accounts::List(accounts) => Box::new(ListBook::new(description.path.clone(), accounts.clone())),
+        Accounts::List(accounts) => Box::new(ListBook::new(fs.clone(), description.path.clone(), accounts.clone())),
         Accounts::Ldap(ldap) => return Err(not_yet(&ldap.endpoint.to_string())),
     })
 }

@@ -156,14 +156,12 @@ impl ServerSite {
     /// Kinds of folders that no server of this site holds.
     fn lacking(&self) -> Vec<String> {
         let kinds = [
-            FolderKind::Mail,
-            FolderKind::Filters,
-            FolderKind::Calendars,
-            FolderKind::Contacts,
-            FolderKind::Tasks,
-            FolderKind::Files,
+            (FolderKind::Mail, "mail: [mail] imap names no server"),
+            (FolderKind::Filters, "filters: [filters] managesieve names no server"),
+            (FolderKind::Calendars, "calendars, contacts and tasks: [groupware] dav names no server"),
+            (FolderKind::Files, "files: no server of a site description holds them"),
         ];
-        kinds.into_iter().filter(|kind| self.store(*kind).is_none()).map(super::site::no_store).collect()
+        kinds.into_iter().filter(|(kind, _)| self.store(*kind).is_none()).map(|(_, what)| what.to_owned()).collect()
     }
 
     fn gives_not(&self) -> Vec<String> {
@@ -176,7 +174,10 @@ impl ServerSite {
     fn holds_not(&self) -> Vec<String> {
         let mut lost = self.lacking();
         let capabilities = self.capabilities();
-        lost.extend(capabilities.unsupported_settings.into_iter().map(|(_, why)| why));
+        let settings: Vec<_> = capabilities.unsupported_settings.iter().map(|(kind, _)| kind.word()).collect();
+        if !settings.is_empty() {
+            lost.push(format!("settings of these kinds: {}", settings.join(", ")));
+        }
         if !capabilities.keeps_uids && self.store(FolderKind::Mail).is_some() {
             lost.push("UIDs and UIDVALIDITY: servers give their own, so clients load folders again".to_owned());
         }

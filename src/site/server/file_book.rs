@@ -100,8 +100,9 @@ fn look(path: &Path, bytes: &[u8]) -> FileFormat {
 }
 
 impl Book for FileBook {
+    /// Resolved, so that one file is one place whatever it is called.
     fn locator(&self) -> String {
-        self.path.display().to_string()
+        self.fs.canonical(&self.path).unwrap_or_else(|_| self.path.clone()).display().to_string()
     }
 
     fn survey(&self) -> Result<Survey, SiteError> {

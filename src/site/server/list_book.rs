@@ -4,19 +4,22 @@
 use super::description::ListedAccount;
 use super::{Book, Survey};
 use crate::event::Reason;
+use crate::fs::Fs;
 use crate::model::provisioning::{Account, Record, RecordKind};
 use crate::site::{ProvisioningScan, RecordChange, SiteError};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The list of a description.
 pub struct ListBook {
+    fs: Arc<dyn Fs>,
     description: PathBuf,
     accounts: Vec<ListedAccount>,
 }
 
 impl ListBook {
-    pub fn new(description: PathBuf, accounts: Vec<ListedAccount>) -> Self {
-        Self { description, accounts }
+    pub fn new(fs: Arc<dyn Fs>, description: PathBuf, accounts: Vec<ListedAccount>) -> Self {
+        Self { fs, description, accounts }
     }
 
     fn has(&self, address: &str) -> bool {
@@ -45,7 +48,7 @@ impl ListBook {
 
 impl Book for ListBook {
     fn locator(&self) -> String {
-        self.description.display().to_string()
+        self.fs.canonical(&self.description).unwrap_or_else(|_| self.description.clone()).display().to_string()
     }
 
     fn survey(&self) -> Result<Survey, SiteError> {

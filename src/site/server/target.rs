@@ -33,9 +33,9 @@ fn no_place(kind: SettingKind) -> String {
                 .to_owned()
         }
         SettingKind::Vacation | SettingKind::Forwarding => {
-            format!("this site's servers have no {} beside Sieve scripts", kind.word())
+            format!("this site's servers have no place for {} but Sieve scripts", kind.word())
         }
-        other => format!("no server of this site has a place for a {}", other.word()),
+        other => format!("no server of this site has a place for settings of this kind ({})", other.word()),
     }
 }
 
