@@ -423,3 +423,32 @@ pub const SERVER_CONNECTIONS_MOST: usize = 256;
 pub const SAMPLE_ITEMS: u64 = 200;
 pub const SAMPLE_BYTES: u64 = 32 * MIB;
 pub const SAMPLE_TIME: std::time::Duration = std::time::Duration::from_secs(10);
+/// Further tries of a connection that is lost before anything was done on it.
+pub const SERVER_RETRIES: usize = 4;
+
+/// Shortest wait before another try; it doubles with each.
+pub const SERVER_RETRY_LEAST: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Connections to one server that wait for more to do, each logged in for one account. An importer has a few accounts at
+/// work at a time, and servers bound their connections (Dovecot: 10 a user and address, 1024 logins in all).
+pub const SERVER_IDLE: usize = 16;
+
+// ManageSieve.
+
+/// Longest line of an answer, literals apart, bytes. RFC 5804 4 bounds a quoted string to 1024.
+pub const SIEVE_LINE_BYTES: u64 = 16 * KIB;
+
+/// Words of one line.
+pub const SIEVE_WORDS: usize = 1024;
+
+/// Largest script, bytes. Pigeonhole's own bound is 1 MiB, Cyrus's 32 KiB, unless they are told otherwise.
+pub const SIEVE_SCRIPT_BYTES: u64 = 4 * MIB;
+
+/// Most bytes of one answer; holds the largest script and thousands of names.
+pub const SIEVE_ANSWER_BYTES: u64 = 8 * MIB;
+
+/// Most scripts of one account.
+pub const SIEVE_SCRIPTS: usize = 4096;
+
+/// Longest name of a script that every server takes, characters (RFC 5804 1.6).
+pub const SIEVE_NAME_CHARS: usize = 128;
