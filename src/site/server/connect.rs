@@ -1,13 +1,15 @@
 //! From a description to a site: the one place that knows which connector speaks which protocol.
 
-use super::description::{Accounts, Description};
+use super::description::{self, Accounts, Description, Server};
 use super::file_book::{FileBook, Use};
 use super::list_book::ListBook;
 use super::passwords::Secrets;
 use super::state::State;
 use super::{Book, ServerSite, Store};
 use crate::fs::Fs;
+use crate::net::{Endpoint, Protection, Scheme};
 use crate::site::SiteError;
+use crate::site::managesieve::{SieveOptions, SieveStore};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,12 +41,30 @@ fn book(fs: &Arc<dyn Fs>, description: &Description, purpose: Use) -> Result<Box
 
 fn stores(fs: &Arc<dyn Fs>, description: &Description) -> Result<Vec<Box<dyn Store>>, SiteError> {
     let mut secrets = Secrets::of(fs.as_ref(), description);
-    let stores = Vec::new();
+    let mut stores: Vec<Box<dyn Store>> = Vec::new();
     for server in description.servers() {
-        secrets.login(&server.login)?;
-        return Err(not_yet(&server.url));
+        let login = secrets.login(&server.login)?;
+        stores.push(match server.section {
+            "filters" => {
+                let options = SieveOptions {
+                    endpoint: endpoint(server, description::MANAGESIEVE)?,
+                    tls: server.tls.clone(),
+                    login,
+                    insecure: server.insecure,
+                };
+                Box::new(SieveStore::open(fs.as_ref(), options)?)
+            }
+            _ => return Err(not_yet(&server.url)),
+        });
     }
     Ok(stores)
+}
+
+/// Where a server is. Who calls it insecure goes without TLS where the URL does not ask for it from the first byte.
+fn endpoint(server: &Server, schemes: &[Scheme]) -> Result<Endpoint, SiteError> {
+    let endpoint = Endpoint::parse(&server.url, schemes).map_err(SiteError::Net)?;
+    let open = server.insecure && endpoint.protection == Protection::StartTls;
+    Ok(if open { endpoint.in_the_open() } else { endpoint })
 }
 
 fn not_yet(url: &str) -> SiteError {

@@ -22,11 +22,7 @@ pub const IMAP: &[Scheme] = &[
     Scheme { name: "imap", port: 143, protection: Protection::StartTls },
 ];
 
-/// RFC 5804; the first has no standard and is met all the same.
-pub const MANAGESIEVE: &[Scheme] = &[
-    Scheme { name: "sieves", port: 4190, protection: Protection::Tls },
-    Scheme { name: "sieve", port: 4190, protection: Protection::StartTls },
-];
+pub use crate::site::managesieve::SCHEMES as MANAGESIEVE;
 
 /// RFC 4516.
 pub const LDAP: &[Scheme] = &[
