@@ -11,7 +11,7 @@ pub mod server;
 use crate::event::{Reason, Rejection};
 use crate::fs::{FileKind, Fs};
 use crate::model::id::SiteId;
-use crate::model::mailbox::{Flags, Folder, FolderKey};
+use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use crate::model::provisioning::{Record, RecordKind};
 use crate::model::setting::{Setting, SettingKey};
 use crate::model::share::Grant;
@@ -300,6 +300,14 @@ pub struct Capabilities {
     pub unsupported_settings: Vec<(crate::model::setting::SettingKind, String)>,
 }
 
+/// What becomes of the line ends of what a target is given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LineEnds {
+    Kept,
+    /// Each is CRLF: a protocol knows no other.
+    Crlf,
+}
+
 /// One change to provisioning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordChange {
@@ -386,6 +394,11 @@ pub struct Present {
 /// Every call is safe to repeat: doing again what is done already changes nothing.
 pub trait Target: Source {
     fn capabilities(&self) -> Capabilities;
+
+    /// What becomes of line ends in folders of this kind, so that the map knows the bytes that lie there.
+    fn line_ends(&self, _kind: FolderKind) -> LineEnds {
+        LineEnds::Kept
+    }
 
     /// Makes an empty site, or takes an existing one; the id it then keeps for ever. `fallback` is used when it has
     /// none yet.

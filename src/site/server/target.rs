@@ -8,7 +8,9 @@ use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use crate::model::provisioning::Record;
 use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::model::share::Grant;
-use crate::site::{Capabilities, Delivered, Delivery, FolderPut, Present, RecordChange, SiteError, Target, UidsKept};
+use crate::site::{
+    Capabilities, Delivered, Delivery, FolderPut, LineEnds, Present, RecordChange, SiteError, Target, UidsKept,
+};
 use std::path::PathBuf;
 
 type Refusable<T> = Result<Result<T, Reason>, SiteError>;
@@ -67,6 +69,11 @@ impl Target for ServerSite {
         let kept = |kind: &SettingKind| self.keeper(*kind).is_some() || self.book.setting_kinds().contains(kind);
         let unsupported = SETTINGS.into_iter().filter(|kind| !kept(kind)).map(|kind| (kind, no_place(kind)));
         Capabilities { keeps_uids, all_grantees: false, unsupported_settings: unsupported.collect() }
+    }
+
+    /// RFC 9051 2.3.3 and RFC 5322 2.3: no other ends a line of a message. Everything else is kept as it is.
+    fn line_ends(&self, kind: FolderKind) -> LineEnds {
+        if kind == FolderKind::Mail { LineEnds::Crlf } else { LineEnds::Kept }
     }
 
     fn prepare(&self, fallback: &SiteId) -> Result<SiteId, SiteError> {
