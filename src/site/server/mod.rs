@@ -7,6 +7,6 @@ mod book;
 mod login;
 mod store;
 
-pub use book::Book;
+pub use book::{Book, PlannedRecords};
 pub use login::{Credentials, Login, LoginMode};
 pub use store::{Store, Survey};
