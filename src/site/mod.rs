@@ -5,6 +5,7 @@
 //! it. An item's trouble is not an error but a [`Rejection`]; a `SiteError` ends the pass for the account or the site.
 
 pub mod directory;
+pub mod ldap;
 pub mod managesieve;
 pub mod server;
 

@@ -7,8 +7,11 @@ use super::passwords::Secrets;
 use super::state::State;
 use super::{Book, ServerSite, Store};
 use crate::fs::Fs;
+use crate::limits;
+use crate::model::provisioning::Secret;
 use crate::net::{Endpoint, Protection, Scheme};
 use crate::site::SiteError;
+use crate::site::ldap::{LdapBook, LdapOptions, Partly};
 use crate::site::managesieve::{SieveOptions, SieveStore};
 use std::path::Path;
 use std::sync::Arc;
@@ -26,21 +29,50 @@ pub fn open_target(fs: Arc<dyn Fs>, path: &Path) -> Result<ServerSite, SiteError
 fn open(fs: Arc<dyn Fs>, path: &Path, purpose: Use) -> Result<ServerSite, SiteError> {
     let description = Description::read(fs.as_ref(), path)?;
     let state = State::new(fs.clone(), description.state.clone());
-    let book = book(&fs, &description, purpose)?;
-    let stores = stores(&fs, &description)?;
+    if description.asks_servers() {
+        state.make()?;
+    }
+    let mut secrets = Secrets::of(fs.as_ref(), &description);
+    let book = book(&fs, &description, &mut secrets, purpose)?;
+    let stores = stores(&fs, &description, &mut secrets)?;
     Ok(ServerSite::new(book, stores, state, purpose, description.cautions()))
 }
 
-fn book(fs: &Arc<dyn Fs>, description: &Description, purpose: Use) -> Result<Box<dyn Book>, SiteError> {
+fn book(
+    fs: &Arc<dyn Fs>,
+    description: &Description,
+    secrets: &mut Secrets<'_>,
+    purpose: Use,
+) -> Result<Box<dyn Book>, SiteError> {
     Ok(match &description.accounts {
         Accounts::File { path, format } => Box::new(FileBook::new(fs.clone(), path.clone(), *format, purpose)),
         Accounts::List(accounts) => Box::new(ListBook::new(fs.clone(), description.path.clone(), accounts.clone())),
-        Accounts::Ldap(ldap) => return Err(not_yet(&ldap.endpoint.to_string())),
+        Accounts::Ldap(ldap) => {
+            let password = ldap.password.as_ref().map(|source| secrets.fetch(source)).transpose()?;
+            let open = ldap.insecure && ldap.endpoint.protection == Protection::StartTls;
+            let endpoint = ldap.endpoint.clone();
+            let options = LdapOptions {
+                endpoint: if open { endpoint.in_the_open() } else { endpoint },
+                tls: ldap.tls.clone(),
+                base: ldap.base.clone(),
+                bind: ldap.bind.clone().unwrap_or_default(),
+                password: password.unwrap_or_else(|| Secret::new("")),
+                mapping: ldap.mapping.clone(),
+                state_dir: description.state.clone(),
+                page_size: limits::LDAP_PAGE,
+                partly: if purpose == Use::Source { Partly::Listed } else { Partly::Fails },
+                started_at: jiff::Timestamp::now().as_second(),
+            };
+            Box::new(LdapBook::open(fs.clone(), options)?)
+        }
     })
 }
 
-fn stores(fs: &Arc<dyn Fs>, description: &Description) -> Result<Vec<Box<dyn Store>>, SiteError> {
-    let mut secrets = Secrets::of(fs.as_ref(), description);
+fn stores(
+    fs: &Arc<dyn Fs>,
+    description: &Description,
+    secrets: &mut Secrets<'_>,
+) -> Result<Vec<Box<dyn Store>>, SiteError> {
     let mut stores: Vec<Box<dyn Store>> = Vec::new();
     for server in description.servers() {
         let login = secrets.login(&server.login)?;

@@ -10,6 +10,7 @@ use crate::fs::Fs;
 use crate::limits;
 use crate::net::{Endpoint, Pin, Protection, Scheme, SecretSource, TlsPolicy};
 use crate::site::SiteError;
+use crate::site::ldap::Mapping;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::collections::BTreeMap;
@@ -24,11 +25,7 @@ pub const IMAP: &[Scheme] = &[
 
 pub use crate::site::managesieve::SCHEMES as MANAGESIEVE;
 
-/// RFC 4516.
-pub const LDAP: &[Scheme] = &[
-    Scheme { name: "ldaps", port: 636, protection: Protection::Tls },
-    Scheme { name: "ldap", port: 389, protection: Protection::StartTls },
-];
+pub use crate::site::ldap::SCHEMES as LDAP;
 
 /// A site description, checked as far as one can without asking a server.
 #[derive(Clone, Debug)]
@@ -69,9 +66,8 @@ pub struct Ldap {
     /// As whom; without it anonymously.
     pub bind: Option<String>,
     pub password: Option<SecretSource>,
-    /// Name of a set of attributes and filters, and what differs from it.
-    pub preset: Option<String>,
-    pub mapping: BTreeMap<String, toml::Value>,
+    /// Which attribute of which entry says what.
+    pub mapping: Mapping,
     pub tls: TlsPolicy,
     pub insecure: bool,
 }
@@ -148,6 +144,11 @@ impl Description {
         [&self.mail, &self.filters, &self.groupware].into_iter().flatten()
     }
 
+    /// Whether there is any server, so that something may have to be remembered between runs.
+    pub fn asks_servers(&self) -> bool {
+        matches!(self.accounts, Accounts::Ldap(_)) || self.servers().next().is_some()
+    }
+
     /// A sentence for each thing that a user should be told in every run.
     pub fn cautions(&self) -> Vec<String> {
         let ldap = match &self.accounts {
@@ -202,13 +203,18 @@ fn ldap(place: &Place<'_>, raw: RawLdap, above: &Tls) -> Result<Accounts, SiteEr
         return Err(place.wrong(bind, "accounts.bind", "names somebody, and there is no password for him"));
     }
     let (tls, insecure) = policy(place, "accounts", &raw.tls(), above)?;
+    let mut table = raw.mapping.clone();
+    if let Some(preset) = &raw.preset {
+        table.entry("preset").or_insert_with(|| toml::Value::String(preset.get_ref().clone()));
+    }
+    let at = raw.preset.as_ref().map_or(raw.ldap.span().start, |preset| preset.span().start);
+    let mapping = Mapping::try_from(table).map_err(|what| place.error(at, "accounts.mapping", what))?;
     Ok(Accounts::Ldap(Box::new(Ldap {
         endpoint,
         base: raw.base,
         bind: raw.bind.map(Spanned::into_inner),
         password: raw.password.map(|key| key.0),
-        preset: raw.preset,
-        mapping: raw.mapping,
+        mapping,
         tls,
         insecure,
     })))

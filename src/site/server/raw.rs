@@ -8,7 +8,6 @@ use crate::site::SiteError;
 use crate::site::directory::passwd_file::parse_storage;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 
@@ -35,9 +34,9 @@ pub struct RawLdap {
     pub base: String,
     pub bind: Option<Spanned<String>>,
     pub password: Option<SecretKey>,
-    pub preset: Option<String>,
+    pub preset: Option<Spanned<String>>,
     #[serde(default)]
-    pub mapping: BTreeMap<String, toml::Value>,
+    pub mapping: toml::Table,
     pub tls_ca: Option<Spanned<PathBuf>>,
     pub pin: Option<Spanned<String>>,
     pub insecure: Option<Spanned<bool>>,
