@@ -7,6 +7,7 @@
 pub mod directory;
 pub mod ldap;
 pub mod managesieve;
+pub mod imap;
 pub mod server;
 
 use crate::event::{Reason, Rejection};
