@@ -5,9 +5,9 @@
 //! it. An item's trouble is not an error but a [`Rejection`]; a `SiteError` ends the pass for the account or the site.
 
 pub mod directory;
+pub mod imap;
 pub mod ldap;
 pub mod managesieve;
-pub mod imap;
 pub mod server;
 
 use crate::event::{Reason, Rejection};
