@@ -404,6 +404,82 @@ pub const CERTIFICATE_FILE_BYTES: u64 = 16 * MIB;
 /// Largest file with a secret, bytes.
 pub const SECRET_BYTES: u64 = 64 * KIB;
 
+// Site descriptions.
+
+/// Largest site description, bytes. One that lists ten thousand accounts itself has about one MiB.
+pub const DESCRIPTION_BYTES: u64 = 16 * MIB;
+
+/// Largest file of accounts (CSV or passwd-file) and of logins, bytes. A line has about 200, so this is over a million.
+pub const ACCOUNTS_FILE_BYTES: u64 = 256 * MIB;
+
+/// Connections to one server at a time, unless the description says otherwise. Cyrus and Dovecot take ten a user and
+/// address as they are delivered (`mail_max_userip_connections`).
+pub const SERVER_CONNECTIONS: usize = 8;
+
+/// Most connections to one server that a description may ask for.
+pub const SERVER_CONNECTIONS_MOST: usize = 256;
+
+/// What `wagon site check` reads to tell how fast a server is: items, bytes and time at most.
+pub const SAMPLE_ITEMS: u64 = 200;
+pub const SAMPLE_BYTES: u64 = 32 * MIB;
+pub const SAMPLE_TIME: std::time::Duration = std::time::Duration::from_secs(10);
+/// Further tries of a connection that is lost before anything was done on it.
+pub const SERVER_RETRIES: usize = 4;
+
+/// Shortest wait before another try; it doubles with each.
+pub const SERVER_RETRY_LEAST: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Connections to one server that wait for more to do, each logged in for one account. An importer has a few accounts at
+/// work at a time, and servers bound their connections (Dovecot: 10 a user and address, 1024 logins in all).
+pub const SERVER_IDLE: usize = 16;
+
+// ManageSieve.
+
+/// Longest line of an answer, literals apart, bytes. RFC 5804 4 bounds a quoted string to 1024.
+pub const SIEVE_LINE_BYTES: u64 = 16 * KIB;
+
+/// Words of one line.
+pub const SIEVE_WORDS: usize = 1024;
+
+/// Largest script, bytes. Pigeonhole's own bound is 1 MiB, Cyrus's 32 KiB, unless they are told otherwise.
+pub const SIEVE_SCRIPT_BYTES: u64 = 4 * MIB;
+
+/// Most bytes of one answer; holds the largest script and thousands of names.
+pub const SIEVE_ANSWER_BYTES: u64 = 8 * MIB;
+
+/// Most scripts of one account.
+pub const SIEVE_SCRIPTS: usize = 4096;
+
+/// Longest name of a script that every server takes, characters (RFC 5804 1.6).
+pub const SIEVE_NAME_CHARS: usize = 128;
+// Directory servers (LDAP).
+
+/// Entries asked for in one page of a search (RFC 2696); servers commonly allow 500 or 1000.
+pub const LDAP_PAGE: u32 = 500;
+
+/// Most entries that a search takes; what comes after is reported as not looked at. A server that never ends stops here.
+pub const LDAP_ENTRIES: usize = 2_000_000;
+
+/// Most bytes of values held of a directory at once. A hundred thousand accounts have about 40 MB.
+pub const LDAP_BOOK_BYTES: usize = 1024 * MIB as usize;
+
+/// Longest value of an attribute that is looked at, bytes; a longer one (a photo, a certificate) counts as not there.
+pub const LDAP_VALUE_BYTES: usize = 256 * KIB as usize;
+
+/// Deepest nesting of groups that have no address of their own and are resolved to their members.
+pub const LDAP_GROUP_DEPTH: usize = 32;
+
+/// Most members of a list that groups without an address give together.
+pub const LDAP_MEMBERS: usize = 1_000_000;
+
+/// Entries that are fetched one by one where only they changed since the last scan; above it all are fetched in pages.
+pub const LDAP_SINGLE_FETCHES: usize = 200;
+
+/// Largest cache of a directory's entries that is read back, bytes.
+pub const LDAP_CACHE_BYTES: u64 = 1024 * MIB;
+
+/// Changes to entries that are written between two rewritings of the file that takes them back.
+pub const LDAP_UNDO_BATCH: usize = 512;
 // IMAP.
 
 /// Longest line of an answer without its literals, bytes. A listing of ten thousand keywords has 200 KB.

@@ -15,7 +15,7 @@ mod sites;
 
 use servers::dovecot::open_dir;
 use servers::imap::Imap;
-use servers::testbed::{self, Server};
+use servers::testbed::{Server, missing};
 use sites::skip;
 use stationwagon::event::Reason;
 use stationwagon::fs::RealFs;
@@ -60,17 +60,19 @@ struct Dovecot {
 }
 
 impl Dovecot {
-    fn start() -> Result<Self, &'static str> {
-        let scripts = testbed::dovecot()?;
+    fn start() -> Result<Self, String> {
+        if let Some(why) = missing(&["dovecot"]) {
+            return Err(why);
+        }
         let dir = open_dir();
         fs::create_dir_all(dir.path().join("site/mail/a.test/ann/Maildir")).unwrap();
         fs::create_dir_all(dir.path().join("site/mail/a.test/bob/Maildir")).unwrap();
-        let server = Server::start(&scripts, "dovecot", &dir.path().join("d"), &dir.path().join("site"), &[]);
+        let server = Server::start("dovecot", &dir.path().join("site"), &[]);
         Ok(Self { dir, server })
     }
 
     fn store(&self, state: &str) -> ImapStore {
-        let login = login(LoginMode::Master, "master", self.server.says("DOVECOT_MASTER_PASSWORD"));
+        let login = login(LoginMode::Master, "master", self.server.said("DOVECOT_MASTER_PASSWORD"));
         store(self.server.port("DOVECOT_IMAP_PORT"), &self.dir.path().join(state), login)
     }
 
@@ -128,7 +130,7 @@ fn names(store: &dyn Store, path: &str) -> BTreeMap<String, String> {
 fn a_dovecot_is_read_and_read_again_and_moves_keep_their_names() {
     let dovecot = match Dovecot::start() {
         Ok(dovecot) => dovecot,
-        Err(why) => return skip("a Dovecot is read and read again", why),
+        Err(why) => return skip("a Dovecot is read and read again", &why),
     };
     let mut user = dovecot.user();
     user.command("CREATE Projects/2024");
@@ -300,23 +302,21 @@ fn a_target_takes_everything(store: &dyn Store, reopened: &dyn Fn() -> ImapStore
 fn a_dovecot_takes_folders_messages_flags_moves_and_grants() {
     let dovecot = match Dovecot::start() {
         Ok(dovecot) => dovecot,
-        Err(why) => return skip("a Dovecot takes everything", why),
+        Err(why) => return skip("a Dovecot takes everything", &why),
     };
     a_target_takes_everything(&dovecot.store("state"), &|| dovecot.store("state"));
 }
 
 #[test]
 fn a_cyrus_takes_folders_messages_flags_moves_and_grants() {
-    let scripts = match testbed::cyrus() {
-        Ok(scripts) => scripts,
-        Err(why) => return skip("a Cyrus takes everything", why),
-    };
+    if let Some(why) = missing(&["cyrus"]) {
+        return skip("a Cyrus takes everything", &why);
+    }
     let dir = open_dir();
     fs::write(dir.path().join("users"), "ann@a.test:pw\nbob@a.test:pw\n").unwrap();
-    let (d, users) = (dir.path().join("c"), dir.path().join("users"));
-    let server = Server::start(&scripts, "cyrus", &d, &users, &[("AUTOCREATE", "0")]);
+    let server = Server::start("cyrus", &dir.path().join("users"), &[("AUTOCREATE", "0")]);
     let open = || {
-        let login = login(LoginMode::Proxy, "cyrus", server.says("CYRUS_ADMIN_PASSWORD"));
+        let login = login(LoginMode::Proxy, "cyrus", server.said("CYRUS_ADMIN_PASSWORD"));
         store(server.port("CYRUS_IMAP_PORT"), &dir.path().join("state"), login)
     };
     let store = open();
