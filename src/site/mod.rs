@@ -14,6 +14,9 @@ use crate::event::{Reason, Rejection};
 use crate::fs::{FileKind, Fs};
 use crate::model::id::SiteId;
 use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
+use crate::fs::Fs;
+use crate::model::id::{ObjectId, SiteId};
+use crate::model::mailbox::{Flags, Folder, FolderKey};
 use crate::model::provisioning::{Record, RecordKind};
 use crate::model::setting::{Setting, SettingKey};
 use crate::model::share::Grant;
@@ -391,6 +394,14 @@ pub struct Present {
     pub keywords: Vec<String>,
 }
 
+/// What a target has of an item whose bytes it could not keep as they were delivered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StoredAs {
+    pub object: ObjectId,
+    /// A server changed it on its own; else only line ends were changed, because the protocol has but one.
+    pub by_server: bool,
+}
+
 /// A site that can be written, by one importer at a time. What it holds, it can also tell, so a target is a source.
 ///
 /// Every call is safe to repeat: doing again what is done already changes nothing.
@@ -474,6 +485,13 @@ pub trait Target: Source {
     /// Settles intents: which of these names are in the account, wherever in it. Completes what a crash left half done
     /// (a file without its UID).
     fn settle(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<Present>>, SiteError>;
+
+    /// For each of these delivered items what the target has now, where that is other than what was delivered; nothing at
+    /// all where a target keeps everything as it is.
+    fn stored_as(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<StoredAs>>, SiteError> {
+        let _ = (account, key, names);
+        Ok(Vec::new())
+    }
 
     /// Sets flags and keywords of an item that is there; `false` when it is gone.
     fn set_flags(
