@@ -404,6 +404,54 @@ pub const CERTIFICATE_FILE_BYTES: u64 = 16 * MIB;
 /// Largest file with a secret, bytes.
 pub const SECRET_BYTES: u64 = 64 * KIB;
 
+// Site descriptions.
+
+/// Largest site description, bytes. One that lists ten thousand accounts itself has about one MiB.
+pub const DESCRIPTION_BYTES: u64 = 16 * MIB;
+
+/// Largest file of accounts (CSV or passwd-file) and of logins, bytes. A line has about 200, so this is over a million.
+pub const ACCOUNTS_FILE_BYTES: u64 = 256 * MIB;
+
+/// Connections to one server at a time, unless the description says otherwise. Cyrus and Dovecot take ten a user and
+/// address as they are delivered (`mail_max_userip_connections`).
+pub const SERVER_CONNECTIONS: usize = 8;
+
+/// Most connections to one server that a description may ask for.
+pub const SERVER_CONNECTIONS_MOST: usize = 256;
+
+/// What `wagon site check` reads to tell how fast a server is: items, bytes and time at most.
+pub const SAMPLE_ITEMS: u64 = 200;
+pub const SAMPLE_BYTES: u64 = 32 * MIB;
+pub const SAMPLE_TIME: std::time::Duration = std::time::Duration::from_secs(10);
+/// Further tries of a connection that is lost before anything was done on it.
+pub const SERVER_RETRIES: usize = 4;
+
+/// Shortest wait before another try; it doubles with each.
+pub const SERVER_RETRY_LEAST: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Connections to one server that wait for more to do, each logged in for one account. An importer has a few accounts at
+/// work at a time, and servers bound their connections (Dovecot: 10 a user and address, 1024 logins in all).
+pub const SERVER_IDLE: usize = 16;
+
+// ManageSieve.
+
+/// Longest line of an answer, literals apart, bytes. RFC 5804 4 bounds a quoted string to 1024.
+pub const SIEVE_LINE_BYTES: u64 = 16 * KIB;
+
+/// Words of one line.
+pub const SIEVE_WORDS: usize = 1024;
+
+/// Largest script, bytes. Pigeonhole's own bound is 1 MiB, Cyrus's 32 KiB, unless they are told otherwise.
+pub const SIEVE_SCRIPT_BYTES: u64 = 4 * MIB;
+
+/// Most bytes of one answer; holds the largest script and thousands of names.
+pub const SIEVE_ANSWER_BYTES: u64 = 8 * MIB;
+
+/// Most scripts of one account.
+pub const SIEVE_SCRIPTS: usize = 4096;
+
+/// Longest name of a script that every server takes, characters (RFC 5804 1.6).
+pub const SIEVE_NAME_CHARS: usize = 128;
 // Directory servers (LDAP).
 
 /// Entries asked for in one page of a search (RFC 2696); servers commonly allow 500 or 1000.
@@ -432,3 +480,56 @@ pub const LDAP_CACHE_BYTES: u64 = 1024 * MIB;
 
 /// Changes to entries that are written between two rewritings of the file that takes them back.
 pub const LDAP_UNDO_BATCH: usize = 512;
+// IMAP.
+
+/// Longest line of an answer without its literals, bytes. A listing of ten thousand keywords has 200 KB.
+pub const IMAP_LINE_BYTES: usize = 256 * KIB as usize;
+
+/// Longest line that only lists numbers (`VANISHED`, `SEARCH`), bytes; a mailbox of a million messages of which every other
+/// one was removed gives 4 MB. It is read as ranges, not as single numbers.
+pub const IMAP_NUMBERS_BYTES: usize = 16 * MIB as usize;
+
+/// Largest literal that a server may send where no message was asked for, bytes: a folder's name, a header of
+/// [`IMAP_HEADER_BYTES`].
+pub const IMAP_LITERAL_BYTES: u64 = 128 * KIB;
+
+/// How deep lists may lie in each other in an answer. What we ask for has three levels.
+pub const IMAP_DEPTH: usize = 8;
+
+/// Answers to one command that nobody asked for. A server that talks for ever is hung up on.
+pub const IMAP_UNASKED: usize = 200_000;
+
+/// Folders of one account that are listed, and ranges of numbers in one answer.
+pub const IMAP_FOLDERS: usize = 200_000;
+pub const IMAP_RANGES: usize = 2_000_000;
+
+/// Bytes of a message that are asked for at once; a longer one comes in several pieces.
+pub const IMAP_PIECE_BYTES: u64 = MIB;
+
+/// Bytes and messages that are asked for ahead of their being read, for one account.
+pub const IMAP_AHEAD_BYTES: u64 = 2 * MIB;
+pub const IMAP_AHEAD_ITEMS: usize = 256;
+
+/// Messages that are asked for with the first command in a folder; twice as many with each next, while they are wanted.
+pub const IMAP_FIRST_WINDOW: usize = 8;
+
+/// Folders of an account whose order of reading is kept.
+pub const IMAP_PLANS: usize = 256;
+
+/// Accounts for which messages that came ahead are kept; more than one only while a pass goes from one to the next.
+pub const IMAP_AHEAD_ACCOUNTS: usize = 4;
+
+/// Bytes of a header by which a message is known again where the server has no lasting names.
+pub const IMAP_HEADER_BYTES: u64 = 64 * KIB;
+
+/// Messages of a folder that are asked for with one command, and rows that are written to the state at once.
+pub const IMAP_ROWS: usize = 5_000;
+
+/// How often something is tried again after a lost connection or a server that asks to wait, and the waits between.
+pub const IMAP_TRIES: usize = 6;
+pub const IMAP_FIRST_WAIT: std::time::Duration = std::time::Duration::from_millis(200);
+pub const IMAP_LONGEST_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Messages and bytes of one APPEND that brings several (MULTIAPPEND): one refused message makes the server refuse all.
+pub const IMAP_APPEND_ITEMS: usize = 64;
+pub const IMAP_APPEND_BYTES: u64 = 4 * MIB;

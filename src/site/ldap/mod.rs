@@ -25,7 +25,7 @@ pub use mapping::Mapping;
 use crate::event::Reason;
 use crate::fs::Fs;
 use crate::model::provisioning::Secret;
-use crate::model::setting::{Setting, SettingKey};
+use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::net::{Endpoint, Protection, Scheme, TlsPolicy};
 use crate::site::server::{Book, PlannedRecords, Survey};
 use crate::site::{ProvisioningScan, RecordChange, SiteError};
@@ -151,6 +151,13 @@ impl Book for LdapBook {
             }
         };
         Ok(settings.get(account).cloned().unwrap_or_default())
+    }
+
+    fn setting_kinds(&self) -> Vec<SettingKind> {
+        let account = &self.options.mapping.account;
+        let kinds =
+            [(SettingKind::Forwarding, account.forward.is_some()), (SettingKind::Vacation, account.vacation.is_some())];
+        kinds.into_iter().filter(|(_, mapped)| *mapped).map(|(kind, _)| kind).collect()
     }
 
     fn put_records(&self, changes: &[RecordChange]) -> Result<Vec<Result<(), Reason>>, SiteError> {

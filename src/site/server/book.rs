@@ -2,7 +2,7 @@
 
 use super::Survey;
 use crate::event::Reason;
-use crate::model::setting::{Setting, SettingKey};
+use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::site::{ProvisioningScan, RecordChange, SiteError};
 
 /// What changes to records would do.
@@ -28,6 +28,11 @@ pub trait Book: Send + Sync {
     /// Settings of an account that the book keeps (identities, forwarding …), sorted by key.
     fn settings(&self, _account: &str) -> Result<Vec<Setting>, SiteError> {
         Ok(Vec::new())
+    }
+
+    /// Kinds of settings that it can be given.
+    fn setting_kinds(&self) -> Vec<SettingKind> {
+        Vec::new()
     }
 
     /// As [`Target::put_records`](crate::site::Target::put_records).
