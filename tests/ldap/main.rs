@@ -12,6 +12,7 @@
 #[path = "../servers/slapd.rs"]
 mod slapd;
 mod source;
+mod story;
 mod target;
 
 use slapd::Slapd;

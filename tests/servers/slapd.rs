@@ -61,14 +61,18 @@ impl Slapd {
         self.env.get(key).unwrap_or_else(|| panic!("start.sh printed no {key}"))
     }
 
-    /// The server's certificate.
-    pub fn pin(&self) -> stationwagon::net::Pin {
+    /// The fingerprint of its certificate, which signed itself.
+    pub fn fingerprint(&self) -> String {
         let mut print = Command::new("openssl");
         let output =
             print.args(["x509", "-noout", "-fingerprint", "-sha256", "-in", self.get("LDAP_CERT")]).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         let (_, digits) = text.trim().split_once('=').unwrap();
-        stationwagon::net::Pin::parse(&format!("sha256:{digits}")).unwrap()
+        format!("sha256:{digits}")
+    }
+
+    pub fn pin(&self) -> stationwagon::net::Pin {
+        stationwagon::net::Pin::parse(&self.fingerprint()).unwrap()
     }
 
     pub fn path(&self) -> &Path {

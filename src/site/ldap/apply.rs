@@ -14,8 +14,7 @@ use crate::event::Reason;
 use crate::limits;
 use crate::model::provisioning::Record;
 use crate::model::setting::{Setting, SettingKey, SettingKind};
-use crate::site::server::PlannedRecords;
-use crate::site::{RecordChange, SiteError};
+use crate::site::{PlannedRecords, RecordChange, SiteError};
 use std::collections::HashMap;
 use std::path::PathBuf;
 
