@@ -6,6 +6,7 @@ pub mod dovecot;
 pub mod imap;
 pub mod lmtp;
 pub mod postfix;
+pub mod slapd;
 pub mod testbed;
 
 use std::io::{BufRead, BufReader, Write};
