@@ -144,14 +144,10 @@ impl Reader {
         (self.asked_bytes, self.here_bytes) = (0, 0);
     }
 
-    fn read(
-        &mut self,
-        pool: &Arc<Pool>,
-        account: &str,
-        place: &Place,
-        release: &dyn Fn(),
-    ) -> Result<Got, SiteError> {
-        if self.open.as_ref() != Some(&(place.wire.clone(), place.uid_validity)) && !self.turn_to(pool, account, place, release)? {
+    fn read(&mut self, pool: &Arc<Pool>, account: &str, place: &Place, release: &dyn Fn()) -> Result<Got, SiteError> {
+        if self.open.as_ref() != Some(&(place.wire.clone(), place.uid_validity))
+            && !self.turn_to(pool, account, place, release)?
+        {
             return Ok(Got::Vanished);
         }
         self.find(place.uid);

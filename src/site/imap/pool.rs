@@ -67,7 +67,8 @@ impl Pool {
 
     /// A connection of the administrator as himself; `None` where nobody is.
     pub fn lease_admin(self: &Arc<Self>, release: &dyn Fn()) -> Result<Option<Lease>, SiteError> {
-        let (crate::site::server::LoginMode::Proxy, Some(password)) = (self.login.mode, self.login.secret.clone()) else {
+        let (crate::site::server::LoginMode::Proxy, Some(password)) = (self.login.mode, self.login.secret.clone())
+        else {
             return Ok(None);
         };
         let credentials = Credentials::Password { user: self.login.user.clone(), acts_for: None, password };

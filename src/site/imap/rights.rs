@@ -77,7 +77,8 @@ mod tests {
             grants(&entries, "ann@a.test")
         };
         let dovecot = list(&[("ann@a.test", "lrwstipekxacd"), ("bob@a.test", "lr"), ("-$eng", "w"), ("anyone", "l")]);
-        let cyrus = list(&[("ann@a.test", "lrswipkxtecdan"), ("bob@a.test", "lr"), ("-group:eng", "w"), ("anyone", "l")]);
+        let cyrus =
+            list(&[("ann@a.test", "lrswipkxtecdan"), ("bob@a.test", "lr"), ("-group:eng", "w"), ("anyone", "l")]);
         assert_eq!(dovecot, cyrus);
         assert_eq!(dovecot.len(), 3);
         for grant in &dovecot {

@@ -9,9 +9,7 @@ use crate::limits;
 use crate::model::mailbox::{Folder, FolderKey, FolderKind};
 use crate::model::setting::Setting;
 use crate::site::server::Survey;
-use crate::site::{
-    Content, Depth, FolderListing, FolderScan, FoundFolder, FoundItem, MailboxScan, SiteError,
-};
+use crate::site::{Content, Depth, FolderListing, FolderScan, FoundFolder, FoundItem, MailboxScan, SiteError};
 use std::io::Read as _;
 use std::num::NonZeroU32;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -21,10 +19,10 @@ impl ImapStore {
         let seen = self.seen(account);
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         let listing = self.refresh(account, &mut seen)?;
-        let folders = listing.folders.iter().map(|(key, folder)| FoundFolder {
-            key: key.clone(),
-            ident: folder.about.guid.clone(),
-        });
+        let folders = listing
+            .folders
+            .iter()
+            .map(|(key, folder)| FoundFolder { key: key.clone(), ident: folder.about.guid.clone() });
         let settings = listing.only_subscribed.iter().map(|path| Setting::Subscription { path: path.clone() });
         Ok(MailboxScan {
             folders: folders.collect(),
@@ -207,7 +205,11 @@ impl ImapStore {
             }
         };
         cannot(&mut survey, "ACL", "it has no access lists (ACL), so no grants");
-        cannot(&mut survey, "UIDPLUS", "it does not tell the UIDs of what is delivered (UIDPLUS); each is searched for");
+        cannot(
+            &mut survey,
+            "UIDPLUS",
+            "it does not tell the UIDs of what is delivered (UIDPLUS); each is searched for",
+        );
         cannot(&mut survey, "SPECIAL-USE", "it has no special uses of folders (SPECIAL-USE)");
         if !lease.can("ACL") {
             survey.cannot_give.push("it has no access lists (ACL), so no grants".to_owned());
@@ -216,7 +218,9 @@ impl ImapStore {
             let what = "it does not count changes (CONDSTORE); each pass compares the flags of every message";
             survey.cannot_give.push(what.to_owned());
         }
-        survey.cannot_hold.push("UIDs and UIDVALIDITY are the server's own; clients load every folder again".to_owned());
+        survey
+            .cannot_hold
+            .push("UIDs and UIDVALIDITY are the server's own; clients load every folder again".to_owned());
         if lease.can("QUOTA") {
             let mut storage = None;
             lease.run(&Command::new("GETQUOTAROOT INBOX"), &mut |untagged| {

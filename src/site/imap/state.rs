@@ -287,7 +287,8 @@ impl State {
         loop {
             let named = self.write(|db| {
                 let row = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, u32>(1)?, row.get::<_, String>(2)?));
-                let nameless: Vec<_> = db.prepare_cached(NAMELESS)?.query_map([account], row)?.collect::<Result<_, _>>()?;
+                let nameless: Vec<_> =
+                    db.prepare_cached(NAMELESS)?.query_map([account], row)?.collect::<Result<_, _>>()?;
                 for (folder, uid, ident) in &nameless {
                     let left: Option<String> =
                         db.prepare_cached(LEFT)?.query_row(params![account, ident], |row| row.get(0)).optional()?;
@@ -345,16 +346,8 @@ impl State {
         self.write(|db| {
             for one in intents {
                 let size = i64::try_from(one.size).unwrap_or(i64::MAX);
-                let values = params![
-                    account,
-                    one.name,
-                    one.folder,
-                    one.uid_validity,
-                    one.uid_from,
-                    size,
-                    one.hash,
-                    one.date
-                ];
+                let values =
+                    params![account, one.name, one.folder, one.uid_validity, one.uid_from, size, one.hash, one.date];
                 db.prepare_cached(SQL)?.execute(values)?;
             }
             Ok(())

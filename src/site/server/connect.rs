@@ -11,6 +11,7 @@ use crate::limits;
 use crate::model::provisioning::Secret;
 use crate::net::{Endpoint, Protection, Scheme};
 use crate::site::SiteError;
+use crate::site::imap::{ImapOptions, ImapStore};
 use crate::site::ldap::{LdapBook, LdapOptions, Partly};
 use crate::site::managesieve::{SieveOptions, SieveStore};
 use std::path::Path;
@@ -77,6 +78,17 @@ fn stores(
     for server in description.servers() {
         let login = secrets.login(&server.login)?;
         stores.push(match server.section {
+            "mail" => {
+                let options = ImapOptions {
+                    endpoint: endpoint(server, description::IMAP)?,
+                    tls: server.tls.config(fs.as_ref()).map_err(SiteError::Net)?,
+                    login,
+                    insecure: server.insecure,
+                    state_dir: description.state.clone(),
+                    max_connections: server.max_connections,
+                };
+                Box::new(ImapStore::open(fs.as_ref(), options)?)
+            }
             "filters" => {
                 let options = SieveOptions {
                     endpoint: endpoint(server, description::MANAGESIEVE)?,

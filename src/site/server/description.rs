@@ -17,12 +17,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 
-/// RFC 9051 section 11.1 and RFC 8314.
-pub const IMAP: &[Scheme] = &[
-    Scheme { name: "imaps", port: 993, protection: Protection::Tls },
-    Scheme { name: "imap", port: 143, protection: Protection::StartTls },
-];
-
+pub use crate::site::imap::SCHEMES as IMAP;
 pub use crate::site::managesieve::SCHEMES as MANAGESIEVE;
 
 pub use crate::site::ldap::SCHEMES as LDAP;

@@ -127,7 +127,10 @@ pub enum Untagged {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
     Untagged(Untagged),
-    Tagged { tag: Vec<u8>, said: Said },
+    Tagged {
+        tag: Vec<u8>,
+        said: Said,
+    },
     /// The server waits for more; what it says is a challenge, if anything.
     Go(Vec<u8>),
 }
@@ -337,11 +340,7 @@ mod tests {
         assert_eq!(untagged("* VANISHED (EARLIER) 3:5,9\r\n"), Untagged::Vanished(Numbers(vec![3..=5, 9..=9])));
         assert_eq!(
             untagged("* NAMESPACE ((\"\" \"/\")) NIL ((\"Public/\" \"/\"))\r\n"),
-            Untagged::Namespace([
-                vec![(Vec::new(), Some(b'/'))],
-                vec![],
-                vec![(b"Public/".to_vec(), Some(b'/'))]
-            ])
+            Untagged::Namespace([vec![(Vec::new(), Some(b'/'))], vec![], vec![(b"Public/".to_vec(), Some(b'/'))]])
         );
         assert_eq!(
             untagged("* ACL INBOX ann@a.test lrswipkxtecda \"two words\" lr\r\n"),

@@ -91,10 +91,7 @@ mod tests {
         let command = Command::new("SELECT").string(b"a \"b\\").words("(CONDSTORE)");
         assert_eq!(command.parts(), [Part::Bytes(b"SELECT \"a \\\"b\\\\\" (CONDSTORE)".to_vec())]);
         let command = Command::new("LOGIN").string(b"ann").string(b"p\r\nw").secret();
-        assert_eq!(
-            command.parts(),
-            [Part::Bytes(b"LOGIN \"ann\" ".to_vec()), Part::Literal(b"p\r\nw".to_vec())]
-        );
+        assert_eq!(command.parts(), [Part::Bytes(b"LOGIN \"ann\" ".to_vec()), Part::Literal(b"p\r\nw".to_vec())]);
         assert_eq!(command.shown(), "LOGIN");
     }
 }

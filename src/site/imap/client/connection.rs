@@ -273,7 +273,8 @@ impl Connection {
             Some((expected, ..)) if tag == format!("A{expected}").as_bytes() => Ok(()),
             _ => {
                 self.broken = true;
-                Err(self.complaint(format!("answers a command that it was not given: {:?}", String::from_utf8_lossy(tag))))
+                Err(self
+                    .complaint(format!("answers a command that it was not given: {:?}", String::from_utf8_lossy(tag))))
             }
         }
     }

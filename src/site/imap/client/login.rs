@@ -59,7 +59,8 @@ pub fn login(connection: &mut Connection, credentials: &Credentials) -> Result<(
 fn sasl(connection: &mut Connection, mechanism: &str, response: &str) -> Result<Said, SiteError> {
     let encoded = BASE64_STANDARD.encode(response);
     let at_once = connection.can("SASL-IR");
-    let words = if at_once { format!("AUTHENTICATE {mechanism} {encoded}") } else { format!("AUTHENTICATE {mechanism}") };
+    let words =
+        if at_once { format!("AUTHENTICATE {mechanism} {encoded}") } else { format!("AUTHENTICATE {mechanism}") };
     let sent = connection.send(&Command::new(words).secret())?;
     if !at_once {
         match connection.wait_to_go_on()? {

@@ -112,7 +112,9 @@ impl<S: Read + Write> Wire<S> {
             let line = into.get(start..).unwrap_or_default();
             let Some(length) = literal_length(line) else { return Ok(()) };
             if length > left {
-                return Err(WireError::Rude(format!("it wants to send {length} bytes where at most {left} were asked for")));
+                return Err(WireError::Rude(format!(
+                    "it wants to send {length} bytes where at most {left} were asked for"
+                )));
             }
             left -= length;
             self.read_exactly(length, into)?;
