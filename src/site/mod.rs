@@ -326,6 +326,15 @@ pub enum RecordChange {
     },
 }
 
+/// What changes to provisioning would come to.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PlannedRecords {
+    /// One for each change, in order.
+    pub outcomes: Vec<Result<(), Reason>>,
+    /// The changes in the server's own language (LDIF for a directory), with everything in them: passwords' hashes too.
+    pub text: String,
+}
+
 /// How UIDs went when a folder was made or written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UidsKept {
@@ -419,6 +428,13 @@ pub trait Target: Source {
 
     /// Applies provisioning changes as one write where the target can. One outcome for each change, in order.
     fn put_records(&self, changes: &[RecordChange]) -> Result<Vec<Result<(), Reason>>, SiteError>;
+
+    /// What [`Target::put_records`] would do, where the target can tell; it goes on from what it planned before. Nothing is
+    /// written.
+    fn plan_records(&self, changes: &[RecordChange]) -> Result<Option<PlannedRecords>, SiteError> {
+        let _ = changes;
+        Ok(None)
+    }
 
     /// Makes a folder, or sets subscription, special use, title, colour and active script of one that is there.
     /// Grants are not touched: [`Target::put_grants`] does. UIDVALIDITY and next UID are set only where the folder has

@@ -7,6 +7,7 @@ pub mod imap;
 pub mod lmtp;
 pub mod postfix;
 pub mod scripts;
+pub mod slapd;
 pub mod testbed;
 
 use std::io::{BufRead, BufReader, Write};

@@ -1,74 +1,57 @@
-//! Starts an OpenLDAP of the shared testbed. It ends with the value.
+//! An OpenLDAP of the testbed, and the stock programs that look into it.
 
-use std::collections::HashMap;
+use super::testbed::{self, Server};
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// The shared recipes of servers: `WAGON_TESTBED`, beside `WAGON_CORPUS`, or beside the repository.
-pub fn testbed() -> Option<PathBuf> {
-    let named = std::env::var_os("WAGON_TESTBED").map(PathBuf::from);
-    let beside_corpus =
-        || std::env::var_os("WAGON_CORPUS").and_then(|path| Some(Path::new(&path).parent()?.join("testbed")));
-    let beside = || Some(Path::new(env!("CARGO_MANIFEST_DIR")).parent()?.join("shared/testbed"));
-    named.or_else(beside_corpus).or_else(beside).filter(|path| path.join("slapd/start.sh").exists())
-}
+/// The tree that the testbed's own accounts are in.
+const SUFFIX: &str = "dc=example,dc=test";
 
 /// A running slapd.
 pub struct Slapd {
-    testbed: PathBuf,
+    server: Server,
+    /// What belongs to the test: states, files.
     dir: tempfile::TempDir,
-    /// What start.sh printed.
-    pub env: HashMap<String, String>,
 }
 
 impl Slapd {
-    /// Starts one with the recipe's own accounts and groups; says why and gives `None` where that cannot be.
+    /// Starts one with the testbed's own accounts and groups; says why and gives `None` where that cannot be.
     pub fn start(users: usize, groups: usize) -> Option<Self> {
-        Self::begin(&[("LDAP_USERS", &users.to_string()), ("LDAP_GROUPS", &groups.to_string())], None)
+        let (users, groups) = (users.to_string(), groups.to_string());
+        let made = Command::new("python3").arg(testbed::testbed().join("slapd/ldif.py")).args([SUFFIX, &users, &groups]).output();
+        Self::with(&made.map(|made| String::from_utf8_lossy(&made.stdout).into_owned()).unwrap_or_default())
     }
 
     /// Starts one with the entries of this LDIF.
     pub fn with(ldif: &str) -> Option<Self> {
-        Self::begin(&[], Some(ldif))
-    }
-
-    fn begin(env: &[(&str, &str)], ldif: Option<&str>) -> Option<Self> {
-        let Some(testbed) = testbed() else {
-            eprintln!("skipped: there is no testbed; WAGON_TESTBED names it");
-            return None;
-        };
-        if !Path::new("/usr/sbin/slapd").exists() {
-            eprintln!("skipped: slapd is not installed; {}/slapd/install.sh does", testbed.display());
+        if let Some(why) = testbed::missing(&["slapd"]) {
+            eprintln!("skipped: {why}");
             return None;
         }
         let dir = tempfile::Builder::new().prefix("wagon-ldap-").tempdir().unwrap();
-        let mut start = Command::new(testbed.join("slapd/start.sh"));
-        start.arg(dir.path().join("s")).env("LDAP_PORT", "auto").env("LDAPS_PORT", "auto").envs(env.iter().copied());
-        if let Some(ldif) = ldif {
-            let file = dir.path().join("entries.ldif");
-            std::fs::write(&file, ldif).unwrap();
-            start.arg(file);
-        }
-        let output = start.stdin(Stdio::null()).stderr(Stdio::inherit()).output().unwrap();
-        assert!(output.status.success(), "slapd does not start");
-        let text = String::from_utf8(output.stdout).unwrap();
-        let pairs = text.lines().filter_map(|line| line.split_once('='));
-        Some(Self { testbed, dir, env: pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect() })
+        let file = dir.path().join("entries.ldif");
+        std::fs::write(&file, ldif).unwrap();
+        let variables = [("LDAP_PORT", "auto"), ("LDAPS_PORT", "auto"), ("LDAP_SUFFIX", SUFFIX)];
+        Some(Self { server: Server::start("slapd", &file, &variables), dir })
     }
 
+    /// What start.sh said.
     pub fn get(&self, key: &str) -> &str {
-        self.env.get(key).unwrap_or_else(|| panic!("start.sh printed no {key}"))
+        self.server.said(key)
     }
 
-    /// The server's certificate.
-    pub fn pin(&self) -> stationwagon::net::Pin {
+    /// The fingerprint of its certificate, which signed itself.
+    pub fn fingerprint(&self) -> String {
         let mut print = Command::new("openssl");
-        let output =
-            print.args(["x509", "-noout", "-fingerprint", "-sha256", "-in", self.get("LDAP_CERT")]).output().unwrap();
+        let output = print.args(["x509", "-noout", "-fingerprint", "-sha256", "-in", self.get("LDAP_CERT")]).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         let (_, digits) = text.trim().split_once('=').unwrap();
-        stationwagon::net::Pin::parse(&format!("sha256:{digits}")).unwrap()
+        format!("sha256:{digits}")
+    }
+
+    pub fn pin(&self) -> stationwagon::net::Pin {
+        self.server.pin()
     }
 
     pub fn path(&self) -> &Path {
@@ -127,14 +110,5 @@ impl Slapd {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         who.status().unwrap().success()
-    }
-}
-
-impl Drop for Slapd {
-    fn drop(&mut self) {
-        let stop = Command::new(self.testbed.join("slapd/stop.sh")).arg(self.dir.path().join("s")).status();
-        if !stop.is_ok_and(|status| status.success()) {
-            eprintln!("slapd in {} did not stop", self.dir.path().display());
-        }
     }
 }

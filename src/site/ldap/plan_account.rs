@@ -246,8 +246,14 @@ impl Plan<'_> {
     }
 
     fn count_to_groups(&mut self, account: &Account, name: &str) -> Result<(), Reason> {
-        let now: Vec<String> = self.index.groups_of(&self.tree, self.mapping(), name).into_iter().collect();
-        let wanted = sorted(&account.groups);
+        // Whom a list has as members, the list tells.
+        let is_list = |group: &String| {
+            let entry = self.index.groups.get(group).and_then(|at| self.tree.entries.get(at));
+            entry.is_some_and(|entry| entry.is(EntryKind::List))
+        };
+        let now = self.index.groups_of(&self.tree, self.mapping(), name).into_iter().filter(|group| !is_list(group));
+        let now: Vec<String> = now.collect();
+        let wanted: Vec<_> = sorted(&account.groups).into_iter().filter(|group| !is_list(group)).collect();
         if now == wanted {
             return Ok(());
         }

@@ -24,7 +24,7 @@ pub fn scan(fetched: &Fetched, options: &LdapOptions) -> (ProvisioningScan, Sett
     let index = Index::new(&fetched.tree, mapping);
     let placeholders = placeholders(options);
     let reader = Reader { mapping, tree: &fetched.tree, index: &index, placeholders: &placeholders };
-    let mut all = Scan { reader, fetched, out: ProvisioningScan::default(), settings: Settings::new() };
+    let mut all = Scan { reader, fetched, options, out: ProvisioningScan::default(), settings: Settings::new() };
     all.out.rejected.extend(fetched.rejected.iter().cloned());
     for (dn, what) in &index.without {
         all.reject(None, dn, Reason::Malformed(what.clone()));
@@ -70,6 +70,7 @@ pub fn scan(fetched: &Fetched, options: &LdapOptions) -> (ProvisioningScan, Sett
 struct Scan<'a> {
     reader: Reader<'a>,
     fetched: &'a Fetched,
+    options: &'a LdapOptions,
     out: ProvisioningScan,
     settings: Settings,
 }
@@ -93,10 +94,8 @@ impl Scan<'_> {
         classes: &mut BTreeMap<String, (ClassOfService, Vec<String>)>,
         aliases: &mut BTreeMap<String, BTreeSet<String>>,
     ) {
-        let seen = match self.fetched.incomplete.contains(&EntryKind::Group) {
-            true => Seen::Existence,
-            false => Seen::Whole,
-        };
+        let no_groups = self.fetched.incomplete.contains(&EntryKind::Group);
+        let seen = if no_groups || self.no_password_seen() { Seen::Existence } else { Seen::Whole };
         for (name, entry) in self.fetched.tree.entries.iter().filter(|(_, entry)| entry.is(EntryKind::Account)) {
             let Some(address) = self.reader.index.addresses.get(name) else { continue };
             if self.reader.index.account(address) != Some(name) {
@@ -119,6 +118,27 @@ impl Scan<'_> {
             }
             self.out.records.push(FoundRecord { seen, ..found(Record::Account(account), idents(entry)) });
         }
+    }
+
+    /// Whether the mapping wants passwords and not a single one can be read: then the server does not show them to this
+    /// reader, and that they are gone is not to be believed.
+    fn no_password_seen(&mut self) -> bool {
+        let Some(attribute) = self.reader.mapping.account.password.clone() else { return false };
+        let (mut accounts, mut any) = (0, false);
+        for entry in self.fetched.tree.of(EntryKind::Account) {
+            accounts += 1;
+            any |= !entry.all(&attribute).is_empty() || entry.strange.contains(&attribute.to_ascii_lowercase());
+        }
+        let hidden = accounts > 0 && !any;
+        if hidden {
+            let what = format!(
+                "none of {accounts} accounts shows its {attribute}: accounts count as unchanged; let the reader see it, or \
+                 set account.password = false in the mapping where no passwords are to be carried"
+            );
+            let place = Place { folder: Some(self.options.base.clone()), ..Place::default() };
+            self.out.rejected.push(Rejection { place, reason: Reason::Unreadable(what) });
+        }
+        hidden
     }
 
     fn lists(&mut self, aliases: &mut BTreeMap<String, BTreeSet<String>>) {
