@@ -404,6 +404,25 @@ pub const CERTIFICATE_FILE_BYTES: u64 = 16 * MIB;
 /// Largest file with a secret, bytes.
 pub const SECRET_BYTES: u64 = 64 * KIB;
 
+// Site descriptions.
+
+/// Largest site description, bytes. One that lists ten thousand accounts itself has about one MiB.
+pub const DESCRIPTION_BYTES: u64 = 16 * MIB;
+
+/// Largest file of accounts (CSV or passwd-file) and of logins, bytes. A line has about 200, so this is over a million.
+pub const ACCOUNTS_FILE_BYTES: u64 = 256 * MIB;
+
+/// Connections to one server at a time, unless the description says otherwise. Cyrus and Dovecot take ten a user and
+/// address as they are delivered (`mail_max_userip_connections`).
+pub const SERVER_CONNECTIONS: usize = 8;
+
+/// Most connections to one server that a description may ask for.
+pub const SERVER_CONNECTIONS_MOST: usize = 256;
+
+/// What `wagon site check` reads to tell how fast a server is: items, bytes and time at most.
+pub const SAMPLE_ITEMS: u64 = 200;
+pub const SAMPLE_BYTES: u64 = 32 * MIB;
+pub const SAMPLE_TIME: std::time::Duration = std::time::Duration::from_secs(10);
 /// Further tries of a connection that is lost before anything was done on it.
 pub const SERVER_RETRIES: usize = 4;
 
@@ -491,3 +510,84 @@ pub const DAV_REDIRECTS: usize = 5;
 
 /// Longest wait that a server may ask for with Retry-After.
 pub const DAV_PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+// Directory servers (LDAP).
+
+/// Entries asked for in one page of a search (RFC 2696); servers commonly allow 500 or 1000.
+pub const LDAP_PAGE: u32 = 500;
+
+/// Most entries that a search takes; what comes after is reported as not looked at. A server that never ends stops here.
+pub const LDAP_ENTRIES: usize = 2_000_000;
+
+/// Most bytes of values held of a directory at once. A hundred thousand accounts have about 40 MB.
+pub const LDAP_BOOK_BYTES: usize = 1024 * MIB as usize;
+
+/// Longest value of an attribute that is looked at, bytes; a longer one (a photo, a certificate) counts as not there.
+pub const LDAP_VALUE_BYTES: usize = 256 * KIB as usize;
+
+/// Deepest nesting of groups that have no address of their own and are resolved to their members.
+pub const LDAP_GROUP_DEPTH: usize = 32;
+
+/// Most members of a list that groups without an address give together.
+pub const LDAP_MEMBERS: usize = 1_000_000;
+
+/// Entries that are fetched one by one where only they changed since the last scan; above it all are fetched in pages.
+pub const LDAP_SINGLE_FETCHES: usize = 200;
+
+/// Largest cache of a directory's entries that is read back, bytes.
+pub const LDAP_CACHE_BYTES: u64 = 1024 * MIB;
+
+/// Changes to entries that are written between two rewritings of the file that takes them back.
+pub const LDAP_UNDO_BATCH: usize = 512;
+// IMAP.
+
+/// Longest line of an answer without its literals, bytes. A listing of ten thousand keywords has 200 KB.
+pub const IMAP_LINE_BYTES: usize = 256 * KIB as usize;
+
+/// Longest line that only lists numbers (`VANISHED`, `SEARCH`), bytes; a mailbox of a million messages of which every other
+/// one was removed gives 4 MB. It is read as ranges, not as single numbers.
+pub const IMAP_NUMBERS_BYTES: usize = 16 * MIB as usize;
+
+/// Largest literal that a server may send where no message was asked for, bytes: a folder's name, a header of
+/// [`IMAP_HEADER_BYTES`].
+pub const IMAP_LITERAL_BYTES: u64 = 128 * KIB;
+
+/// How deep lists may lie in each other in an answer. What we ask for has three levels.
+pub const IMAP_DEPTH: usize = 8;
+
+/// Answers to one command that nobody asked for. A server that talks for ever is hung up on.
+pub const IMAP_UNASKED: usize = 200_000;
+
+/// Folders of one account that are listed, and ranges of numbers in one answer.
+pub const IMAP_FOLDERS: usize = 200_000;
+pub const IMAP_RANGES: usize = 2_000_000;
+
+/// Bytes of a message that are asked for at once; a longer one comes in several pieces.
+pub const IMAP_PIECE_BYTES: u64 = MIB;
+
+/// Bytes and messages that are asked for ahead of their being read, for one account.
+pub const IMAP_AHEAD_BYTES: u64 = 2 * MIB;
+pub const IMAP_AHEAD_ITEMS: usize = 256;
+
+/// Messages that are asked for with the first command in a folder; twice as many with each next, while they are wanted.
+pub const IMAP_FIRST_WINDOW: usize = 8;
+
+/// Folders of an account whose order of reading is kept.
+pub const IMAP_PLANS: usize = 256;
+
+/// Accounts for which messages that came ahead are kept; more than one only while a pass goes from one to the next.
+pub const IMAP_AHEAD_ACCOUNTS: usize = 4;
+
+/// Bytes of a header by which a message is known again where the server has no lasting names.
+pub const IMAP_HEADER_BYTES: u64 = 64 * KIB;
+
+/// Messages of a folder that are asked for with one command, and rows that are written to the state at once.
+pub const IMAP_ROWS: usize = 5_000;
+
+/// How often something is tried again after a lost connection or a server that asks to wait, and the waits between.
+pub const IMAP_TRIES: usize = 6;
+pub const IMAP_FIRST_WAIT: std::time::Duration = std::time::Duration::from_millis(200);
+pub const IMAP_LONGEST_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Messages and bytes of one APPEND that brings several (MULTIAPPEND): one refused message makes the server refuse all.
+pub const IMAP_APPEND_ITEMS: usize = 64;
+pub const IMAP_APPEND_BYTES: u64 = 4 * MIB;

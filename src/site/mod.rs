@@ -6,13 +6,15 @@
 
 pub mod dav;
 pub mod directory;
+pub mod imap;
+pub mod ldap;
 pub mod managesieve;
 pub mod server;
 
 use crate::event::{Reason, Rejection};
-use crate::fs::Fs;
+use crate::fs::{FileKind, Fs};
 use crate::model::id::SiteId;
-use crate::model::mailbox::{Flags, Folder, FolderKey};
+use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use crate::model::provisioning::{Record, RecordKind};
 use crate::model::setting::{Setting, SettingKey};
 use crate::model::share::Grant;
@@ -63,12 +65,13 @@ impl SiteError {
     }
 }
 
-/// Opens the source that `spec` names: a folder, or `dir:FOLDER`.
+/// Opens the source that `spec` names: a folder, `dir:FOLDER`, or a site description (a file that ends in `.toml`).
 ///
 /// A text before the first `:` is a scheme only where it looks like one (two letters or more, letters and digits), so
 /// that a folder may have any name: `./imap:old` is a folder.
 pub fn open_source(fs: Arc<dyn Fs>, spec: &str) -> Result<Box<dyn Source>, SiteError> {
     match split_spec(spec) {
+        (None, file) if is_description(fs.as_ref(), file) => Ok(Box::new(server::open_source(fs, Path::new(file))?)),
         (None | Some("dir"), folder) => Ok(Box::new(directory::DirectorySite::open(fs, Path::new(folder))?)),
         (Some(other), _) => Err(unknown_scheme(other)),
     }
@@ -78,12 +81,23 @@ pub fn open_source(fs: Arc<dyn Fs>, spec: &str) -> Result<Box<dyn Source>, SiteE
 /// belongs to `owner` (user and group id); without one, to whom the site belongs already, else to the process.
 pub fn open_target(fs: Arc<dyn Fs>, spec: &str, owner: Option<(u32, u32)>) -> Result<Box<dyn Target>, SiteError> {
     match split_spec(spec) {
+        (None, file) if is_description(fs.as_ref(), file) => match owner {
+            Some(_) => {
+                Err(SiteError::Unsupported("an owner is for files of a directory site, not for servers".to_owned()))
+            }
+            None => Ok(Box::new(server::open_target(fs, Path::new(file))?)),
+        },
         (None | Some("dir"), folder) => {
             let site = directory::DirectorySite::create(fs, Path::new(folder), owner)?;
             Ok(Box::new(directory::target::DirectoryTarget::new(site)))
         }
         (Some(other), _) => Err(unknown_scheme(other)),
     }
+}
+
+/// Whether `spec` names a site description. One that is not there is meant all the same: nobody calls a folder so.
+pub fn is_description(fs: &dyn Fs, spec: &str) -> bool {
+    spec.ends_with(".toml") && !fs.stat(Path::new(spec)).is_ok_and(|stat| stat.kind == FileKind::Dir)
 }
 
 /// Scheme, if there is one, and the rest.
@@ -97,7 +111,7 @@ fn split_spec(spec: &str) -> (Option<&str>, &str) {
 
 fn unknown_scheme(scheme: &str) -> SiteError {
     SiteError::Unsupported(format!(
-        "no kind of site is called {scheme:?}; known are a folder and dir:FOLDER (a folder of that name is ./{scheme}:…)"
+        "no kind of site is called {scheme:?}; known are a folder, dir:FOLDER and a site description FILE.toml (a folder of that name is ./{scheme}:…)"
     ))
 }
 
@@ -238,6 +252,11 @@ pub enum Content {
 pub trait Source: Send + Sync {
     fn describe(&self) -> Result<SiteDescription, SiteError>;
 
+    /// A sentence for each thing that a user should be told in every run (a connection that nothing protects).
+    fn cautions(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Tells which accounts bore other addresses before, as (former, present), oldest first. What the site keeps by
     /// address beside files may still lie under a former one, where somebody renamed an account by hand; from now on it
     /// counts, unless the present address has something of its own or the former names another account again.
@@ -282,6 +301,14 @@ pub struct Capabilities {
     pub all_grantees: bool,
     /// A reason if this kind of setting has no place, for each kind.
     pub unsupported_settings: Vec<(crate::model::setting::SettingKind, String)>,
+}
+
+/// What becomes of the line ends of what a target is given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LineEnds {
+    Kept,
+    /// Each is CRLF: a protocol knows no other.
+    Crlf,
 }
 
 /// One change to provisioning.
@@ -390,6 +417,11 @@ pub struct Present {
 /// Every call is safe to repeat: doing again what is done already changes nothing.
 pub trait Target: Source {
     fn capabilities(&self) -> Capabilities;
+
+    /// What becomes of line ends in folders of this kind, so that the map knows the bytes that lie there.
+    fn line_ends(&self, _kind: FolderKind) -> LineEnds {
+        LineEnds::Kept
+    }
 
     /// Makes an empty site, or takes an existing one; the id it then keeps for ever. `fallback` is used when it has
     /// none yet.

@@ -13,6 +13,7 @@ mod looking;
 mod moving;
 mod options;
 mod secrets;
+mod site;
 mod subscriptions;
 mod throttles;
 mod upkeep;

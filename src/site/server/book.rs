@@ -2,8 +2,17 @@
 
 use super::Survey;
 use crate::event::Reason;
-use crate::model::setting::{Setting, SettingKey};
+use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::site::{ProvisioningScan, RecordChange, SiteError};
+
+/// What changes to records would do.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PlannedRecords {
+    /// One for each change, in order.
+    pub outcomes: Vec<Result<(), Reason>>,
+    /// The changes in the server's own language (LDIF for a directory), with everything in them: passwords' hashes too.
+    pub text: String,
+}
 
 /// Provisioning records and settings of a site. Calls come from several threads.
 pub trait Book: Send + Sync {
@@ -21,8 +30,20 @@ pub trait Book: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Kinds of settings that it can be given.
+    fn setting_kinds(&self) -> Vec<SettingKind> {
+        Vec::new()
+    }
+
     /// As [`Target::put_records`](crate::site::Target::put_records).
     fn put_records(&self, changes: &[RecordChange]) -> Result<Vec<Result<(), Reason>>, SiteError>;
+
+    /// What [`Book::put_records`] would do, where the book can tell; it goes on from what it planned before. Nothing is
+    /// written.
+    fn plan_records(&self, changes: &[RecordChange]) -> Result<Option<PlannedRecords>, SiteError> {
+        let _ = changes;
+        Ok(None)
+    }
 
     /// As [`Target::put_setting`](crate::site::Target::put_setting).
     fn put_setting(&self, _account: &str, setting: &Setting) -> Result<Result<(), Reason>, SiteError> {

@@ -16,7 +16,7 @@ use crate::format::manifest::{AccountState, ItemAt};
 use crate::limits;
 use crate::map::{ItemRow, ItemState};
 use crate::model::id::{FolderId, ItemId};
-use crate::model::mailbox::{FolderKey, Item};
+use crate::model::mailbox::{FolderKey, FolderKind, Item};
 use crate::site::{self, Delivered, Delivery, ItemContent, UidsKept};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -273,7 +273,7 @@ fn prepare(
     let place = || Place::item(&job.source, key, &item.name);
     match content {
         Ok(Found { content, target_object, made }) => {
-            if target_object.is_some() {
+            if target_object.is_some() && key.kind() == FolderKind::Filters {
                 pass.notice(place(), "addresses in its redirects were rewritten");
             }
             row.target_object = target_object;

@@ -5,12 +5,13 @@
 use super::folders::key_below;
 use crate::event::Reason;
 use crate::model::id::SiteId;
-use crate::model::mailbox::{Flags, Folder, FolderKey};
+use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use crate::model::setting::{Setting, SettingKey};
 use crate::model::share::Grant;
 use crate::site::{
     Capabilities, Content, Delivered, Delivery, Depth, FolderListing, FolderPut, FolderScan, FoundFolder, FoundItem,
-    MailboxScan, Present, ProvisioningScan, RecordChange, SiteDescription, SiteError, Source, Target, UidsKept,
+    LineEnds, MailboxScan, Present, ProvisioningScan, RecordChange, SiteDescription, SiteError, Source, Target,
+    UidsKept,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -148,6 +149,10 @@ impl Source for Rehearsal<'_> {
 impl Target for Rehearsal<'_> {
     fn capabilities(&self) -> Capabilities {
         self.real.capabilities()
+    }
+
+    fn line_ends(&self, kind: FolderKind) -> LineEnds {
+        self.real.line_ends(kind)
     }
 
     fn prepare(&self, fallback: &SiteId) -> Result<SiteId, SiteError> {

@@ -28,7 +28,7 @@ pub struct ImportArgs {
     archive: ArchiveArg,
     #[command(flatten)]
     trust: TrustArgs,
-    /// The site to write: a folder, or dir:FOLDER
+    /// The site to write: a folder, dir:FOLDER, or a site description (FILE.toml)
     #[arg(long, value_name = "SITE")]
     to: String,
     #[command(flatten)]
@@ -133,6 +133,7 @@ const RENAME_FILE_BYTES: u64 = 64 * MIB;
 pub fn run(args: &ImportArgs, global: &Global, screen: &Screen) -> Result<Outcome, CliError> {
     let archive = open::trusting(open::archive_to_read(&args.archive, global)?, &args.trust)?;
     let target = open::target_through(args.throttle.apply(Counted::Writing)?, &args.to, args.owner)?;
+    screen.warn(target.cautions());
     let options = ImportOptions {
         fs: open::files(),
         source: args.at.source.clone(),

@@ -1,0 +1,21 @@
+//! Speaking IMAP (RFC 3501, RFC 9051) over one connection: greeting, STARTTLS, login, commands sent ahead of their
+//! answers, answers as typed values.
+//!
+//! Knows nothing of accounts, folders of ours or what is done with an answer. Everything a server sends is bounded before
+//! it is held.
+
+mod answer;
+mod code;
+mod command;
+mod connection;
+mod login;
+mod start;
+pub mod utf7;
+mod value;
+mod wire;
+
+pub use answer::{Fetched, Listed, Numbers, Status, Untagged, set_of};
+pub use code::{Code, Said, Word};
+pub use command::Command;
+pub use connection::{Connection, Selected, Sent};
+pub use start::{ClientOptions, connect, is_here};

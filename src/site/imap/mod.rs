@@ -1,0 +1,123 @@
+//! IMAP servers as a store of mail: read and written through the protocol alone (RFC 3501, RFC 9051, and what a server
+//! offers beyond).
+//!
+//! What the server told at the last look lies in a state file, so that the next look costs only what changed, and so that
+//! a message keeps its name wherever it moves. A folder's mark is that state's count of its changes.
+
+mod ahead;
+mod client;
+mod listing;
+mod look;
+mod names;
+mod pool;
+mod rights;
+mod source;
+mod state;
+
+use crate::fs::Fs;
+use crate::model::mailbox::{FolderKey, FolderKind};
+use crate::net::{Endpoint, Protection, Scheme};
+use crate::site::server::{Login, Store, Survey};
+use crate::site::{Content, Depth, FolderScan, FoundItem, MailboxScan, SiteError};
+use ahead::Readers;
+use client::ClientOptions;
+use names::Spelling;
+use pool::Pool;
+use rustls::ClientConfig;
+use state::State;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How a description names an IMAP server.
+pub const SCHEMES: &[Scheme] = &[
+    Scheme { name: "imaps", port: 993, protection: Protection::Tls },
+    Scheme { name: "imap", port: 143, protection: Protection::StartTls },
+];
+
+/// What a store is made of.
+pub struct ImapOptions {
+    pub endpoint: Endpoint,
+    pub tls: Arc<ClientConfig>,
+    pub login: Login,
+    /// Passwords may go over a connection that is not protected.
+    pub insecure: bool,
+    /// Where the state file lies; made where it is missing.
+    pub state_dir: PathBuf,
+    /// Most connections at once; fewer where the server refuses.
+    pub max_connections: usize,
+}
+
+/// An IMAP server.
+pub struct ImapStore {
+    pool: Arc<Pool>,
+    readers: Arc<Readers>,
+    state: State,
+    accounts: Mutex<HashMap<String, Arc<Mutex<Seen>>>>,
+}
+
+/// What this run knows of an account.
+#[derive(Default)]
+struct Seen {
+    /// Folders, by path, that were looked at since somebody last asked for them.
+    fresh: HashSet<String>,
+    spelling: Option<Spelling>,
+}
+
+impl ImapStore {
+    /// Makes the store. Nobody logs in yet.
+    pub fn open(fs: &dyn Fs, options: ImapOptions) -> Result<Self, SiteError> {
+        let dir = options.state_dir.clone();
+        let bad = |source| SiteError::Io { action: "make", path: dir.clone(), source };
+        fs.create_dir_all(&dir).map_err(bad)?;
+        let mut id = [0; 16];
+        getrandom::fill(&mut id).map_err(|error| bad(std::io::Error::other(error.to_string())))?;
+        let state = State::open(&dir.join("imap.sqlite"), id)?;
+        let compress = !client::is_here(&options.endpoint.host);
+        let client =
+            ClientOptions { endpoint: options.endpoint, tls: options.tls, insecure: options.insecure, compress };
+        let pool = Arc::new(Pool::new(client, options.login, options.max_connections));
+        Ok(Self { pool, readers: Arc::default(), state, accounts: Mutex::default() })
+    }
+
+    fn seen(&self, account: &str) -> Arc<Mutex<Seen>> {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(accounts.entry(account.to_owned()).or_default())
+    }
+
+    fn lease(&self, account: &str) -> Result<pool::Lease, SiteError> {
+        self.pool.lease(account, &|| self.readers.release())
+    }
+}
+
+impl Store for ImapStore {
+    fn kinds(&self) -> &'static [FolderKind] {
+        &[FolderKind::Mail]
+    }
+
+    fn locator(&self) -> String {
+        self.pool.server()
+    }
+
+    fn survey(&self, account: &str) -> Result<Survey, SiteError> {
+        self.survey_of(account)
+    }
+
+    fn mailbox(&self, account: &str) -> Result<MailboxScan, SiteError> {
+        self.look_at_account(account)
+    }
+
+    fn folder(
+        &self,
+        account: &str,
+        key: &FolderKey,
+        mark: Option<&[u8]>,
+        depth: Depth,
+    ) -> Result<FolderScan, SiteError> {
+        self.look_at_folder(account, key, mark, depth)
+    }
+
+    fn read(&self, account: &str, _key: &FolderKey, item: &FoundItem) -> Result<Content, SiteError> {
+        self.read_message(account, item)
+    }
+}

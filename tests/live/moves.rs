@@ -1,0 +1,214 @@
+//! Whole sites from one make of server to the other, and to and from files.
+
+use crate::client::{Folder, Mailbox, Message};
+use crate::world::{Kind, Site, World, corpus, make_site, ready};
+use stationwagon::fs::{Fs, RealFs};
+use stationwagon::testing::example_site;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Accounts of the example site that log in; the room does not.
+const EXAMPLE: [&str; 4] =
+    ["ann@station.example", "bert@station.example", "clara@station.example", "frida@wagon.example"];
+
+/// Accounts of site-small with shared folders, keywords and folders of every name, about 1,500 messages.
+const SMALL: [&str; 5] = [
+    "stefan.grant@example.org",
+    "ldubois@example.org",
+    "leo.silva@example.org",
+    "o'connor@example.org",
+    "mbrandt@example.org",
+];
+
+/// Differences that are allowed, counted by their name.
+type Counted = BTreeMap<&'static str, usize>;
+
+/// What Cyrus makes of a header byte above 127.
+fn as_cyrus_keeps(content: &[u8]) -> Vec<u8> {
+    let end = content.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(content.len());
+    content.iter().enumerate().map(|(at, byte)| if at < end && *byte > 127 { b'X' } else { *byte }).collect()
+}
+
+/// Why Cyrus would refuse it, as far as this file's head names it.
+fn cyrus_refuses(content: &[u8]) -> bool {
+    // A NUL comes from Dovecot as 0x80, so it is no reason here.
+    let end = content.windows(4).position(|four| four == b"\r\n\r\n").map_or(content.len(), |at| at + 2);
+    let head = &content[..end];
+    let lines = head.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let valid = |line: &[u8]| {
+        line.starts_with(b" ")
+            || line.starts_with(b"\t")
+            || line.iter().position(|byte| *byte == b':').is_some_and(|colon| {
+                colon > 0 && line[..colon].iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ')
+            })
+    };
+    content.is_empty() || content.contains(&0) || !lines.clone().all(valid) || content.starts_with(b"\r\n")
+}
+
+/// Compares what a client saw on both sides; panics at the first difference that no server is known to make.
+fn compare(account: &str, before: &Mailbox, after: &Mailbox, target: &Kind) -> Counted {
+    let mut counted = Counted::new();
+    for (name, folder) in before {
+        let Some(there) = after.get(name) else {
+            panic!("{account}: {name} is not on the target, which has {:?}", after.keys().collect::<Vec<_>>());
+        };
+        compare_folder(&format!("{account} {name}"), folder, there, target, &mut counted);
+    }
+    for name in after.keys().filter(|name| !before.contains_key(*name)) {
+        assert!(after[name].messages.is_empty(), "{account}: {name} with mail is new");
+        *counted.entry("empty folders that the server made").or_default() += 1;
+    }
+    counted
+}
+
+fn compare_folder(what: &str, before: &Folder, after: &Folder, target: &Kind, counted: &mut Counted) {
+    let mut left = after.messages.clone();
+    let mut count = |why| *counted.entry(why).or_default() += 1;
+    for message in &before.messages {
+        let kept = match target {
+            Kind::Dovecot => message.clone(),
+            Kind::Cyrus => Message { content: as_cyrus_keeps(&message.content), ..message.clone() },
+        };
+        if let Some(at) = left.iter().position(|there| *there == *message) {
+            left.remove(at);
+            count("equal");
+        } else if let Some(at) = left.iter().position(|there| *there == kept) {
+            left.remove(at);
+            count("header bytes above 127 became X");
+        } else if matches!(target, Kind::Cyrus) && cyrus_refuses(&message.content) {
+            count("refused");
+        } else {
+            let near = left.iter().find(|there| there.content == kept.content);
+            let near = near.map(|there| (there.date, there.flags.clone()));
+            let head = String::from_utf8_lossy(&message.content).chars().take(300).collect::<String>();
+            panic!(
+                "{what}: a message of {} bytes is not there: {:?} {:?}, there {near:?}\n{head}",
+                message.content.len(),
+                message.date,
+                message.flags
+            );
+        }
+    }
+    assert!(left.is_empty(), "{what}: {} messages that the source does not have", left.len());
+    assert_eq!(after.subscribed, before.subscribed, "{what}: subscription");
+    if before.special_use.is_some() {
+        assert_eq!(after.special_use, before.special_use, "{what}: special use");
+    }
+}
+
+fn compare_all(before: &BTreeMap<&str, Mailbox>, target: &Site) -> Counted {
+    let mut all = Counted::new();
+    for (account, mailbox) in before {
+        for (why, number) in compare(account, mailbox, &target.look(account), &target.kind) {
+            *all.entry(why).or_default() += number;
+        }
+    }
+    all
+}
+
+fn look_all<'a>(site: &Site, accounts: &[&'a str]) -> BTreeMap<&'a str, Mailbox> {
+    accounts.iter().map(|account| (*account, site.look(account))).collect()
+}
+
+fn example(world: &World, folder: &str) {
+    let fs: Arc<dyn Fs> = Arc::new(RealFs);
+    example_site::build(&fs, &world.path(folder)).unwrap();
+}
+
+fn chosen(accounts: &[&str]) -> String {
+    accounts.iter().map(|account| format!(" --account {account}")).collect()
+}
+
+/// Exports `source` and imports into `target`; twice, and the second time nothing happens.
+fn there(world: &World, source: &str, target: &str, accounts: &[&str], statuses: &[i32]) {
+    let only = chosen(accounts);
+    world.report(&format!("export --from {{}}/{source} --archive {{}}/archive{only}"), &[0, 3]);
+    let import = format!("import --archive {{}}/archive --to {{}}/{target}");
+    let (_, said) = world.report(&import, statuses);
+    println!("{said}");
+    let (_, again) = world.report(&import, statuses);
+    assert!(again.contains("0 B delivered"), "{again}");
+}
+
+#[test]
+fn dovecot_to_cyrus() {
+    if !ready("Dovecot to Cyrus", &["dovecot", "cyrus"]) {
+        return;
+    }
+    let world = World::new();
+    example(&world, "old");
+    let source = world.dovecot("old");
+    let target = world.cyrus("new", &EXAMPLE);
+    let before = look_all(&source, &EXAMPLE);
+    there(&world, "old.toml", "new.toml", &EXAMPLE, &[0, 3]);
+    println!("{:?}", compare_all(&before, &target));
+    world.report("verify --archive {}/archive --to {}/new.toml", &[0]);
+}
+
+#[test]
+fn cyrus_to_dovecot_and_files() {
+    if !ready("Cyrus to Dovecot", &["dovecot", "cyrus"]) {
+        return;
+    }
+    let world = World::new();
+    example(&world, "files");
+    let middle = world.cyrus("middle", &EXAMPLE);
+    there(&world, "files", "middle.toml", &EXAMPLE, &[0, 3]);
+    let before = look_all(&middle, &EXAMPLE);
+    assert!(before.values().flat_map(Mailbox::values).map(|folder| folder.messages.len()).sum::<usize>() > 50);
+
+    // What now lies in Cyrus goes into a Dovecot, and into files, by another archive.
+    world.empty_site("new", &EXAMPLE);
+    let target = world.dovecot("new");
+    let only = chosen(&EXAMPLE);
+    world.report(&format!("export --from {{}}/middle.toml --archive {{}}/second{only}"), &[0]);
+    world.report("import --archive {}/second --to {}/new.toml", &[0, 3]);
+    println!("{:?}", compare_all(&before, &target));
+    world.report("verify --archive {}/second --to {}/new.toml", &[0]);
+
+    world.report("import --archive {}/second --to {}/new-files", &[0, 3]);
+    world.report("verify --archive {}/second --to {}/new-files", &[0]);
+    let served = world.dovecot("new-files");
+    println!("{:?}", compare_all(&before, &served));
+}
+
+#[test]
+fn real_mail_goes_from_files_to_cyrus_and_from_dovecot_into_files() {
+    if !ready("real mail goes to Cyrus", &["dovecot", "cyrus"]) {
+        return;
+    }
+    let Some(corpus) = corpus() else {
+        return crate::sites::skip("real mail goes to Cyrus", "the development corpus is not there");
+    };
+    let world = World::new();
+    make_site(&corpus, "small", &world.path("old"), &[]);
+    let source = world.dovecot("old");
+    let before = look_all(&source, &SMALL);
+    let target = world.cyrus("new", &SMALL);
+    there(&world, "old", "new.toml", &SMALL, &[0, 3]);
+    println!("{:?}", compare_all(&before, &target));
+
+    let only = chosen(&SMALL);
+    world.report(&format!("export --from {{}}/old.toml --archive {{}}/served{only}"), &[0, 3]);
+    world.report("import --archive {}/served --to {}/files", &[0, 3]);
+    let served = world.dovecot("files");
+    println!("{:?}", compare_all(&before, &served));
+}
+
+#[test]
+fn oddities_arrive_on_cyrus_or_are_named() {
+    if !ready("oddities arrive on Cyrus", &["dovecot", "cyrus"]) {
+        return;
+    }
+    let Some(corpus) = corpus() else {
+        return crate::sites::skip("oddities arrive on Cyrus", "the development corpus is not there");
+    };
+    let edge = ["edge@example.org", "frossi@example.org", "o'connor@example.org"];
+    let world = World::new();
+    make_site(&corpus, "edge", &world.path("old"), &[]);
+    let source = world.dovecot("old");
+    let before = look_all(&source, &edge);
+    let target = world.cyrus("new", &edge);
+    there(&world, "old.toml", "new.toml", &edge, &[0, 3]);
+    println!("{:?}", compare_all(&before, &target));
+}
