@@ -4,6 +4,7 @@
 //! A connector knows nothing of archives, catalogs and maps. Its scan marks are opaque bytes that the catalog keeps for
 //! it. An item's trouble is not an error but a [`Rejection`]; a `SiteError` ends the pass for the account or the site.
 
+pub mod dav;
 pub mod directory;
 pub mod imap;
 pub mod ldap;
@@ -379,6 +380,26 @@ pub enum ItemContent {
         size: u64,
         write: WriteOut,
     },
+}
+
+impl ItemContent {
+    /// All bytes, where they are at most `limit`; else why the item cannot be had as a whole.
+    pub fn whole(self, limit: u64) -> Result<Vec<u8>, Reason> {
+        let size = match &self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Stream { size, .. } => *size,
+        };
+        if size > limit {
+            return Err(Reason::TooLarge(format!("{size} bytes, where {limit} are the most")));
+        }
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            Self::Stream { write, .. } => {
+                let mut bytes = Vec::new();
+                write(&mut bytes).map(|_| bytes).map_err(|error| Reason::Damaged(error.to_string()))
+            }
+        }
+    }
 }
 
 /// Writes an item's bytes to the given writer and returns how many.

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its part of this")]
 
 pub mod dovecot;
+pub mod http;
 pub mod imap;
 pub mod lmtp;
 pub mod postfix;
