@@ -19,7 +19,10 @@ impl Slapd {
     /// Starts one with the testbed's own accounts and groups; says why and gives `None` where that cannot be.
     pub fn start(users: usize, groups: usize) -> Option<Self> {
         let (users, groups) = (users.to_string(), groups.to_string());
-        let made = Command::new("python3").arg(testbed::testbed().join("slapd/ldif.py")).args([SUFFIX, &users, &groups]).output();
+        let made = Command::new("python3")
+            .arg(testbed::testbed().join("slapd/ldif.py"))
+            .args([SUFFIX, &users, &groups])
+            .output();
         Self::with(&made.map(|made| String::from_utf8_lossy(&made.stdout).into_owned()).unwrap_or_default())
     }
 
@@ -44,7 +47,8 @@ impl Slapd {
     /// The fingerprint of its certificate, which signed itself.
     pub fn fingerprint(&self) -> String {
         let mut print = Command::new("openssl");
-        let output = print.args(["x509", "-noout", "-fingerprint", "-sha256", "-in", self.get("LDAP_CERT")]).output().unwrap();
+        let output =
+            print.args(["x509", "-noout", "-fingerprint", "-sha256", "-in", self.get("LDAP_CERT")]).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         let (_, digits) = text.trim().split_once('=').unwrap();
         format!("sha256:{digits}")
