@@ -49,7 +49,8 @@ pub struct ItemRow {
     pub target_name: String,
     /// Content on the source.
     pub object: ObjectId,
-    /// What was delivered, where that is something else (a script with rewritten addresses, an adopted copy).
+    /// What was delivered, where that is something else (a script with rewritten addresses, an adopted copy),
+    /// or what the target made of it.
     pub target_object: Option<ObjectId>,
     pub flags: Flags,
     pub keywords: Vec<String>,
@@ -171,6 +172,19 @@ impl Map {
             outcomes.iter().try_for_each(|(id, state, reason)| {
                 execute(db, SET, params![record.0, id.0, state.word(), reason]).map(|_| ())
             })
+        })
+    }
+
+    /// Says what the target made of deliveries that it altered.
+    pub fn set_item_targets(&self, record: RecordId, altered: &[(ItemId, ObjectId)]) -> Result<(), MapError> {
+        const SET: &str = "UPDATE item SET target_object = ?3 WHERE record = ?1 AND id = ?2";
+        if altered.is_empty() {
+            return Ok(());
+        }
+        self.writing_lazily(|db| {
+            altered
+                .iter()
+                .try_for_each(|(id, object)| execute(db, SET, params![record.0, id.0, object.as_bytes()]).map(|_| ()))
         })
     }
 

@@ -13,7 +13,7 @@ pub mod server;
 
 use crate::event::{Reason, Rejection};
 use crate::fs::{FileKind, Fs};
-use crate::model::id::SiteId;
+use crate::model::id::{ObjectId, SiteId};
 use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use crate::model::provisioning::{Record, RecordKind};
 use crate::model::setting::{Setting, SettingKey};
@@ -490,6 +490,13 @@ pub trait Target: Source {
     ) -> Result<Option<Vec<u8>>, SiteError> {
         let _ = (account, key, name, flags, limit);
         Ok(None)
+    }
+
+    /// What lies under these names now, as objects, where this target may alter what it is given (a server that folds lines
+    /// anew); `None` for what is as it was given, or cannot be read.
+    fn stored(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<ObjectId>>, SiteError> {
+        let _ = (account, key);
+        Ok(vec![None; names.len()])
     }
 
     /// Settles intents: which of these names are in the account, wherever in it. Completes what a crash left half done

@@ -1,11 +1,12 @@
 //! The calls of [`Store`] on DAV.
 
-use super::ahead::Ahead;
+use super::ahead::{self, Ahead};
 use super::mark::Mark;
 use super::members::{self, Look};
 use super::{DavStore, collection, folders, items, lock};
 use crate::event::{Place, Reason, Rejection};
 use crate::limits;
+use crate::model::id::ObjectId;
 use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use crate::model::share::Grant;
 use crate::site::server::{Store, Survey};
@@ -151,6 +152,15 @@ impl Store for DavStore {
         batch: Vec<Delivery>,
     ) -> Result<(Vec<Delivered>, UidsKept), SiteError> {
         Ok((self.deliver_items(&*self.session(account)?, key, batch)?, UidsKept::Yes))
+    }
+
+    /// Cyrus folds long lines of events anew, Radicale puts properties in another order; others convert cards.
+    fn stored(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<ObjectId>>, SiteError> {
+        let session = self.session(account)?;
+        match session.url_of(key) {
+            Some(url) => ahead::stored(&session, &url, key.kind(), names),
+            None => Ok(vec![None; names.len()]),
+        }
     }
 
     fn settle(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<Present>>, SiteError> {

@@ -6,6 +6,7 @@
 //! because a server has no place for it.
 
 use crate::event::Reason;
+use crate::model::id::ObjectId;
 use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::model::share::Grant;
@@ -129,6 +130,12 @@ pub trait Store: Send + Sync {
     ) -> Result<(Vec<Delivered>, UidsKept), SiteError> {
         let _ = (account, key, batch);
         Err(self.read_only())
+    }
+
+    /// As [`Target::stored`](crate::site::Target::stored).
+    fn stored(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<ObjectId>>, SiteError> {
+        let _ = (account, key);
+        Ok(vec![None; names.len()])
     }
 
     fn settle(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<Present>>, SiteError> {

@@ -3,7 +3,7 @@
 use super::ServerSite;
 use super::site::no_store;
 use crate::event::Reason;
-use crate::model::id::SiteId;
+use crate::model::id::{ObjectId, SiteId};
 use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use crate::model::provisioning::Record;
 use crate::model::setting::{Setting, SettingKey, SettingKind};
@@ -157,6 +157,10 @@ impl Target for ServerSite {
         batch: Vec<Delivery>,
     ) -> Result<(Vec<Delivered>, UidsKept), SiteError> {
         self.holder(key)?.deliver(account, key, batch)
+    }
+
+    fn stored(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<ObjectId>>, SiteError> {
+        self.holder(key)?.stored(account, key, names)
     }
 
     fn settle(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<Present>>, SiteError> {

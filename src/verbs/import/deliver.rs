@@ -15,7 +15,7 @@ use crate::event::{Event, Phase, Place, Reason};
 use crate::format::manifest::{AccountState, ItemAt};
 use crate::limits;
 use crate::map::{ItemRow, ItemState};
-use crate::model::id::{FolderId, ItemId};
+use crate::model::id::{FolderId, ItemId, ObjectId};
 use crate::model::mailbox::{FolderKey, FolderKind, Item};
 use crate::site::{self, Delivered, Delivery, ItemContent, UidsKept};
 use std::collections::{BTreeMap, BTreeSet};
@@ -174,9 +174,15 @@ impl Batch {
             places.push((folder, waiting));
             batches.push(site::Batch { key, items });
         }
+        let given: Vec<_> = batches.iter().map(Given::of).collect();
         let delivered = pass.target.deliver_all(&job.target, batches)?;
-        for ((folder, waiting), (delivered, uids)) in places.into_iter().zip(delivered) {
+        let mut altered = Vec::new();
+        for (((folder, waiting), (delivered, uids)), given) in places.into_iter().zip(delivered).zip(given) {
             note_uids(pass, folder, folders, uids)?;
+            if let Some(given) = given {
+                let ids = waiting.iter().map(|(id, ..)| *id).collect();
+                altered.extend(given.altered(pass, job, ids, &delivered, &intents)?);
+            }
             for ((id, at, copy), delivered) in waiting.into_iter().zip(delivered) {
                 let tally = tally(ledger, state, at);
                 match delivered {
@@ -194,11 +200,50 @@ impl Batch {
                 }
             }
         }
+        pass.map.set_item_targets(job.record, &altered)?;
         pass.map.set_item_outcomes(job.record, &outcomes)?;
         let (items, bytes) = progress;
         pass.add_bytes(bytes);
         pass.sink.emit(Event::Advanced { phase: Phase::Items, items, bytes });
         Ok(())
+    }
+}
+
+/// What was given to a folder whose target may alter it.
+struct Given {
+    key: FolderKey,
+    names: Vec<String>,
+}
+
+impl Given {
+    /// Nothing for mail: what becomes of its line ends is known beforehand.
+    fn of(batch: &site::Batch) -> Option<Self> {
+        let names = || batch.items.iter().map(|item| item.name.clone()).collect();
+        (batch.key.kind() != FolderKind::Mail).then(|| Self { key: batch.key.clone(), names: names() })
+    }
+
+    /// Items that lie there otherwise than they were given, and as what.
+    fn altered(
+        self,
+        pass: &Pass<'_>,
+        job: &Job,
+        ids: Vec<ItemId>,
+        delivered: &[Delivered],
+        intents: &[ItemRow],
+    ) -> Result<Vec<(ItemId, ObjectId)>, ImportError> {
+        let all = self.names.into_iter().zip(ids).zip(delivered);
+        let done = all.filter(|(_, delivered)| matches!(delivered, Delivered::Done { .. }));
+        let (names, ids): (Vec<_>, Vec<_>) = done.map(|(item, _)| item).unzip();
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let stored = pass.target.stored(&job.target, &self.key, &names)?;
+        let given: BTreeMap<_, _> =
+            intents.iter().map(|row| (row.id, row.target_object.unwrap_or(row.object))).collect();
+        let differ = |(id, stored): (ItemId, Option<ObjectId>)| {
+            stored.filter(|stored| given.get(&id) != Some(stored)).map(|stored| (id, stored))
+        };
+        Ok(ids.into_iter().zip(stored).filter_map(differ).collect())
     }
 }
 
