@@ -11,11 +11,15 @@ use super::session::Session;
 use super::xml::{self, Ns};
 use crate::event::Reason;
 use crate::limits;
+use crate::model::id::ObjectId;
 use crate::model::mailbox::FolderKind;
 use crate::site::{Content, SiteError};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{SystemTime, UNIX_EPOCH};
 use url::Url;
+
+/// Taken for the size of a resource that has none in a listing, bytes; only how many are asked for at once hangs on it.
+const UNKNOWN_BYTES: u64 = 16 * limits::KIB;
 
 /// What of one folder will probably be read next, and what is at hand already.
 #[derive(Default)]
@@ -31,8 +35,7 @@ impl Ahead {
     /// Expects those of `members` that `changed` says.
     pub fn expect(members: &Members, changed: impl Fn(&str) -> bool) -> Self {
         let expected = members.iter().filter(|(name, _)| changed(name));
-        // Without a size it could not be told whether the bytes are the stored ones.
-        let expected = expected.filter_map(|(name, member)| Some((name.clone(), member.size?)));
+        let expected = expected.map(|(name, member)| (name.clone(), member.size.unwrap_or(UNKNOWN_BYTES)));
         Self { expected: expected.collect(), ..Self::default() }
     }
 
@@ -59,54 +62,94 @@ impl Ahead {
 
     /// Fetches what is expected next.
     fn fetch(&mut self, session: &Session, collection: &Url, kind: FolderKind) -> Result<(), SiteError> {
-        let mut batch: HashMap<String, u64> = HashMap::new();
+        let mut names = Vec::new();
         let mut bytes = 0_u64;
         while let Some((name, size)) = self.expected.front() {
             bytes = bytes.saturating_add(*size);
-            if batch.len() >= limits::DAV_MULTIGET || (bytes > limits::DAV_MULTIGET_BYTES && !batch.is_empty()) {
+            if names.len() >= limits::DAV_MULTIGET || (bytes > limits::DAV_MULTIGET_BYTES && !names.is_empty()) {
                 break;
             }
-            batch.insert(name.clone(), *size);
+            names.push(name.clone());
             self.expected.pop_front();
         }
         self.ready.clear();
-        if batch.len() < 2 {
-            return Ok(());
-        }
-        let (report, prop) = match kind {
-            FolderKind::Contacts => ("R:addressbook-multiget", "<R:address-data/>"),
-            _ => ("C:calendar-multiget", "<C:calendar-data/>"),
-        };
-        let hrefs = batch.keys().map(|name| xml::escape(href::below(collection, name, false).path()));
-        let hrefs: String = hrefs.map(|path| format!("<D:href>{path}</D:href>")).collect();
-        let body = format!("{HEAD}<{report} {NAMES}><D:prop><D:getlastmodified/>{prop}</D:prop>{hrefs}</{report}>");
-        let headers = [("content-type", XML), ("depth", "1")];
-        let say = Say { method: "REPORT", headers: &headers, body: body.as_bytes() };
-        let mut differ = 0;
-        let mut take = |resource: Resource| {
-            let data = match kind {
-                FolderKind::Contacts => resource.prop(Ns::CardDav, "address-data"),
-                _ => resource.prop(Ns::CalDav, "calendar-data"),
-            };
-            let name = href::name_in(collection, &resource.url);
-            if let (Some(name), Some(data)) = (name, data) {
-                match batch.get(&name) {
-                    Some(size) if *size == data.text.len() as u64 => {
-                        let date = resource.text(Ns::Dav, "getlastmodified").and_then(date_of).unwrap_or_else(now);
-                        self.ready.insert(name, (data.text.clone().into_bytes(), date));
-                    }
-                    Some(_) => differ += 1,
-                    None => {}
-                }
-            }
-            Ok(())
-        };
-        match multistatus::ask(&session.client, collection, &say, &mut take)? {
-            Outcome::Done { .. } => self.one_by_one = differ > 0,
-            Outcome::Status(..) => self.one_by_one = true,
+        if names.len() > 1 {
+            let Several { exact, differ } = several(session, collection, kind, &names)?;
+            (self.ready, self.one_by_one) = (exact, differ);
         }
         Ok(())
     }
+}
+
+/// What one request for several resources gave.
+struct Several {
+    /// Those that came as they are stored, with their dates.
+    exact: HashMap<String, (Vec<u8>, i64)>,
+    /// Some came otherwise, or the server does not do this.
+    differ: bool,
+}
+
+/// Asks for several resources at once.
+fn several(session: &Session, collection: &Url, kind: FolderKind, names: &[String]) -> Result<Several, SiteError> {
+    let (report, prop) = match kind {
+        FolderKind::Contacts => ("R:addressbook-multiget", "<R:address-data/>"),
+        _ => ("C:calendar-multiget", "<C:calendar-data/>"),
+    };
+    let hrefs = names.iter().map(|name| xml::escape(href::below(collection, name, false).path()));
+    let hrefs: String = hrefs.map(|path| format!("<D:href>{path}</D:href>")).collect();
+    let props = format!("<D:getcontentlength/><D:getlastmodified/>{prop}");
+    let body = format!("{HEAD}<{report} {NAMES}><D:prop>{props}</D:prop>{hrefs}</{report}>");
+    let headers = [("content-type", XML), ("depth", "1")];
+    let say = Say { method: "REPORT", headers: &headers, body: body.as_bytes() };
+    let wanted: HashSet<&str> = names.iter().map(String::as_str).collect();
+    let mut several = Several { exact: HashMap::new(), differ: false };
+    let mut take = |resource: Resource| {
+        let data = match kind {
+            FolderKind::Contacts => resource.prop(Ns::CardDav, "address-data"),
+            _ => resource.prop(Ns::CalDav, "calendar-data"),
+        };
+        let name = href::name_in(collection, &resource.url).filter(|name| wanted.contains(name.as_str()));
+        if let (Some(name), Some(data)) = (name, data) {
+            let size = resource.text(Ns::Dav, "getcontentlength").and_then(|text| text.parse().ok());
+            if size == Some(data.text.len()) {
+                let date = resource.text(Ns::Dav, "getlastmodified").and_then(date_of).unwrap_or_else(now);
+                several.exact.insert(name, (data.text.clone().into_bytes(), date));
+            } else {
+                several.differ = true;
+            }
+        }
+        Ok(())
+    };
+    let outcome = multistatus::ask(&session.client, collection, &say, &mut take)?;
+    several.differ |= matches!(outcome, Outcome::Status(..));
+    Ok(several)
+}
+
+/// What lies under these names now; `None` where it cannot be read.
+pub fn stored(
+    session: &Session,
+    collection: &Url,
+    kind: FolderKind,
+    names: &[String],
+) -> Result<Vec<Option<ObjectId>>, SiteError> {
+    let mut found = Vec::with_capacity(names.len());
+    let mut differ = false;
+    for names in names.chunks(limits::DAV_MULTIGET) {
+        let mut exact = HashMap::new();
+        if names.len() > 1 && !differ {
+            Several { exact, differ } = several(session, collection, kind, names)?;
+        }
+        for name in names {
+            found.push(match exact.get(name) {
+                Some((bytes, _)) => Some(ObjectId::of(bytes)),
+                None => match get(session, collection, name)? {
+                    Content::Bytes { bytes, .. } => Some(ObjectId::of(&bytes)),
+                    _ => None,
+                },
+            });
+        }
+    }
+    Ok(found)
 }
 
 /// One resource, exactly as it is stored.

@@ -1,6 +1,6 @@
 //! The calls of [`Store`] on DAV.
 
-use super::ahead::Ahead;
+use super::ahead::{self, Ahead};
 use super::mark::Mark;
 use super::members::{self, Look};
 use super::{DavStore, collection, folders, items, lock};
@@ -151,6 +151,19 @@ impl Store for DavStore {
         batch: Vec<Delivery>,
     ) -> Result<(Vec<Delivered>, UidsKept), SiteError> {
         Ok((self.deliver_items(&*self.session(account)?, key, batch)?, UidsKept::Yes))
+    }
+
+    /// Cyrus folds long lines of events anew, Radicale puts properties in another order; others convert cards.
+    fn stored_as(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<StoredAs>>, SiteError> {
+        let session = self.session(account)?;
+        match session.url_of(key) {
+            Some(url) => {
+                let stored = ahead::stored(&session, &url, key.kind(), names)?;
+                let as_they_are = |object: Option<_>| object.map(|object| StoredAs { object, by_server: true });
+                Ok(stored.into_iter().map(as_they_are).collect())
+            }
+            None => Ok(vec![None; names.len()]),
+        }
     }
 
     fn settle(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<Present>>, SiteError> {

@@ -88,9 +88,9 @@ pub struct Server {
     /// TLS is not asked for where the URL does not, and nobody's certificate is looked at.
     pub insecure: bool,
     pub max_connections: usize,
-    /// Path of an account's principal on a DAV server, with `{account}`, `{local}` and `{domain}`.
+    /// `groupware` only: the path of an account's principal, where the server does not tell it.
     pub principal: Option<String>,
-    /// The DAV server is known to send no invitations.
+    /// `groupware` only: the administrator has switched off that the server sends invitations.
     pub scheduling_is_off: bool,
 }
 
@@ -268,15 +268,6 @@ fn server(
     let Some((_, Some(url))) = urls.into_iter().find(|(name, _)| *name == key) else {
         return Err(place.error(at, &format!("{section}.{key}"), "is missing; it is the URL of the server"));
     };
-    if key != "dav" {
-        let only_dav = |key: &str| format!("{section}.{key}");
-        if let Some(principal) = &raw.principal {
-            return Err(place.wrong(principal, &only_dav("principal"), "has no place here; [groupware] takes it"));
-        }
-        if let Some(off) = &raw.scheduling_is_off {
-            return Err(place.wrong(off, &only_dav("scheduling_is_off"), "has no place here; [groupware] takes it"));
-        }
-    }
     let (tls, insecure) = policy(place, section, &raw.tls(), above)?;
     let name = format!("{section}.{key}");
     check_url(place, &name, url, insecure)?;
@@ -288,17 +279,20 @@ fn server(
         Some(number) => place.connections(number, &format!("{section}.max_connections"))?,
         None => connections.unwrap_or(limits::SERVER_CONNECTIONS),
     };
-    let (principal, scheduling_is_off) = (raw.principal.clone(), raw.scheduling_is_off.clone());
-    Ok(Server {
-        section,
-        url: url.get_ref().clone(),
-        login,
-        tls,
-        insecure,
-        max_connections,
-        principal: principal.map(Spanned::into_inner),
-        scheduling_is_off: scheduling_is_off.is_some_and(Spanned::into_inner),
-    })
+    let elsewhere = |name: &str| format!("{section}.{name}");
+    if key != "dav" {
+        let no_place = "has no place here; it is for [groupware]";
+        if let Some(principal) = &raw.principal {
+            return Err(place.wrong(principal, &elsewhere("principal"), no_place));
+        }
+        if let Some(scheduling) = &raw.scheduling {
+            return Err(place.wrong(scheduling, &elsewhere("scheduling"), no_place));
+        }
+    }
+    let principal = raw.principal.as_ref().map(|principal| principal.get_ref().clone());
+    let scheduling_is_off = raw.scheduling.is_some();
+    let url = url.get_ref().clone();
+    Ok(Server { section, url, login, tls, insecure, max_connections, principal, scheduling_is_off })
 }
 
 fn check_url(place: &Place<'_>, name: &str, url: &Spanned<String>, insecure: bool) -> Result<(), SiteError> {

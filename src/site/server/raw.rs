@@ -96,12 +96,19 @@ pub struct RawServer {
     pub separator: Option<String>,
     pub password: Option<SecretKey>,
     pub passwords: Option<PathBuf>,
-    pub principal: Option<Spanned<String>>,
-    pub scheduling_is_off: Option<Spanned<bool>>,
     pub tls_ca: Option<Spanned<PathBuf>>,
     pub pin: Option<Spanned<String>>,
     pub insecure: Option<Spanned<bool>>,
     pub max_connections: Option<Spanned<i64>>,
+    pub principal: Option<Spanned<String>>,
+    pub scheduling: Option<Spanned<Scheduling>>,
+}
+
+/// What a groupware server does with invitations; only that it sends none is worth saying.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheduling {
+    Off,
 }
 
 impl RawServer {
