@@ -4,6 +4,7 @@
 //! A connector knows nothing of archives, catalogs and maps. Its scan marks are opaque bytes that the catalog keeps for
 //! it. An item's trouble is not an error but a [`Rejection`]; a `SiteError` ends the pass for the account or the site.
 
+pub mod dav;
 pub mod directory;
 pub mod imap;
 pub mod ldap;
@@ -14,6 +15,9 @@ use crate::event::{Reason, Rejection};
 use crate::fs::{FileKind, Fs};
 use crate::model::id::SiteId;
 use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
+use crate::fs::Fs;
+use crate::model::id::{ObjectId, SiteId};
+use crate::model::mailbox::{Flags, Folder, FolderKey};
 use crate::model::provisioning::{Record, RecordKind};
 use crate::model::setting::{Setting, SettingKey};
 use crate::model::share::Grant;
@@ -378,6 +382,26 @@ pub enum ItemContent {
     },
 }
 
+impl ItemContent {
+    /// All bytes, where they are at most `limit`; else why the item cannot be had as a whole.
+    pub fn whole(self, limit: u64) -> Result<Vec<u8>, Reason> {
+        let size = match &self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Stream { size, .. } => *size,
+        };
+        if size > limit {
+            return Err(Reason::TooLarge(format!("{size} bytes, where {limit} are the most")));
+        }
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            Self::Stream { write, .. } => {
+                let mut bytes = Vec::new();
+                write(&mut bytes).map(|_| bytes).map_err(|error| Reason::Damaged(error.to_string()))
+            }
+        }
+    }
+}
+
 /// Writes an item's bytes to the given writer and returns how many.
 pub type WriteOut = Box<dyn Fn(&mut dyn io::Write) -> io::Result<u64> + Send>;
 
@@ -398,6 +422,14 @@ pub struct Present {
     pub name: String,
     pub flags: Flags,
     pub keywords: Vec<String>,
+}
+
+/// What a target has of an item whose bytes it could not keep as they were delivered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StoredAs {
+    pub object: ObjectId,
+    /// A server changed it on its own; else only line ends were changed, because the protocol has but one.
+    pub by_server: bool,
 }
 
 /// A site that can be written, by one importer at a time. What it holds, it can also tell, so a target is a source.
@@ -490,6 +522,13 @@ pub trait Target: Source {
     /// Settles intents: which of these names are in the account, wherever in it. Completes what a crash left half done
     /// (a file without its UID).
     fn settle(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<Present>>, SiteError>;
+
+    /// For each of these delivered items what the target has now, where that is other than what was delivered; nothing at
+    /// all where a target keeps everything as it is.
+    fn stored_as(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<StoredAs>>, SiteError> {
+        let _ = (account, key, names);
+        Ok(Vec::new())
+    }
 
     /// Sets flags and keywords of an item that is there; `false` when it is gone.
     fn set_flags(

@@ -282,9 +282,9 @@ impl Reader {
         };
         match lease.step()? {
             Ok(Untagged::Fetch(fetched)) => {
+                // Servers work on several commands at once, so it may belong to any of them (RFC 9051 5.5).
                 if let (Some(uid), Some(body)) = (fetched.uid, fetched.body)
-                    && let Some(batch) = self.asked.front_mut()
-                    && batch.remove(&uid)
+                    && self.asked.iter_mut().any(|batch| batch.remove(&uid))
                 {
                     self.asked_bytes = self.asked_bytes.saturating_sub(body.len() as u64);
                     self.here_bytes += body.len() as u64;
@@ -309,7 +309,7 @@ impl Reader {
 }
 
 /// Asks for a piece of messages without marking them as seen.
-fn fetch_piece(set: &str, offset: u64) -> Command {
+pub fn fetch_piece(set: &str, offset: u64) -> Command {
     let piece = limits::IMAP_PIECE_BYTES;
     Command::new(format!("UID FETCH {set} (UID BODY.PEEK[]<{offset}.{piece}>)")).expecting(piece + limits::KIB)
 }

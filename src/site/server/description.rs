@@ -8,7 +8,7 @@ use super::LoginMode;
 use super::raw::{Place, Raw, RawFile, RawLdap, RawList, RawServer, Tls};
 use crate::fs::Fs;
 use crate::limits;
-use crate::net::{Endpoint, Pin, Protection, Scheme, SecretSource, TlsPolicy};
+use crate::net::{Endpoint, Pin, SecretSource, TlsPolicy};
 use crate::site::SiteError;
 use crate::site::ldap::Mapping;
 use serde::Deserialize;

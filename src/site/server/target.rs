@@ -9,8 +9,8 @@ use crate::model::provisioning::Record;
 use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::model::share::Grant;
 use crate::site::{
-    Capabilities, Delivered, Delivery, FolderPut, LineEnds, PlannedRecords, Present, RecordChange, SiteError, Target,
-    UidsKept,
+    Capabilities, Delivered, Delivery, FolderPut, LineEnds, PlannedRecords, Present, RecordChange, SiteError, StoredAs,
+    Target, UidsKept,
 };
 use std::path::PathBuf;
 
@@ -166,6 +166,10 @@ impl Target for ServerSite {
 
     fn settle(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<Present>>, SiteError> {
         self.holder(key)?.settle(account, key, names)
+    }
+
+    fn stored_as(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<StoredAs>>, SiteError> {
+        self.holder(key)?.stored_as(account, key, names)
     }
 
     fn set_flags(
