@@ -100,12 +100,7 @@ impl Slapd {
 
     /// The fingerprint of its certificate, which signed itself.
     pub fn fingerprint(&self) -> String {
-        let mut print = Command::new("openssl");
-        let output =
-            print.args(["x509", "-noout", "-fingerprint", "-sha256", "-in", self.get("LDAP_CERT")]).output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        let (_, digits) = text.trim().split_once('=').unwrap();
-        format!("sha256:{digits}")
+        fingerprint(Path::new(self.get("LDAP_CERT")))
     }
 
     pub fn pin(&self) -> stationwagon::net::Pin {
@@ -169,6 +164,15 @@ impl Slapd {
             .stderr(Stdio::null());
         who.status().unwrap().success()
     }
+}
+
+/// The fingerprint of a certificate, as a description writes it.
+pub fn fingerprint(certificate: &Path) -> String {
+    let mut print = Command::new("openssl");
+    let output = print.args(["x509", "-noout", "-fingerprint", "-sha256", "-in"]).arg(certificate).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (_, digits) = text.trim().split_once('=').unwrap();
+    format!("sha256:{digits}")
 }
 
 impl Drop for Slapd {
