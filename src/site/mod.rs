@@ -13,11 +13,8 @@ pub mod server;
 
 use crate::event::{Reason, Rejection};
 use crate::fs::{FileKind, Fs};
-use crate::model::id::SiteId;
-use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
-use crate::fs::Fs;
 use crate::model::id::{ObjectId, SiteId};
-use crate::model::mailbox::{Flags, Folder, FolderKey};
+use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use crate::model::provisioning::{Record, RecordKind};
 use crate::model::setting::{Setting, SettingKey};
 use crate::model::share::Grant;

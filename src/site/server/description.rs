@@ -88,6 +88,10 @@ pub struct Server {
     /// TLS is not asked for where the URL does not, and nobody's certificate is looked at.
     pub insecure: bool,
     pub max_connections: usize,
+    /// Path of an account's principal on a DAV server, with `{account}`, `{local}` and `{domain}`.
+    pub principal: Option<String>,
+    /// The DAV server is known to send no invitations.
+    pub scheduling_is_off: bool,
 }
 
 /// How one logs in for the accounts.
@@ -264,6 +268,15 @@ fn server(
     let Some((_, Some(url))) = urls.into_iter().find(|(name, _)| *name == key) else {
         return Err(place.error(at, &format!("{section}.{key}"), "is missing; it is the URL of the server"));
     };
+    if key != "dav" {
+        let only_dav = |key: &str| format!("{section}.{key}");
+        if let Some(principal) = &raw.principal {
+            return Err(place.wrong(principal, &only_dav("principal"), "has no place here; [groupware] takes it"));
+        }
+        if let Some(off) = &raw.scheduling_is_off {
+            return Err(place.wrong(off, &only_dav("scheduling_is_off"), "has no place here; [groupware] takes it"));
+        }
+    }
     let (tls, insecure) = policy(place, section, &raw.tls(), above)?;
     let name = format!("{section}.{key}");
     check_url(place, &name, url, insecure)?;
@@ -275,7 +288,17 @@ fn server(
         Some(number) => place.connections(number, &format!("{section}.max_connections"))?,
         None => connections.unwrap_or(limits::SERVER_CONNECTIONS),
     };
-    Ok(Server { section, url: url.get_ref().clone(), login, tls, insecure, max_connections })
+    let (principal, scheduling_is_off) = (raw.principal.clone(), raw.scheduling_is_off.clone());
+    Ok(Server {
+        section,
+        url: url.get_ref().clone(),
+        login,
+        tls,
+        insecure,
+        max_connections,
+        principal: principal.map(Spanned::into_inner),
+        scheduling_is_off: scheduling_is_off.is_some_and(Spanned::into_inner),
+    })
 }
 
 fn check_url(place: &Place<'_>, name: &str, url: &Spanned<String>, insecure: bool) -> Result<(), SiteError> {

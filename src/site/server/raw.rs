@@ -96,6 +96,8 @@ pub struct RawServer {
     pub separator: Option<String>,
     pub password: Option<SecretKey>,
     pub passwords: Option<PathBuf>,
+    pub principal: Option<Spanned<String>>,
+    pub scheduling_is_off: Option<Spanned<bool>>,
     pub tls_ca: Option<Spanned<PathBuf>>,
     pub pin: Option<Spanned<String>>,
     pub insecure: Option<Spanned<bool>>,
