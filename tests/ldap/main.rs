@@ -13,6 +13,7 @@
 mod servers;
 mod source;
 mod story;
+mod switch;
 mod target;
 
 use servers::slapd::Slapd;

@@ -149,3 +149,25 @@ fn hashes_that_nobody_may_read_do_not_count_as_removed() {
     let scan = open(LdapOptions { mapping, ..nobody }).provisioning().unwrap();
     assert_eq!(scan.rejected, [], "who does not want hashes says so");
 }
+
+#[test]
+fn a_server_that_numbers_its_changes_is_asked_for_that_number_only() {
+    let Some(slapd) = Slapd::numbering(30) else { return };
+    let of = |bind: &str| LdapOptions { bind: bind.to_owned(), ..options(&slapd) };
+    let reader = of(slapd.get("LDAP_READER_DN"));
+    let before = slapd.searches();
+    let first = open(reader.clone()).provisioning().unwrap();
+    let whole = slapd.searches() - before;
+    assert_eq!(accounts(&first).len(), 30);
+    let again = open(reader.clone()).provisioning().unwrap();
+    assert_eq!(
+        (slapd.searches() - before - whole, &again.records),
+        (1, &first.records),
+        "one question instead of {whole}"
+    );
+
+    let suffix = slapd.get("LDAP_SUFFIX");
+    let (taken, said) = slapd.modify(&format!("dn: uid=user000005,ou=people,{suffix}\nchangetype: delete\n"));
+    assert!(taken, "{said}");
+    assert_eq!(accounts(&open(reader).provisioning().unwrap()).len(), 29);
+}

@@ -1,26 +1,28 @@
 //! Whole sites into and out of a directory, through the command line.
 
+use crate::servers::dovecot::open_dir;
 use crate::servers::slapd::Slapd;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// A folder with a site description of a directory in it, an archive, and what else a story needs.
-struct Desk {
+pub struct Desk {
     dir: tempfile::TempDir,
 }
 
 impl Desk {
-    fn new() -> Self {
-        Self { dir: tempfile::Builder::new().prefix("wagon-desk-").tempdir().unwrap() }
+    pub fn new() -> Self {
+        // Servers' own users walk into it.
+        Self { dir: open_dir() }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// `name.toml` for this server, read or written by this one.
-    fn describe(&self, name: &str, slapd: &Slapd, (bind, password): (&str, &str)) {
+    pub fn describe(&self, name: &str, slapd: &Slapd, (bind, password): (&str, &str)) {
         let text = format!(
             "[accounts]\nldap = \"{}\"\nbase = \"{}\"\nbind = \"{}\"\npassword = {{ file = \"{name}.secret\" }}\npin = \"{}\"\n",
             slapd.get("LDAPS_URL"),
@@ -32,7 +34,7 @@ impl Desk {
         fs::write(self.path(&format!("{name}.secret")), format!("{}\n", slapd.get(password))).unwrap();
     }
 
-    fn wagon(&self, line: &str) -> Output {
+    pub fn wagon(&self, line: &str) -> Output {
         let output = Command::new(env!("CARGO_BIN_EXE_wagon"))
             .args(line.split_whitespace())
             .current_dir(self.dir.path())
@@ -46,19 +48,23 @@ impl Desk {
         output
     }
 
-    fn done(&self, line: &str) -> String {
+    pub fn done(&self, line: &str) -> String {
         let output = self.wagon(line);
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{line}: {}\n{text}", output.status);
         text
     }
 
-    fn read(&self, name: &str) -> String {
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
     /// A small directory site: two people, a list, an alias, a message.
-    fn small_site(&self) {
+    pub fn small_site(&self) {
         let write = |name: &str, text: &str| {
             let path = self.path("site").join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -3,7 +3,8 @@
 use super::testbed::{self, Server};
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// The tree that the testbed's own accounts are in.
 const SUFFIX: &str = "dc=example,dc=test";
@@ -13,6 +14,8 @@ pub struct Slapd {
     server: Server,
     /// What belongs to the test: states, files.
     dir: tempfile::TempDir,
+    /// A second one in place of the testbed's, with another configuration: it, and its URLs.
+    own: Option<(Child, String, String)>,
 }
 
 impl Slapd {
@@ -36,22 +39,68 @@ impl Slapd {
         let file = dir.path().join("entries.ldif");
         std::fs::write(&file, ldif).unwrap();
         let variables = [("LDAP_PORT", "auto"), ("LDAPS_PORT", "auto"), ("LDAP_SUFFIX", SUFFIX)];
-        Some(Self { server: Server::start("slapd", &file, &variables), dir })
+        Some(Self { server: Server::start("slapd", &file, &variables), dir, own: None })
+    }
+
+    /// Starts one that numbers its changes (contextCSN), and logs what it is asked.
+    pub fn numbering(users: usize) -> Option<Self> {
+        let mut slapd = Self::start(users, 1)?;
+        let conf = std::fs::read_to_string(slapd.server.dir().join("slapd.conf")).unwrap();
+        let state = slapd.server.dir().display().to_string();
+        let own = slapd.dir.path().display().to_string();
+        let conf = conf.replace(&format!("directory {state}/db"), &format!("directory {own}/db"));
+        let conf = conf.replace("moduleload back_mdb", "moduleload back_mdb\nmoduleload syncprov");
+        let conf = conf.replace(&format!("{state}/slapd."), &format!("{own}/slapd."));
+        std::fs::write(slapd.dir.path().join("slapd.conf"), format!("{conf}\noverlay syncprov\n")).unwrap();
+        std::fs::create_dir(slapd.dir.path().join("db")).unwrap();
+        let conf = slapd.dir.path().join("slapd.conf");
+        let entries = slapd.dir.path().join("entries.ldif");
+        let loaded = Command::new("/usr/sbin/slapadd")
+            .args(["-q", "-w", "-f"])
+            .arg(&conf)
+            .arg("-l")
+            .arg(entries)
+            .output()
+            .unwrap();
+        assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
+        let [ldap, ldaps] = super::free_ports();
+        let (ldap, ldaps) = (format!("ldap://127.0.0.1:{ldap}"), format!("ldaps://127.0.0.1:{ldaps}"));
+        let log = std::fs::File::create(slapd.dir.path().join("log")).unwrap();
+        // 256: connections, operations and results.
+        let child = Command::new("/usr/sbin/slapd")
+            .args(["-d", "256", "-h", &format!("{ldap}/ {ldaps}/"), "-f"])
+            .arg(conf)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        slapd.own = Some((child, ldap, ldaps));
+        let until = Instant::now() + Duration::from_secs(30);
+        while !slapd.lets_in(slapd.get("LDAP_ADMIN_DN"), slapd.get("LDAP_ADMIN_PASSWORD")) {
+            assert!(Instant::now() < until, "slapd does not answer");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Some(slapd)
+    }
+
+    /// Searches that it was asked for since it started.
+    pub fn searches(&self) -> usize {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap().matches(" SRCH base=").count()
     }
 
     /// What start.sh said.
     pub fn get(&self, key: &str) -> &str {
-        self.server.said(key)
+        match (&self.own, key) {
+            (Some((_, ldap, _)), "LDAP_URL") => ldap,
+            (Some((_, _, ldaps)), "LDAPS_URL") => ldaps,
+            _ => self.server.said(key),
+        }
     }
 
     /// The fingerprint of its certificate, which signed itself.
     pub fn fingerprint(&self) -> String {
-        let mut print = Command::new("openssl");
-        let output =
-            print.args(["x509", "-noout", "-fingerprint", "-sha256", "-in", self.get("LDAP_CERT")]).output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        let (_, digits) = text.trim().split_once('=').unwrap();
-        format!("sha256:{digits}")
+        fingerprint(Path::new(self.get("LDAP_CERT")))
     }
 
     pub fn pin(&self) -> stationwagon::net::Pin {
@@ -114,5 +163,23 @@ impl Slapd {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         who.status().unwrap().success()
+    }
+}
+
+/// The fingerprint of a certificate, as a description writes it.
+pub fn fingerprint(certificate: &Path) -> String {
+    let mut print = Command::new("openssl");
+    let output = print.args(["x509", "-noout", "-fingerprint", "-sha256", "-in"]).arg(certificate).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (_, digits) = text.trim().split_once('=').unwrap();
+    format!("sha256:{digits}")
+}
+
+impl Drop for Slapd {
+    fn drop(&mut self) {
+        if let Some((child, ..)) = &mut self.own {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }

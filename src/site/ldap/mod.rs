@@ -99,14 +99,13 @@ impl LdapBook {
     }
 
     fn fetch(&self, connection: &mut Connection) -> Result<Fetched, SiteError> {
-        let before = Cache::read(self.fs.as_ref(), &self.options);
-        let known = before.as_ref().map(|cache| cache.context.clone());
-        let (fetched, cache) = fetch::fetch(connection, &self.options, before)?;
+        let fs = self.fs.as_ref();
+        let fetched = fetch::fetch(connection, &self.options, Cache::read(fs, &self.options))?;
         if let Some(rejection) = fetched.rejected.first().filter(|_| self.options.partly == Partly::Fails) {
             return Err(SiteError::Server { server: self.locator(), what: rejection.reason.to_string() });
         }
-        if known.as_ref() != Some(&cache.context) || cache.context.is_empty() {
-            cache.write(self.fs.as_ref(), &self.options)?;
+        if !fetched.unchanged {
+            cache::write(fs, &self.options, &fetched.context, &fetched.tree)?;
         }
         Ok(fetched)
     }
