@@ -11,7 +11,7 @@ use crate::model::share::Grant;
 use crate::site::server::{Store, Survey};
 use crate::site::{
     Content, Delivered, Delivery, Depth, FolderListing, FolderPut, FolderScan, FoundFolder, FoundItem, MailboxScan,
-    Present, SiteError, UidsKept,
+    Present, SiteError, StoredAs, UidsKept,
 };
 use std::sync::{Arc, Mutex};
 
