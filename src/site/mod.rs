@@ -4,6 +4,7 @@
 //! A connector knows nothing of archives, catalogs and maps. Its scan marks are opaque bytes that the catalog keeps for
 //! it. An item's trouble is not an error but a [`Rejection`]; a `SiteError` ends the pass for the account or the site.
 
+pub mod dav;
 pub mod directory;
 pub mod imap;
 pub mod ldap;
@@ -323,6 +324,15 @@ pub enum RecordChange {
     },
 }
 
+/// What changes to provisioning would come to.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PlannedRecords {
+    /// One for each change, in order.
+    pub outcomes: Vec<Result<(), Reason>>,
+    /// The changes in the server's own language (LDIF for a directory), with everything in them: passwords' hashes too.
+    pub text: String,
+}
+
 /// How UIDs went when a folder was made or written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UidsKept {
@@ -367,6 +377,26 @@ pub enum ItemContent {
         size: u64,
         write: WriteOut,
     },
+}
+
+impl ItemContent {
+    /// All bytes, where they are at most `limit`; else why the item cannot be had as a whole.
+    pub fn whole(self, limit: u64) -> Result<Vec<u8>, Reason> {
+        let size = match &self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Stream { size, .. } => *size,
+        };
+        if size > limit {
+            return Err(Reason::TooLarge(format!("{size} bytes, where {limit} are the most")));
+        }
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            Self::Stream { write, .. } => {
+                let mut bytes = Vec::new();
+                write(&mut bytes).map(|_| bytes).map_err(|error| Reason::Damaged(error.to_string()))
+            }
+        }
+    }
 }
 
 /// Writes an item's bytes to the given writer and returns how many.
@@ -416,6 +446,13 @@ pub trait Target: Source {
 
     /// Applies provisioning changes as one write where the target can. One outcome for each change, in order.
     fn put_records(&self, changes: &[RecordChange]) -> Result<Vec<Result<(), Reason>>, SiteError>;
+
+    /// What [`Target::put_records`] would do, where the target can tell; it goes on from what it planned before. Nothing is
+    /// written.
+    fn plan_records(&self, changes: &[RecordChange]) -> Result<Option<PlannedRecords>, SiteError> {
+        let _ = changes;
+        Ok(None)
+    }
 
     /// Makes a folder, or sets subscription, special use, title, colour and active script of one that is there.
     /// Grants are not touched: [`Target::put_grants`] does. UIDVALIDITY and next UID are set only where the folder has

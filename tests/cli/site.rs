@@ -81,8 +81,10 @@ fn what_is_wrong_with_a_description_is_told_with_file_line_and_key_and_no_secret
         assert_eq!(seen.status, 1, "{}", seen.err);
         text.push_str(&format!("$ wagon export --from {name}.toml --archive archive\n{}\n", seen.err));
     }
+    wagon.write("a.csv", "address\nann@a.test\n");
+    wagon.write("old.toml", "[accounts]\nfile = \"a.csv\"\n");
+    assert_eq!(wagon.run("export --from old.toml --archive archive").status, 0);
     for line in ["export --from missing.toml --archive archive", "import --to old.toml --owner 1:1 --archive archive"] {
-        wagon.write("old.toml", "[accounts]\nfile = \"a.csv\"\n");
         let seen = wagon.run(line);
         text.push_str(&format!("$ wagon {line}\n{}\n", seen.err));
     }

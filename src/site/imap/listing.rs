@@ -102,7 +102,7 @@ fn status_items(connection: &Connection) -> String {
     if connection.can("CONDSTORE") || connection.can("QRESYNC") {
         items.push_str(" HIGHESTMODSEQ");
     }
-    if connection.can("OBJECTID") {
+    if connection.can("OBJECTID") && !connection.is_cyrus() {
         items.push_str(" MAILBOXID");
     } else if connection.is_dovecot() {
         items.push_str(" X-GUID");

@@ -8,13 +8,12 @@ use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use crate::model::share::Grant;
 use crate::site::server::{Store, Survey};
 use crate::site::{
-    Content, Delivered, Delivery, Depth, FolderListing, FolderPut, FolderScan, FoundFolder, FoundItem, ItemContent,
-    MailboxScan, Present, SiteError, UidsKept,
+    Content, Delivered, Delivery, Depth, FolderListing, FolderPut, FolderScan, FoundFolder, FoundItem, MailboxScan,
+    Present, SiteError, UidsKept,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a look at the scripts gave: the next one compares with it.
@@ -157,7 +156,7 @@ impl Store for SieveStore {
     ) -> Result<(Vec<Delivered>, UidsKept), SiteError> {
         let mut wanted = Vec::new();
         for delivery in batch {
-            wanted.push((delivery.name, bytes_of(delivery.content)));
+            wanted.push((delivery.name, delivery.content.whole(limits::SIEVE_SCRIPT_BYTES)));
         }
         let outcomes = self.with(account, |scripts| {
             let listed = scripts.list()?;
@@ -208,7 +207,7 @@ impl Store for SieveStore {
             server: self.locator(),
             what: format!("{account}:{key}/{name} keeps its old content: {reason}"),
         };
-        let bytes = bytes_of(content).map_err(refused)?;
+        let bytes = content.whole(limits::SIEVE_SCRIPT_BYTES).map_err(refused)?;
         let outcome = self.with(account, |scripts| match scripts.list()?.has(&name) {
             true => scripts.put(&name, &bytes).map(Some),
             false => Ok(None),
@@ -280,22 +279,4 @@ fn hash(bytes: &[u8]) -> u64 {
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or_default()
-}
-
-/// The whole script, or why it is too large for one.
-fn bytes_of(content: ItemContent) -> Result<Vec<u8>, Reason> {
-    let too_large =
-        |size: u64| Reason::TooLarge(format!("{size} bytes; a script has at most {} here", limits::SIEVE_SCRIPT_BYTES));
-    match content {
-        ItemContent::Bytes(bytes) if bytes.len() as u64 > limits::SIEVE_SCRIPT_BYTES => {
-            Err(too_large(bytes.len() as u64))
-        }
-        ItemContent::Bytes(bytes) => Ok(bytes),
-        ItemContent::Stream { size, .. } if size > limits::SIEVE_SCRIPT_BYTES => Err(too_large(size)),
-        ItemContent::Stream { write, .. } => {
-            let mut bytes = Vec::new();
-            let written = write(&mut bytes as &mut dyn io::Write);
-            written.map(|_| bytes).map_err(|error| Reason::Damaged(error.to_string()))
-        }
-    }
 }

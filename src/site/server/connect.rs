@@ -11,6 +11,7 @@ use crate::limits;
 use crate::model::provisioning::Secret;
 use crate::net::{Endpoint, Protection, Scheme};
 use crate::site::SiteError;
+use crate::site::dav::{DavOptions, DavStore};
 use crate::site::imap::{ImapOptions, ImapStore};
 use crate::site::ldap::{LdapBook, LdapOptions, Partly};
 use crate::site::managesieve::{SieveOptions, SieveStore};
@@ -98,7 +99,17 @@ fn stores(
                 };
                 Box::new(SieveStore::open(fs.as_ref(), options)?)
             }
-            _ => return Err(not_yet(&server.url)),
+            _ => {
+                let options = DavOptions {
+                    url: server.url.clone(),
+                    tls: server.tls.clone(),
+                    login,
+                    insecure: server.insecure,
+                    principal: server.principal.clone(),
+                    scheduling_is_off: server.scheduling_is_off,
+                };
+                Box::new(DavStore::open(fs.as_ref(), options)?)
+            }
         });
     }
     Ok(stores)
@@ -109,8 +120,4 @@ fn endpoint(server: &Server, schemes: &[Scheme]) -> Result<Endpoint, SiteError> 
     let endpoint = Endpoint::parse(&server.url, schemes).map_err(SiteError::Net)?;
     let open = server.insecure && endpoint.protection == Protection::StartTls;
     Ok(if open { endpoint.in_the_open() } else { endpoint })
-}
-
-fn not_yet(url: &str) -> SiteError {
-    SiteError::Unsupported(format!("this wagon does not speak to {url}"))
 }

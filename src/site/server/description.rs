@@ -88,6 +88,10 @@ pub struct Server {
     /// TLS is not asked for where the URL does not, and nobody's certificate is looked at.
     pub insecure: bool,
     pub max_connections: usize,
+    /// `groupware` only: the path of an account's principal, where the server does not tell it.
+    pub principal: Option<String>,
+    /// `groupware` only: the administrator has switched off that the server sends invitations.
+    pub scheduling_is_off: bool,
 }
 
 /// How one logs in for the accounts.
@@ -275,7 +279,20 @@ fn server(
         Some(number) => place.connections(number, &format!("{section}.max_connections"))?,
         None => connections.unwrap_or(limits::SERVER_CONNECTIONS),
     };
-    Ok(Server { section, url: url.get_ref().clone(), login, tls, insecure, max_connections })
+    let elsewhere = |name: &str| format!("{section}.{name}");
+    if key != "dav" {
+        let no_place = "has no place here; it is for [groupware]";
+        if let Some(principal) = &raw.principal {
+            return Err(place.wrong(principal, &elsewhere("principal"), no_place));
+        }
+        if let Some(scheduling) = &raw.scheduling {
+            return Err(place.wrong(scheduling, &elsewhere("scheduling"), no_place));
+        }
+    }
+    let principal = raw.principal.as_ref().map(|principal| principal.get_ref().clone());
+    let scheduling_is_off = raw.scheduling.is_some();
+    let url = url.get_ref().clone();
+    Ok(Server { section, url, login, tls, insecure, max_connections, principal, scheduling_is_off })
 }
 
 fn check_url(place: &Place<'_>, name: &str, url: &Spanned<String>, insecure: bool) -> Result<(), SiteError> {

@@ -100,6 +100,15 @@ pub struct RawServer {
     pub pin: Option<Spanned<String>>,
     pub insecure: Option<Spanned<bool>>,
     pub max_connections: Option<Spanned<i64>>,
+    pub principal: Option<Spanned<String>>,
+    pub scheduling: Option<Spanned<Scheduling>>,
+}
+
+/// What a groupware server does with invitations; only that it sends none is worth saying.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheduling {
+    Off,
 }
 
 impl RawServer {

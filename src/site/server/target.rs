@@ -9,7 +9,12 @@ use crate::model::provisioning::Record;
 use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::model::share::Grant;
 use crate::site::{
+<<<<<<< HEAD
     Capabilities, Delivered, Delivery, FolderPut, LineEnds, Present, RecordChange, SiteError, StoredAs, Target, UidsKept,
+=======
+    Capabilities, Delivered, Delivery, FolderPut, LineEnds, PlannedRecords, Present, RecordChange, SiteError, StoredAs,
+    Target, UidsKept,
+>>>>>>> site
 };
 use std::path::PathBuf;
 
@@ -95,6 +100,10 @@ impl Target for ServerSite {
             };
         }
         Ok(outcomes)
+    }
+
+    fn plan_records(&self, changes: &[RecordChange]) -> Result<Option<PlannedRecords>, SiteError> {
+        self.book.plan_records(changes)
     }
 
     fn put_folder(&self, account: &str, folder: &Folder) -> Refusable<FolderPut> {

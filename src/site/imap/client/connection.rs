@@ -116,6 +116,12 @@ impl Connection {
         self.about.iter().any(|(key, value)| key.eq_ignore_ascii_case("name") && value == "Dovecot")
     }
 
+    /// Whether it is a Cyrus, some versions of which answer with freed memory where MAILBOXID is asked for beside other
+    /// items of STATUS (seen with 3.6.1: other bytes each time, a line end among them).
+    pub fn is_cyrus(&self) -> bool {
+        self.about.iter().any(|(key, value)| key.eq_ignore_ascii_case("name") && value.starts_with("Cyrus"))
+    }
+
     /// Name and version in the server's own words.
     pub fn software(&self) -> Option<String> {
         let field = |name: &str| self.about.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
