@@ -9,12 +9,8 @@ use crate::model::provisioning::Record;
 use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::model::share::Grant;
 use crate::site::{
-<<<<<<< HEAD
-    Capabilities, Delivered, Delivery, FolderPut, LineEnds, Present, RecordChange, SiteError, StoredAs, Target, UidsKept,
-=======
     Capabilities, Delivered, Delivery, FolderPut, LineEnds, PlannedRecords, Present, RecordChange, SiteError, StoredAs,
     Target, UidsKept,
->>>>>>> site
 };
 use std::path::PathBuf;
 

@@ -29,13 +29,6 @@ pub struct Sent {
     tag: u32,
 }
 
-impl Sent {
-    /// Commands are answered in this order.
-    pub fn order(&self) -> u32 {
-        self.tag
-    }
-}
-
 /// A connection to a server, logged in or on the way there.
 pub struct Connection {
     wire: Wire,
