@@ -86,6 +86,9 @@ impl Links<'_> {
                     tally.count(fate);
                 }
             }
+            if let Some(reason) = &ledger.failed {
+                ledger.grants.count_many(&Fate::Rejected(reason.clone()), ledger.grants.missing());
+            }
         }
     }
 
@@ -147,26 +150,16 @@ impl Links<'_> {
         let Some((source, target)) = self.source_of(record).map(|(s, t)| (s.to_owned(), t.to_owned())) else {
             return Ok(());
         };
-        let folders = self.pass.map.folders(record)?.into_iter();
+        let folders = self.pass.map.folders(record)?.into_iter().filter(|row| row.state == FolderState::Done);
         let folders: BTreeMap<_, _> = folders.map(|row| (row.id, row)).collect();
         let mut changed = Vec::new();
-        let mut without_folder = 0;
         for row in rows {
-            let Some(folder) = folders.get(&row.folder).filter(|folder| folder.state == FolderState::Done) else {
-                without_folder += row.source.len();
-                continue;
-            };
+            let Some(folder) = folders.get(&row.folder) else { continue };
             if self.pass.skips_folder(folder.source_key.kind()).is_none() {
                 changed.extend(self.grants_on(&source, &target, folder, row)?);
             }
         }
         self.pass.map.put_grants(&changed)?;
-        // Where the target has no place for a folder, what lies in it was rejected one by one, and so are its grants. They come
-        // last, so that they only fill what is not accounted for yet: a rule may have left the folder out.
-        for _ in 0..without_folder {
-            let reason = Reason::Unsupported("grants on a folder that was rejected".to_owned());
-            self.fate(record, LinkKind::Grant, Fate::Rejected(reason));
-        }
         Ok(())
     }
 
