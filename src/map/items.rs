@@ -175,19 +175,6 @@ impl Map {
         })
     }
 
-    /// Says what the target made of deliveries that it altered.
-    pub fn set_item_targets(&self, record: RecordId, altered: &[(ItemId, ObjectId)]) -> Result<(), MapError> {
-        const SET: &str = "UPDATE item SET target_object = ?3 WHERE record = ?1 AND id = ?2";
-        if altered.is_empty() {
-            return Ok(());
-        }
-        self.writing_lazily(|db| {
-            altered
-                .iter()
-                .try_for_each(|(id, object)| execute(db, SET, params![record.0, id.0, object.as_bytes()]).map(|_| ()))
-        })
-    }
-
     /// Forgets announced deliveries that came to nothing.
     pub fn drop_item_intents(&self, record: RecordId, ids: &[ItemId]) -> Result<(), MapError> {
         const DROP: &str = "DELETE FROM item WHERE record = ?1 AND id = ?2 AND state = 'intent'";

@@ -324,6 +324,15 @@ pub enum RecordChange {
     },
 }
 
+/// What changes to provisioning would come to.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PlannedRecords {
+    /// One for each change, in order.
+    pub outcomes: Vec<Result<(), Reason>>,
+    /// The changes in the server's own language (LDIF for a directory), with everything in them: passwords' hashes too.
+    pub text: String,
+}
+
 /// How UIDs went when a folder was made or written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UidsKept {
@@ -412,6 +421,14 @@ pub struct Present {
     pub keywords: Vec<String>,
 }
 
+/// What a target has of an item whose bytes it could not keep as they were delivered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StoredAs {
+    pub object: ObjectId,
+    /// A server changed it on its own; else only line ends were changed, because the protocol has but one.
+    pub by_server: bool,
+}
+
 /// A site that can be written, by one importer at a time. What it holds, it can also tell, so a target is a source.
 ///
 /// Every call is safe to repeat: doing again what is done already changes nothing.
@@ -429,6 +446,13 @@ pub trait Target: Source {
 
     /// Applies provisioning changes as one write where the target can. One outcome for each change, in order.
     fn put_records(&self, changes: &[RecordChange]) -> Result<Vec<Result<(), Reason>>, SiteError>;
+
+    /// What [`Target::put_records`] would do, where the target can tell; it goes on from what it planned before. Nothing is
+    /// written.
+    fn plan_records(&self, changes: &[RecordChange]) -> Result<Option<PlannedRecords>, SiteError> {
+        let _ = changes;
+        Ok(None)
+    }
 
     /// Makes a folder, or sets subscription, special use, title, colour and active script of one that is there.
     /// Grants are not touched: [`Target::put_grants`] does. UIDVALIDITY and next UID are set only where the folder has
@@ -492,16 +516,16 @@ pub trait Target: Source {
         Ok(None)
     }
 
-    /// What lies under these names now, as objects, where this target may alter what it is given (a server that folds lines
-    /// anew); `None` for what is as it was given, or cannot be read.
-    fn stored(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<ObjectId>>, SiteError> {
-        let _ = (account, key);
-        Ok(vec![None; names.len()])
-    }
-
     /// Settles intents: which of these names are in the account, wherever in it. Completes what a crash left half done
     /// (a file without its UID).
     fn settle(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<Present>>, SiteError>;
+
+    /// For each of these delivered items what the target has now, where that is other than what was delivered; nothing at
+    /// all where a target keeps everything as it is.
+    fn stored_as(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<StoredAs>>, SiteError> {
+        let _ = (account, key, names);
+        Ok(Vec::new())
+    }
 
     /// Sets flags and keywords of an item that is there; `false` when it is gone.
     fn set_flags(

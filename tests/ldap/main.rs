@@ -9,11 +9,14 @@
     reason = "a test fails by panicking, looks at files as they are, and says what it skips"
 )]
 
-#[path = "../servers/slapd.rs"]
-mod slapd;
+#[path = "../servers/mod.rs"]
+mod servers;
 mod source;
+mod story;
+mod switch;
+mod target;
 
-use slapd::Slapd;
+use servers::slapd::Slapd;
 use stationwagon::fs::RealFs;
 use stationwagon::model::provisioning::{Account, Alias, DistributionList, Record, Secret};
 use stationwagon::net::{Endpoint, TlsPolicy};

@@ -4,8 +4,8 @@ use super::*;
 use stationwagon::model::provisioning::{AccountStatus, RecordKind};
 use stationwagon::model::setting::Setting;
 use stationwagon::net::Protection;
-use stationwagon::site::SiteError;
 use stationwagon::site::server::Book;
+use stationwagon::site::{Seen, SiteError};
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
@@ -76,7 +76,13 @@ fn nested_groups_and_broken_entries_are_told_apart() {
     assert!(aliases(&scan).iter().any(|alias| alias.address == "a.ann@a.test" && alias.targets == ["ann@a.test"]));
     let mut said: Vec<_> = scan.rejected.iter().map(|rejection| rejection.reason.to_string()).collect();
     said.sort();
-    insta::assert_snapshot!(said.join("\n"), @"");
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    malformed: has no address that could be one
+    malformed: has the address bob@a.test of another entry
+    malformed: its member uid=gone,ou=people,dc=example,dc=test has no address
+    malformed: its password is no text
+    malformed: the mapping does not say what mailUserStatus "on holiday" means
+    "#);
 }
 
 #[test]
@@ -107,7 +113,8 @@ fn a_reader_who_may_not_page_through_everything_loses_nobody() {
     let scan = open(user.clone()).provisioning().unwrap();
     assert!(accounts(&scan).len() <= 500 && scan.incomplete.contains(&RecordKind::Account));
     assert!(scan.rejected[0].reason.to_string().contains("sizeLimitExceeded"), "{:?}", scan.rejected);
-    assert!(accounts(&scan).iter().all(|account| account.password.is_none()), "he does not see hashes");
+    let seen = accounts(&scan).iter().filter(|account| account.password.is_some()).count();
+    assert_eq!(seen, 1, "he sees his own hash only");
     let target = open(LdapOptions { partly: Partly::Fails, ..user });
     assert!(target.provisioning().is_err(), "a target is not judged by half");
 }
@@ -118,4 +125,49 @@ fn a_survey_tells_what_the_server_can() {
     let survey = open(options(&slapd)).survey().unwrap();
     assert!(survey.capabilities.iter().any(|known| known.ends_with("paged results")), "{survey:?}");
     assert!(survey.capabilities.iter().any(|known| known.starts_with("5 accounts")), "{survey:?}");
+}
+
+#[test]
+fn hashes_that_nobody_may_read_do_not_count_as_removed() {
+    let Some(slapd) = Slapd::start(5, 1) else { return };
+    let nobody = LdapOptions { bind: format!("cn=reader2,{}", slapd.get("LDAP_SUFFIX")), ..options(&slapd) };
+    let (taken, said) = slapd.modify(&format!(
+        "dn: {}\nchangetype: add\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\ncn: reader2\nuserPassword: reader-secret\n",
+        nobody.bind
+    ));
+    assert!(taken, "{said}");
+    let scan = open(nobody.clone()).provisioning().unwrap();
+    assert_eq!(accounts(&scan).len(), 5);
+    assert!(scan.rejected[0].reason.to_string().contains("userPassword"), "{:?}", scan.rejected);
+    assert!(
+        scan.records
+            .iter()
+            .filter(|found| found.record.kind() == RecordKind::Account)
+            .all(|found| found.seen == Seen::Existence)
+    );
+    let mapping = toml::from_str("account = { password = false }").unwrap();
+    let scan = open(LdapOptions { mapping, ..nobody }).provisioning().unwrap();
+    assert_eq!(scan.rejected, [], "who does not want hashes says so");
+}
+
+#[test]
+fn a_server_that_numbers_its_changes_is_asked_for_that_number_only() {
+    let Some(slapd) = Slapd::numbering(30) else { return };
+    let of = |bind: &str| LdapOptions { bind: bind.to_owned(), ..options(&slapd) };
+    let reader = of(slapd.get("LDAP_READER_DN"));
+    let before = slapd.searches();
+    let first = open(reader.clone()).provisioning().unwrap();
+    let whole = slapd.searches() - before;
+    assert_eq!(accounts(&first).len(), 30);
+    let again = open(reader.clone()).provisioning().unwrap();
+    assert_eq!(
+        (slapd.searches() - before - whole, &again.records),
+        (1, &first.records),
+        "one question instead of {whole}"
+    );
+
+    let suffix = slapd.get("LDAP_SUFFIX");
+    let (taken, said) = slapd.modify(&format!("dn: uid=user000005,ou=people,{suffix}\nchangetype: delete\n"));
+    assert!(taken, "{said}");
+    assert_eq!(accounts(&open(reader).provisioning().unwrap()).len(), 29);
 }

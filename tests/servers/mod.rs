@@ -7,6 +7,8 @@ pub mod http;
 pub mod imap;
 pub mod lmtp;
 pub mod postfix;
+pub mod scripts;
+pub mod slapd;
 pub mod testbed;
 
 use std::io::{BufRead, BufReader, Write};

@@ -1,74 +1,110 @@
-//! Starts an OpenLDAP of the shared testbed. It ends with the value.
+//! An OpenLDAP of the testbed, and the stock programs that look into it.
 
-use std::collections::HashMap;
+use super::testbed::{self, Server};
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-/// The shared recipes of servers: `WAGON_TESTBED`, beside `WAGON_CORPUS`, or beside the repository.
-pub fn testbed() -> Option<PathBuf> {
-    let named = std::env::var_os("WAGON_TESTBED").map(PathBuf::from);
-    let beside_corpus =
-        || std::env::var_os("WAGON_CORPUS").and_then(|path| Some(Path::new(&path).parent()?.join("testbed")));
-    let beside = || Some(Path::new(env!("CARGO_MANIFEST_DIR")).parent()?.join("shared/testbed"));
-    named.or_else(beside_corpus).or_else(beside).filter(|path| path.join("slapd/start.sh").exists())
-}
+/// The tree that the testbed's own accounts are in.
+const SUFFIX: &str = "dc=example,dc=test";
 
 /// A running slapd.
 pub struct Slapd {
-    testbed: PathBuf,
+    server: Server,
+    /// What belongs to the test: states, files.
     dir: tempfile::TempDir,
-    /// What start.sh printed.
-    pub env: HashMap<String, String>,
+    /// A second one in place of the testbed's, with another configuration: it, and its URLs.
+    own: Option<(Child, String, String)>,
 }
 
 impl Slapd {
-    /// Starts one with the recipe's own accounts and groups; says why and gives `None` where that cannot be.
+    /// Starts one with the testbed's own accounts and groups; says why and gives `None` where that cannot be.
     pub fn start(users: usize, groups: usize) -> Option<Self> {
-        Self::begin(&[("LDAP_USERS", &users.to_string()), ("LDAP_GROUPS", &groups.to_string())], None)
+        let (users, groups) = (users.to_string(), groups.to_string());
+        let made = Command::new("python3")
+            .arg(testbed::testbed().join("slapd/ldif.py"))
+            .args([SUFFIX, &users, &groups])
+            .output();
+        Self::with(&made.map(|made| String::from_utf8_lossy(&made.stdout).into_owned()).unwrap_or_default())
     }
 
     /// Starts one with the entries of this LDIF.
     pub fn with(ldif: &str) -> Option<Self> {
-        Self::begin(&[], Some(ldif))
-    }
-
-    fn begin(env: &[(&str, &str)], ldif: Option<&str>) -> Option<Self> {
-        let Some(testbed) = testbed() else {
-            eprintln!("skipped: there is no testbed; WAGON_TESTBED names it");
-            return None;
-        };
-        if !Path::new("/usr/sbin/slapd").exists() {
-            eprintln!("skipped: slapd is not installed; {}/slapd/install.sh does", testbed.display());
+        if let Some(why) = testbed::missing(&["slapd"]) {
+            eprintln!("skipped: {why}");
             return None;
         }
         let dir = tempfile::Builder::new().prefix("wagon-ldap-").tempdir().unwrap();
-        let mut start = Command::new(testbed.join("slapd/start.sh"));
-        start.arg(dir.path().join("s")).env("LDAP_PORT", "auto").env("LDAPS_PORT", "auto").envs(env.iter().copied());
-        if let Some(ldif) = ldif {
-            let file = dir.path().join("entries.ldif");
-            std::fs::write(&file, ldif).unwrap();
-            start.arg(file);
+        let file = dir.path().join("entries.ldif");
+        std::fs::write(&file, ldif).unwrap();
+        let variables = [("LDAP_PORT", "auto"), ("LDAPS_PORT", "auto"), ("LDAP_SUFFIX", SUFFIX)];
+        Some(Self { server: Server::start("slapd", &file, &variables), dir, own: None })
+    }
+
+    /// Starts one that numbers its changes (contextCSN), and logs what it is asked.
+    pub fn numbering(users: usize) -> Option<Self> {
+        let mut slapd = Self::start(users, 1)?;
+        let conf = std::fs::read_to_string(slapd.server.dir().join("slapd.conf")).unwrap();
+        let state = slapd.server.dir().display().to_string();
+        let own = slapd.dir.path().display().to_string();
+        let conf = conf.replace(&format!("directory {state}/db"), &format!("directory {own}/db"));
+        let conf = conf.replace("moduleload back_mdb", "moduleload back_mdb\nmoduleload syncprov");
+        let conf = conf.replace(&format!("{state}/slapd."), &format!("{own}/slapd."));
+        std::fs::write(slapd.dir.path().join("slapd.conf"), format!("{conf}\noverlay syncprov\n")).unwrap();
+        std::fs::create_dir(slapd.dir.path().join("db")).unwrap();
+        let conf = slapd.dir.path().join("slapd.conf");
+        let entries = slapd.dir.path().join("entries.ldif");
+        let loaded = Command::new("/usr/sbin/slapadd")
+            .args(["-q", "-w", "-f"])
+            .arg(&conf)
+            .arg("-l")
+            .arg(entries)
+            .output()
+            .unwrap();
+        assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
+        let [ldap, ldaps] = super::free_ports();
+        let (ldap, ldaps) = (format!("ldap://127.0.0.1:{ldap}"), format!("ldaps://127.0.0.1:{ldaps}"));
+        let log = std::fs::File::create(slapd.dir.path().join("log")).unwrap();
+        // 256: connections, operations and results.
+        let child = Command::new("/usr/sbin/slapd")
+            .args(["-d", "256", "-h", &format!("{ldap}/ {ldaps}/"), "-f"])
+            .arg(conf)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        slapd.own = Some((child, ldap, ldaps));
+        let until = Instant::now() + Duration::from_secs(30);
+        while !slapd.lets_in(slapd.get("LDAP_ADMIN_DN"), slapd.get("LDAP_ADMIN_PASSWORD")) {
+            assert!(Instant::now() < until, "slapd does not answer");
+            std::thread::sleep(Duration::from_millis(50));
         }
-        let output = start.stdin(Stdio::null()).stderr(Stdio::inherit()).output().unwrap();
-        assert!(output.status.success(), "slapd does not start");
-        let text = String::from_utf8(output.stdout).unwrap();
-        let pairs = text.lines().filter_map(|line| line.split_once('='));
-        Some(Self { testbed, dir, env: pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect() })
+        Some(slapd)
     }
 
+    /// Searches that it was asked for since it started.
+    pub fn searches(&self) -> usize {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap().matches(" SRCH base=").count()
+    }
+
+    /// What start.sh said.
     pub fn get(&self, key: &str) -> &str {
-        self.env.get(key).unwrap_or_else(|| panic!("start.sh printed no {key}"))
+        match (&self.own, key) {
+            (Some((_, ldap, _)), "LDAP_URL") => ldap,
+            (Some((_, _, ldaps)), "LDAPS_URL") => ldaps,
+            _ => self.server.said(key),
+        }
     }
 
-    /// The server's certificate.
+    /// The fingerprint of its certificate, which signed itself.
+    pub fn fingerprint(&self) -> String {
+        fingerprint(Path::new(self.get("LDAP_CERT")))
+    }
+
     pub fn pin(&self) -> stationwagon::net::Pin {
-        let mut print = Command::new("openssl");
-        let output =
-            print.args(["x509", "-noout", "-fingerprint", "-sha256", "-in", self.get("LDAP_CERT")]).output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        let (_, digits) = text.trim().split_once('=').unwrap();
-        stationwagon::net::Pin::parse(&format!("sha256:{digits}")).unwrap()
+        self.server.pin()
     }
 
     pub fn path(&self) -> &Path {
@@ -130,11 +166,20 @@ impl Slapd {
     }
 }
 
+/// The fingerprint of a certificate, as a description writes it.
+pub fn fingerprint(certificate: &Path) -> String {
+    let mut print = Command::new("openssl");
+    let output = print.args(["x509", "-noout", "-fingerprint", "-sha256", "-in"]).arg(certificate).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (_, digits) = text.trim().split_once('=').unwrap();
+    format!("sha256:{digits}")
+}
+
 impl Drop for Slapd {
     fn drop(&mut self) {
-        let stop = Command::new(self.testbed.join("slapd/stop.sh")).arg(self.dir.path().join("s")).status();
-        if !stop.is_ok_and(|status| status.success()) {
-            eprintln!("slapd in {} did not stop", self.dir.path().display());
+        if let Some((child, ..)) = &mut self.own {
+            let _ = child.kill();
+            let _ = child.wait();
         }
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// Where the testbed is.
-fn testbed() -> PathBuf {
+pub fn testbed() -> PathBuf {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/testbed");
     std::env::var_os("WAGON_TESTBED").map_or(beside, PathBuf::from)
 }

@@ -6,7 +6,6 @@ use super::members::{self, Look};
 use super::{DavStore, collection, folders, items, lock};
 use crate::event::{Place, Reason, Rejection};
 use crate::limits;
-use crate::model::id::ObjectId;
 use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use crate::model::share::Grant;
 use crate::site::server::{Store, Survey};
@@ -155,10 +154,14 @@ impl Store for DavStore {
     }
 
     /// Cyrus folds long lines of events anew, Radicale puts properties in another order; others convert cards.
-    fn stored(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<ObjectId>>, SiteError> {
+    fn stored_as(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<StoredAs>>, SiteError> {
         let session = self.session(account)?;
         match session.url_of(key) {
-            Some(url) => ahead::stored(&session, &url, key.kind(), names),
+            Some(url) => {
+                let stored = ahead::stored(&session, &url, key.kind(), names)?;
+                let as_they_are = |object: Option<_>| object.map(|object| StoredAs { object, by_server: true });
+                Ok(stored.into_iter().map(as_they_are).collect())
+            }
             None => Ok(vec![None; names.len()]),
         }
     }

@@ -309,7 +309,7 @@ impl Reader {
 }
 
 /// Asks for a piece of messages without marking them as seen.
-fn fetch_piece(set: &str, offset: u64) -> Command {
+pub fn fetch_piece(set: &str, offset: u64) -> Command {
     let piece = limits::IMAP_PIECE_BYTES;
     Command::new(format!("UID FETCH {set} (UID BODY.PEEK[]<{offset}.{piece}>)")).expecting(piece + limits::KIB)
 }

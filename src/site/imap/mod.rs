@@ -5,7 +5,10 @@
 //! a message keeps its name wherever it moves. A folder's mark is that state's count of its changes.
 
 mod ahead;
+mod change;
 mod client;
+mod deliver;
+mod folders;
 mod listing;
 mod look;
 mod names;
@@ -14,11 +17,17 @@ mod rights;
 mod source;
 mod state;
 
+use crate::event::Reason;
 use crate::fs::Fs;
+use crate::model::mailbox::{Flags, Folder};
 use crate::model::mailbox::{FolderKey, FolderKind};
+use crate::model::share::Grant;
 use crate::net::{Endpoint, Protection, Scheme};
 use crate::site::server::{Login, Store, Survey};
-use crate::site::{Content, Depth, FolderScan, FoundItem, MailboxScan, SiteError};
+use crate::site::{
+    Content, Delivered, Delivery, Depth, FolderPut, FolderScan, FoundItem, MailboxScan, Present, SiteError, StoredAs,
+    UidsKept,
+};
 use ahead::Readers;
 use client::ClientOptions;
 use names::Spelling;
@@ -62,6 +71,8 @@ struct Seen {
     /// Folders, by path, that were looked at since somebody last asked for them.
     fresh: HashSet<String>,
     spelling: Option<Spelling>,
+    /// Names that were given away and not delivered yet.
+    promised: HashSet<String>,
 }
 
 impl ImapStore {
@@ -119,5 +130,71 @@ impl Store for ImapStore {
 
     fn read(&self, account: &str, _key: &FolderKey, item: &FoundItem) -> Result<Content, SiteError> {
         self.read_message(account, item)
+    }
+
+    fn make_account(&self, account: &str, quota_bytes: Option<u64>) -> Result<Result<(), Reason>, SiteError> {
+        self.make_mailbox(account, quota_bytes)
+    }
+
+    fn put_folder(&self, account: &str, folder: &Folder) -> Result<Result<FolderPut, Reason>, SiteError> {
+        self.make_folder(account, folder)
+    }
+
+    fn rename_folder(&self, account: &str, from: &FolderKey, to: &FolderKey) -> Result<Result<(), Reason>, SiteError> {
+        self.move_folder(account, from, to)
+    }
+
+    fn remove_folder(&self, account: &str, key: &FolderKey) -> Result<Result<(), Reason>, SiteError> {
+        self.drop_folder(account, key)
+    }
+
+    fn put_grants(&self, account: &str, key: &FolderKey, grants: &[Grant]) -> Result<Result<(), Reason>, SiteError> {
+        self.set_grants(account, key, grants)
+    }
+
+    fn reserve_names(&self, account: &str, _key: &FolderKey, wanted: &[String]) -> Result<Vec<String>, SiteError> {
+        let seen = self.seen(account);
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        self.reserve(account, wanted, &mut seen)
+    }
+
+    fn deliver(
+        &self,
+        account: &str,
+        key: &FolderKey,
+        batch: Vec<Delivery>,
+    ) -> Result<(Vec<Delivered>, UidsKept), SiteError> {
+        self.deliver_mail(account, key, batch)
+    }
+
+    fn settle(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<Present>>, SiteError> {
+        self.settle_mail(account, key, names)
+    }
+
+    fn set_flags(
+        &self,
+        account: &str,
+        _key: &FolderKey,
+        name: &str,
+        flags: Flags,
+        keywords: &[String],
+    ) -> Result<bool, SiteError> {
+        self.set_mail_flags(account, name, flags, keywords)
+    }
+
+    fn move_item(&self, account: &str, _from: &FolderKey, name: &str, to: &FolderKey) -> Result<bool, SiteError> {
+        self.move_mail(account, name, to)
+    }
+
+    fn replace_item(&self, account: &str, key: &FolderKey, delivery: Delivery) -> Result<bool, SiteError> {
+        self.replace_mail(account, key, delivery)
+    }
+
+    fn remove_item(&self, account: &str, _key: &FolderKey, name: &str) -> Result<bool, SiteError> {
+        self.remove_mail(account, name)
+    }
+
+    fn stored_as(&self, account: &str, _key: &FolderKey, names: &[String]) -> Result<Vec<Option<StoredAs>>, SiteError> {
+        self.stored_mail(account, names)
     }
 }

@@ -181,7 +181,8 @@ fn waits() -> ExponentialBuilder {
         .with_jitter()
 }
 
-fn wait_before(attempt: usize) -> Duration {
+/// The wait before another try.
+pub fn wait_before(attempt: usize) -> Duration {
     let factor = 1u32.checked_shl(u32::try_from(attempt).unwrap_or(u32::MAX)).unwrap_or(u32::MAX);
     limits::IMAP_FIRST_WAIT.saturating_mul(factor).min(limits::IMAP_LONGEST_WAIT)
 }

@@ -65,6 +65,7 @@ impl ImapStore {
             }
             Ok(listing)
         })?;
+        self.settle_intents(account, id)?;
         self.state.give_names(id, true)?;
         seen.spelling = Some(listing.spelling.clone());
         Ok(listing)
@@ -95,6 +96,7 @@ impl ImapStore {
             let what = format!("does not open the folder {key} of {account}: {said}");
             return Err(SiteError::Server { server: self.pool.server(), what });
         }
+        self.settle_intents(account, id)?;
         self.state.give_names(id, false)?;
         self.state.folder(id, key.path())
     }

@@ -73,8 +73,20 @@ pub struct Intent {
     pub uid_validity: u32,
     pub uid_from: u32,
     pub size: u64,
-    pub hash: Vec<u8>,
+    pub hash: [u8; 32],
+    /// Its line ends were changed to be sent.
+    pub mended: bool,
     pub date: i64,
+}
+
+/// A delivery that lies in its folder now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settled {
+    pub message: MessageRow,
+    /// What the server has, where it was delivered with other bytes.
+    pub object: Option<[u8; 32]>,
+    /// The server changed them, and not only we the line ends.
+    pub by_server: bool,
 }
 
 /// The state of one server, used by several threads.
@@ -342,58 +354,72 @@ impl State {
 
     pub fn add_intents(&self, account: i64, intents: &[Intent]) -> Result<(), SiteError> {
         const SQL: &str = "INSERT OR REPLACE INTO intent \
-            (account, name, folder, uid_validity, uid_from, size, hash, date) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+            (account, name, folder, uid_validity, uid_from, size, hash, mended, date) \
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
         self.write(|db| {
             for one in intents {
                 let size = i64::try_from(one.size).unwrap_or(i64::MAX);
-                let values =
-                    params![account, one.name, one.folder, one.uid_validity, one.uid_from, size, one.hash, one.date];
+                let (validity, from, hash) = (one.uid_validity, one.uid_from, one.hash.as_slice());
+                let values = params![account, one.name, one.folder, validity, from, size, hash, one.mended, one.date];
                 db.prepare_cached(SQL)?.execute(values)?;
             }
             Ok(())
         })
     }
 
-    pub fn intents(&self, account: i64, names: &[String]) -> Result<Vec<Intent>, SiteError> {
-        const SQL: &str = "SELECT name, folder, uid_validity, uid_from, size, hash, date FROM intent \
-            WHERE account = ?1 AND name = ?2";
-        self.read(|db| {
-            let mut found = Vec::new();
-            for name in names {
-                let row = |row: &Row<'_>| {
-                    Ok(Intent {
-                        name: row.get(0)?,
-                        folder: row.get(1)?,
-                        uid_validity: row.get(2)?,
-                        uid_from: row.get(3)?,
-                        size: row.get::<_, i64>(4)?.cast_unsigned(),
-                        hash: row.get(5)?,
-                        date: row.get(6)?,
-                    })
-                };
-                found.extend(db.prepare_cached(SQL)?.query_row(params![account, name], row).optional()?);
-            }
-            Ok(found)
-        })
+    /// Announced deliveries of an account whose end is not known, folder by folder.
+    pub fn intents(&self, account: i64) -> Result<Vec<Intent>, SiteError> {
+        const SQL: &str = "SELECT name, folder, uid_validity, uid_from, size, hash, mended, date FROM intent \
+            WHERE account = ?1 ORDER BY folder, name";
+        self.read(|db| db.prepare_cached(SQL)?.query_map([account], intent_row)?.collect())
     }
 
-    /// Deliveries came to an end: those with a UID lie in the folder now, under their names.
-    pub fn delivered(&self, account: i64, folder: i64, there: &[MessageRow], not: &[String]) -> Result<(), SiteError> {
-        const ADD: &str = "INSERT OR REPLACE INTO message (folder, uid, account, name, ident, size, date, flags, keywords) \
-            VALUES (?1, ?2, ?3, ?4, (SELECT ident FROM message WHERE folder = ?1 AND uid = ?2), ?5, ?6, ?7, ?8)";
+    /// Deliveries came to an end: these lie in the folder now, under their names; those do not.
+    pub fn delivered(&self, account: i64, folder: i64, there: &[Settled], not: &[String]) -> Result<(), SiteError> {
+        const ADD: &str = "INSERT OR REPLACE INTO message \
+            (folder, uid, account, name, ident, size, date, flags, keywords, object, by_server) \
+            VALUES (?1, ?2, ?3, ?4, (SELECT ident FROM message WHERE folder = ?1 AND uid = ?2), ?5, ?6, ?7, ?8, ?9, ?10)";
         const DONE: &str = "DELETE FROM intent WHERE account = ?1 AND name = ?2";
         self.write(|db| {
-            for one in there {
-                let size = i64::try_from(one.size).unwrap_or(i64::MAX);
-                let (flags, keywords) = (one.flags.to_string(), keywords_text(&one.keywords));
-                let values = params![folder, one.uid, account, one.name, size, one.date, flags, keywords];
+            for Settled { message, object, by_server } in there {
+                let size = i64::try_from(message.size).unwrap_or(i64::MAX);
+                let (flags, keywords) = (message.flags.to_string(), keywords_text(&message.keywords));
+                let (uid, name, date) = (message.uid, &message.name, message.date);
+                let object = object.as_ref().map(<[u8; 32]>::as_slice);
+                let values = params![folder, uid, account, name, size, date, flags, keywords, object, by_server];
                 db.prepare_cached(ADD)?.execute(values)?;
             }
-            for name in there.iter().map(|one| &one.name).chain(not) {
+            for name in there.iter().map(|one| &one.message.name).chain(not) {
                 db.prepare_cached(DONE)?.execute(params![account, name])?;
             }
             if there.is_empty() { Ok(()) } else { touch(db, folder) }
         })
+    }
+
+    /// What the server has of a message, where it was delivered with other bytes; and whether the server changed them.
+    pub fn object(&self, account: i64, name: &str) -> Result<Option<([u8; 32], bool)>, SiteError> {
+        const SQL: &str = "SELECT object, by_server FROM message \
+            WHERE account = ?1 AND name = ?2 AND object IS NOT NULL";
+        self.read(|db| {
+            let row = |row: &Row<'_>| Ok((row.get::<_, [u8; 32]>(0)?, row.get(1)?));
+            db.prepare_cached(SQL)?.query_row(params![account, name], row).optional()
+        })
+    }
+
+    /// Another name for a message.
+    pub fn rename(&self, account: i64, from: &str, to: &str) -> Result<(), SiteError> {
+        const SQL: &str = "UPDATE message SET name = ?3 WHERE account = ?1 AND name = ?2";
+        self.write(|db| {
+            db.prepare_cached("DELETE FROM departed WHERE account = ?1 AND name = ?2")?
+                .execute(params![account, to])?;
+            db.prepare_cached(SQL)?.execute(params![account, from, to]).map(drop)
+        })
+    }
+
+    pub fn folder_by_id(&self, folder: i64) -> Result<Option<FolderRow>, SiteError> {
+        const SQL: &str = "SELECT id, path, wire, uid_validity, uid_next, modseq, about, changed FROM folder \
+            WHERE id = ?1";
+        self.read(|db| db.prepare_cached(SQL)?.query_row([folder], folder_row).optional())
     }
 
     /// UIDs of the folder that bear a name already: a message that is looked for is none of them.
@@ -437,6 +463,19 @@ fn folder_row(row: &Row<'_>) -> Result<FolderRow, rusqlite::Error> {
         // Of a later version; the next look writes it anew.
         about: serde_json::from_str(&about).unwrap_or_default(),
         changed: row.get(7)?,
+    })
+}
+
+fn intent_row(row: &Row<'_>) -> Result<Intent, rusqlite::Error> {
+    Ok(Intent {
+        name: row.get(0)?,
+        folder: row.get(1)?,
+        uid_validity: row.get(2)?,
+        uid_from: row.get(3)?,
+        size: row.get::<_, i64>(4)?.cast_unsigned(),
+        hash: row.get(5)?,
+        mended: row.get(6)?,
+        date: row.get(7)?,
     })
 }
 

@@ -42,6 +42,9 @@ CREATE TABLE message (
     flags TEXT NOT NULL,
     -- JSON list; empty text: none.
     keywords TEXT NOT NULL,
+    -- SHA-256 of what the server has, where it was delivered with other bytes; and who changed them.
+    object BLOB,
+    by_server INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (folder, uid)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX message_name ON message (account, name);
@@ -66,8 +69,9 @@ CREATE TABLE intent (
     -- The message has this UID or a greater one, if it is there.
     uid_from INTEGER NOT NULL,
     size INTEGER NOT NULL,
-    -- SHA-256 of what was sent.
+    -- SHA-256 of what was sent; whether its line ends had to be changed for that.
     hash BLOB NOT NULL,
+    mended INTEGER NOT NULL,
     date INTEGER NOT NULL,
     PRIMARY KEY (account, name)
 ) STRICT, WITHOUT ROWID;

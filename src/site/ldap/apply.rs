@@ -14,8 +14,7 @@ use crate::event::Reason;
 use crate::limits;
 use crate::model::provisioning::Record;
 use crate::model::setting::{Setting, SettingKey, SettingKind};
-use crate::site::server::PlannedRecords;
-use crate::site::{RecordChange, SiteError};
+use crate::site::{PlannedRecords, RecordChange, SiteError};
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -65,21 +64,18 @@ impl LdapBook {
         mut steps: Vec<(usize, Vec<Step>)>,
     ) -> Result<Vec<(usize, Reason)>, SiteError> {
         for step in steps.iter_mut().flat_map(|(_, steps)| steps) {
-            // What is to be put back again is all of it, not only what the mapping knows.
-            if let Change::Delete { dn, values } = &mut step.change {
-                let whole = fetch::whole_entry(connection, dn)?;
-                if !whole.is_empty() {
-                    *values = whole.into_iter().collect();
-                }
-            }
+            see_whole(connection, step)?;
         }
         let done = writing.undo.len();
         writing.undo.extend(steps.iter().flat_map(|(_, steps)| steps).map(|step| step.change.inverse().ldif()));
         self.keep_undo(writing)?;
         writing.undo.truncate(done);
         let mut refused = Vec::new();
-        for (at, steps) in steps {
-            for (nth, step) in steps.iter().enumerate() {
+        for (at, mut steps) in steps {
+            for nth in 0..steps.len() {
+                let Some(step) = steps.get_mut(nth) else { break };
+                // Once more: steps before this one may have changed what it removes.
+                see_whole(connection, step)?;
                 match (connection.change(&step.change)?, step.follows) {
                     (Answer::Done, _) => writing.undo.push(step.change.inverse().ldif()),
                     (Answer::AlreadySo(_), true) => {}
@@ -198,6 +194,17 @@ fn forward(plan: &mut Plan<'_>, account: &str, targets: &[String]) -> Result<(),
         Some(name) => plan.set_forward(&name, account, targets),
         None => Err(Reason::Refused(format!("there is no account {account}"))),
     }
+}
+
+/// What is removed may have to be put back: all of it, not only what the mapping knows.
+fn see_whole(connection: &mut Connection, step: &mut Step) -> Result<(), SiteError> {
+    if let Change::Delete { dn, values } = &mut step.change {
+        let whole = fetch::whole_entry(connection, dn)?;
+        if !whole.is_empty() {
+            *values = whole.into_iter().collect();
+        }
+    }
+    Ok(())
 }
 
 /// The changes with their places, a list after those lists that it has as members: only what has an entry can be named

@@ -24,35 +24,40 @@ pub struct Cache {
     pub tree: Tree,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Kept {
     version: u32,
     context: Vec<String>,
     entries: Vec<Entry>,
 }
 
+#[derive(Serialize)]
+struct Keeping<'a> {
+    version: u32,
+    context: &'a [String],
+    entries: Vec<&'a Entry>,
+}
+
 impl Cache {
-    /// What the last scan of this very book left; `None` where there is nothing usable.
-    pub fn read(fs: &dyn Fs, options: &LdapOptions) -> Option<Self> {
-        let bytes = fs.read(&path(options), limits::LDAP_CACHE_BYTES).ok()?;
-        let kept: Kept = serde_json::from_slice(&bytes).ok().filter(|kept: &Kept| kept.version == VERSION)?;
+    /// What the last scan of this very book left; empty where there is nothing usable.
+    pub fn read(fs: &dyn Fs, options: &LdapOptions) -> Self {
+        let kept = fs.read(&path(options), limits::LDAP_CACHE_BYTES).ok();
+        let kept: Option<Kept> = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let Some(kept) = kept.filter(|kept| kept.version == VERSION) else { return Self::default() };
         let mut tree = Tree::default();
         kept.entries.into_iter().for_each(|entry| tree.put(entry));
-        Some(Self { context: kept.context, tree })
+        Self { context: kept.context, tree }
     }
+}
 
-    pub fn write(&self, fs: &dyn Fs, options: &LdapOptions) -> Result<(), SiteError> {
-        let path = path(options);
-        let bad = |source| SiteError::Io { action: "write", path: path.clone(), source };
-        let kept = Kept {
-            version: VERSION,
-            context: self.context.clone(),
-            entries: self.tree.entries.values().cloned().collect(),
-        };
-        let bytes = serde_json::to_vec(&kept).map_err(|error| bad(io::Error::other(error)))?;
-        fs.create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(bad)?;
-        fs.replace(&path, &bytes, 0o600).map_err(bad)
-    }
+/// Keeps what a scan found for the next one.
+pub fn write(fs: &dyn Fs, options: &LdapOptions, context: &[String], tree: &Tree) -> Result<(), SiteError> {
+    let path = path(options);
+    let bad = |source| SiteError::Io { action: "write", path: path.clone(), source };
+    let keeping = Keeping { version: VERSION, context, entries: tree.entries.values().collect() };
+    let bytes = serde_json::to_vec(&keeping).map_err(|error| bad(io::Error::other(error)))?;
+    fs.create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(bad)?;
+    fs.replace(&path, &bytes, 0o600).map_err(bad)
 }
 
 /// The file for this server, base, reader and mapping: others see other entries.

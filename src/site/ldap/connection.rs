@@ -245,6 +245,11 @@ fn lost(server: &str, doing: &str, error: LdapError) -> SiteError {
     SiteError::Lost { server: server.to_owned(), doing: doing.to_owned(), source }
 }
 
+/// Whether a text is a search filter (RFC 4515).
+pub fn is_filter(text: &str) -> bool {
+    ldap3::parse_filter(text).is_ok()
+}
+
 /// The server's words, and its code with its name from RFC 4511.
 fn words(result: &LdapResult) -> String {
     let code = result.to_string();

@@ -26,34 +26,35 @@ pub struct Fetched {
     pub rejected: Vec<Rejection>,
     /// Kinds of which there may be more.
     pub incomplete: BTreeSet<EntryKind>,
-    /// What the server was asked for beside names: entries read whole.
-    pub entries_read: usize,
+    /// The server's change numbers for all of this; empty where it has none, or not all was seen.
+    pub context: Vec<String>,
+    /// All of it is as the last scan left it.
+    pub unchanged: bool,
+    /// Entries of which more than the name was read.
+    entries_read: usize,
     /// Bytes of values held, which are bounded.
     bytes: usize,
 }
 
-/// Fetches everything, with the help of `cache` where there is one.
-pub fn fetch(
-    connection: &mut Connection,
-    options: &LdapOptions,
-    cache: Option<Cache>,
-) -> Result<(Fetched, Cache), SiteError> {
+/// Fetches everything, with the help of what the last scan left.
+pub fn fetch(connection: &mut Connection, options: &LdapOptions, cache: Cache) -> Result<Fetched, SiteError> {
     // Read before the entries: what changes while they are read is noticed next time.
     let context = context(connection, &options.base)?;
-    let cache = cache.unwrap_or_default();
     if !context.is_empty() && cache.context == context {
-        let tree = cache.tree.clone();
-        return Ok((Fetched { tree, ..Fetched::default() }, cache));
+        return Ok(Fetched { tree: cache.tree, context, unchanged: true, ..Fetched::default() });
     }
-    let fetched = match changed_only(connection, options, &cache)? {
+    let known = cache.tree.entries.len();
+    let mut fetched = match changed_only(connection, options, cache.tree)? {
         Some(fetched) => fetched,
         None => everything(connection, options)?,
     };
-    let whole = fetched.incomplete.is_empty() && fetched.rejected.is_empty();
     // What was not seen whole must be looked at again whatever the server says of changes.
-    let context = if whole { context } else { Vec::new() };
-    let cache = Cache { context, tree: trusted(&fetched.tree) };
-    Ok((fetched, cache))
+    if fetched.rejected.is_empty() {
+        fetched.context = context;
+    }
+    fetched.unchanged = fetched.entries_read == 0 && fetched.tree.entries.len() == known && fetched.context.is_empty();
+    trust(&mut fetched.tree);
+    Ok(fetched)
 }
 
 /// The change numbers of the whole tree, sorted; empty where the server does not tell.
@@ -147,9 +148,9 @@ fn wanted(options: &LdapOptions) -> Vec<String> {
 fn changed_only(
     connection: &mut Connection,
     options: &LdapOptions,
-    cache: &Cache,
+    mut known: Tree,
 ) -> Result<Option<Fetched>, SiteError> {
-    if cache.tree.entries.is_empty() {
+    if known.entries.is_empty() {
         return Ok(None);
     }
     let mut fetched = Fetched::default();
@@ -162,9 +163,9 @@ fn changed_only(
     let mut changed = Vec::new();
     let listed = std::mem::take(&mut fetched.tree.entries);
     for (key, entry) in listed {
-        match cache.tree.entries.get(&key) {
-            Some(known) if !known.stamp.is_empty() && same(known, &entry) => {
-                fetched.tree.entries.insert(key, known.clone());
+        match known.entries.remove(&key) {
+            Some(known) if !known.stamp.is_empty() && same(&known, &entry) => {
+                fetched.tree.entries.insert(key, known);
             }
             _ => changed.push(entry),
         }
@@ -189,14 +190,13 @@ fn same(known: &Entry, listed: &Entry) -> bool {
     known.stamp == listed.stamp && known.id == listed.id && known.kinds == listed.kinds && known.dn == listed.dn
 }
 
-/// The tree as the next scan may believe it. A time of modification has seconds: an entry whose time is so close to the
-/// newest one that it may change again within it is looked at again (git's rule for a racy index).
-fn trusted(tree: &Tree) -> Tree {
+/// Leaves stamps only where the next scan may believe them. A time of modification has seconds: an entry whose time is
+/// so close to the newest one that it may change again within it is looked at again (git's rule for a racy index).
+fn trust(tree: &mut Tree) {
     let is_time = |stamp: &str| !stamp.contains('#');
     let seconds = |stamp: &str| stamp.get(..14).and_then(|digits| digits.parse::<u64>().ok());
     let times = tree.entries.values().filter(|entry| is_time(&entry.stamp));
     let newest = times.filter_map(|entry| seconds(&entry.stamp)).max();
-    let mut tree = tree.clone();
     for entry in tree.entries.values_mut().filter(|entry| is_time(&entry.stamp)) {
         // As numbers these are no times, but two seconds apart are at least two numbers apart.
         let old = seconds(&entry.stamp).zip(newest).is_some_and(|(own, newest)| own + 2 < newest);
@@ -204,7 +204,6 @@ fn trusted(tree: &Tree) -> Tree {
             entry.stamp.clear();
         }
     }
-    tree
 }
 
 /// Every value of one entry that can be read, for the record of what is about to be removed.

@@ -9,6 +9,7 @@
 //! A key of the description replaces that of the preset; tables are merged key by key. Presets lie beside this file, in
 //! the very form that a description has.
 
+use super::connection;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -271,7 +272,9 @@ impl Parts {
             .chain([self.group.as_ref().map(|map| &map.filter), self.domain.as_ref().map(|map| &map.filter)])
             .chain([self.class.as_ref().map(|map| &map.filter)]);
         for filter in filters.flatten() {
-            ldap3::parse_filter(filter).map_err(|_| format!("{filter:?} is no search filter (RFC 4515)"))?;
+            if !connection::is_filter(filter) {
+                return Err(format!("{filter:?} is no search filter (RFC 4515)"));
+            }
         }
         let bad = |name: &&String| name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         if let Some(name) = self.attributes().iter().find(bad) {

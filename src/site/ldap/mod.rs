@@ -27,8 +27,8 @@ use crate::fs::Fs;
 use crate::model::provisioning::Secret;
 use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::net::{Endpoint, Protection, Scheme, TlsPolicy};
-use crate::site::server::{Book, PlannedRecords, Survey};
-use crate::site::{ProvisioningScan, RecordChange, SiteError};
+use crate::site::server::{Book, Survey};
+use crate::site::{PlannedRecords, ProvisioningScan, RecordChange, SiteError};
 use cache::Cache;
 use connection::Connection;
 use fetch::Fetched;
@@ -99,14 +99,13 @@ impl LdapBook {
     }
 
     fn fetch(&self, connection: &mut Connection) -> Result<Fetched, SiteError> {
-        let before = Cache::read(self.fs.as_ref(), &self.options);
-        let known = before.as_ref().map(|cache| cache.context.clone());
-        let (fetched, cache) = fetch::fetch(connection, &self.options, before)?;
+        let fs = self.fs.as_ref();
+        let fetched = fetch::fetch(connection, &self.options, Cache::read(fs, &self.options))?;
         if let Some(rejection) = fetched.rejected.first().filter(|_| self.options.partly == Partly::Fails) {
             return Err(SiteError::Server { server: self.locator(), what: rejection.reason.to_string() });
         }
-        if known.as_ref() != Some(&cache.context) || cache.context.is_empty() {
-            cache.write(self.fs.as_ref(), &self.options)?;
+        if !fetched.unchanged {
+            cache::write(fs, &self.options, &fetched.context, &fetched.tree)?;
         }
         Ok(fetched)
     }
@@ -154,10 +153,11 @@ impl Book for LdapBook {
     }
 
     fn setting_kinds(&self) -> Vec<SettingKind> {
-        let account = &self.options.mapping.account;
-        let kinds =
-            [(SettingKind::Forwarding, account.forward.is_some()), (SettingKind::Vacation, account.vacation.is_some())];
-        kinds.into_iter().filter(|(_, mapped)| *mapped).map(|(kind, _)| kind).collect()
+        let mapping = &self.options.mapping;
+        let written = mapping.read_only.is_none();
+        let forward = mapping.account.forward.as_ref().filter(|_| written).map(|_| SettingKind::Forwarding);
+        let vacation = mapping.account.vacation.as_ref().filter(|_| written).map(|_| SettingKind::Vacation);
+        forward.into_iter().chain(vacation).collect()
     }
 
     fn put_records(&self, changes: &[RecordChange]) -> Result<Vec<Result<(), Reason>>, SiteError> {

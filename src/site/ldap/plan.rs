@@ -475,6 +475,14 @@ pub fn set(entry: &Entry, attribute: &str, wanted: &[String]) -> Option<Part> {
     (!delete.is_empty() || !add.is_empty()).then(|| Part { attribute: attribute.to_owned(), delete, add })
 }
 
+/// What has to go and come for one value of an attribute to be another one; its other values stay.
+pub fn swap(entry: &Entry, attribute: &str, shown: Option<&String>, wanted: Option<&String>) -> Option<Part> {
+    let there = |value: &&String| entry.all(attribute).contains(value);
+    let delete: Vec<_> = shown.filter(there).into_iter().cloned().collect();
+    let add: Vec<_> = wanted.filter(|value| !there(value)).into_iter().cloned().collect();
+    (shown != wanted).then(|| Part { attribute: attribute.to_owned(), delete, add })
+}
+
 /// Attributes and values that the entry's own name gives it.
 fn named_values(dn: &str) -> Vec<(String, Vec<String>)> {
     let own = dn::parse(dn).and_then(|parts| parts.into_iter().next()).unwrap_or_default();
@@ -483,7 +491,7 @@ fn named_values(dn: &str) -> Vec<(String, Vec<String>)> {
 
 pub fn refuse_address(address: &str) -> Result<(), Reason> {
     match value::address(address, false) {
-        Some(_) => Ok(()),
-        None => Err(Reason::BadName("a directory holds no such address".to_owned())),
+        Some(known) if known == address => Ok(()),
+        _ => Err(Reason::BadName("a directory holds no such address".to_owned())),
     }
 }

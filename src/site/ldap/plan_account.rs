@@ -3,7 +3,7 @@
 use super::change::{Change, Part};
 use super::entry::{Entry, EntryKind};
 use super::mapping::{AccountMap, Making};
-use super::plan::{Plan, no_place, refuse_address, set};
+use super::plan::{Plan, no_place, refuse_address, set, swap};
 use super::{dn, value};
 use crate::event::Reason;
 use crate::model::provisioning::{Account, AccountClass, AccountStatus};
@@ -94,24 +94,16 @@ impl Plan<'_> {
         let map = &self.mapping().account;
         let (now, _) = self.reader().account(entry, &account.address);
         let mut parts = self.attribute_parts(entry, &account.attributes, &map.attributes)?;
-        let one = |text: &str| vec![text.to_owned()];
         if now.name != account.name {
-            let held = map.name.iter().find(|attribute| !entry.all(attribute).is_empty());
-            // A common name has to stay; a person without a name keeps the one that the entry has.
-            match (held.or(map.name.first()), &account.name) {
-                (Some(attribute), Some(name))
-                    if !attribute.eq_ignore_ascii_case("cn") || !is_named_by(entry, attribute) =>
-                {
-                    let attribute = match attribute.eq_ignore_ascii_case("cn") {
-                        true => map.name.first().unwrap_or(attribute),
-                        false => attribute,
-                    };
-                    parts.extend(set(entry, attribute, &one(name)));
+            // A common name has to stay, so the name of a person who has only that goes to the first place for names; and a
+            // person without a name keeps it.
+            let of_person = |attribute: &&String| !attribute.eq_ignore_ascii_case("cn");
+            let held = map.name.iter().find(|attribute| !entry.all(attribute).is_empty()).filter(of_person);
+            match held.or(map.name.first()) {
+                Some(attribute) if of_person(&attribute) => {
+                    parts.extend(swap(entry, attribute, now.name.as_ref(), account.name.as_ref()));
                 }
-                (Some(attribute), None) if !attribute.eq_ignore_ascii_case("cn") => {
-                    parts.extend(set(entry, attribute, &[]))
-                }
-                (None, Some(_)) => return Err(no_place("names of persons")),
+                None if account.name.is_some() => return Err(no_place("names of persons")),
                 _ => {}
             }
         }
@@ -246,8 +238,14 @@ impl Plan<'_> {
     }
 
     fn count_to_groups(&mut self, account: &Account, name: &str) -> Result<(), Reason> {
-        let now: Vec<String> = self.index.groups_of(&self.tree, self.mapping(), name).into_iter().collect();
-        let wanted = sorted(&account.groups);
+        // Whom a list has as members, the list tells.
+        let is_list = |group: &String| {
+            let entry = self.index.groups.get(group).and_then(|at| self.tree.entries.get(at));
+            entry.is_some_and(|entry| entry.is(EntryKind::List))
+        };
+        let now = self.index.groups_of(&self.tree, self.mapping(), name).into_iter().filter(|group| !is_list(group));
+        let now: Vec<String> = now.collect();
+        let wanted: Vec<_> = sorted(&account.groups).into_iter().filter(|group| !is_list(group)).collect();
         if now == wanted {
             return Ok(());
         }
@@ -304,11 +302,6 @@ impl Plan<'_> {
             None => dn.to_owned(),
         }
     }
-}
-
-fn is_named_by(entry: &Entry, attribute: &str) -> bool {
-    let own = dn::parse(&entry.dn).and_then(|parts| parts.into_iter().next()).unwrap_or_default();
-    own.iter().any(|(name, _)| name.eq_ignore_ascii_case(attribute))
 }
 
 fn sorted(values: &[String]) -> Vec<String> {

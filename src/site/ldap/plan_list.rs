@@ -3,7 +3,7 @@
 use super::change::{Change, Part};
 use super::entry::{Entry, EntryKind};
 use super::mapping::ListMap;
-use super::plan::{Plan, no_place, refuse_address, set};
+use super::plan::{Plan, no_place, refuse_address, set, swap};
 use super::plan_account::{fill_with, in_order};
 use super::{dn, value};
 use crate::event::Reason;
@@ -102,12 +102,9 @@ impl Plan<'_> {
         let (now, _) = self.reader().list(map, entry, &list.address);
         let mut parts = self.attribute_parts(entry, &list.attributes, &map.attributes)?;
         if now.name != list.name {
-            match (map.name.first(), &list.name) {
-                (Some(attribute), name) => {
-                    parts.extend(set(entry, attribute, &name.iter().cloned().collect::<Vec<_>>()))
-                }
-                (None, Some(_)) => return Err(no_place("names of lists")),
-                (None, None) => {}
+            match map.name.first() {
+                Some(attribute) => parts.extend(swap(entry, attribute, now.name.as_ref(), list.name.as_ref())),
+                None => return Err(no_place("names of lists")),
             }
         }
         let wanted: BTreeSet<&String> = list.members.iter().collect();

@@ -24,7 +24,7 @@ pub fn scan(fetched: &Fetched, options: &LdapOptions) -> (ProvisioningScan, Sett
     let index = Index::new(&fetched.tree, mapping);
     let placeholders = placeholders(options);
     let reader = Reader { mapping, tree: &fetched.tree, index: &index, placeholders: &placeholders };
-    let mut all = Scan { reader, fetched, out: ProvisioningScan::default(), settings: Settings::new() };
+    let mut all = Scan { reader, fetched, options, out: ProvisioningScan::default(), settings: Settings::new() };
     all.out.rejected.extend(fetched.rejected.iter().cloned());
     for (dn, what) in &index.without {
         all.reject(None, dn, Reason::Malformed(what.clone()));
@@ -70,6 +70,7 @@ pub fn scan(fetched: &Fetched, options: &LdapOptions) -> (ProvisioningScan, Sett
 struct Scan<'a> {
     reader: Reader<'a>,
     fetched: &'a Fetched,
+    options: &'a LdapOptions,
     out: ProvisioningScan,
     settings: Settings,
 }
@@ -93,10 +94,8 @@ impl Scan<'_> {
         classes: &mut BTreeMap<String, (ClassOfService, Vec<String>)>,
         aliases: &mut BTreeMap<String, BTreeSet<String>>,
     ) {
-        let seen = match self.fetched.incomplete.contains(&EntryKind::Group) {
-            true => Seen::Existence,
-            false => Seen::Whole,
-        };
+        let no_groups = self.fetched.incomplete.contains(&EntryKind::Group);
+        let seen = if no_groups || self.no_password_seen() { Seen::Existence } else { Seen::Whole };
         for (name, entry) in self.fetched.tree.entries.iter().filter(|(_, entry)| entry.is(EntryKind::Account)) {
             let Some(address) = self.reader.index.addresses.get(name) else { continue };
             if self.reader.index.account(address) != Some(name) {
@@ -119,6 +118,27 @@ impl Scan<'_> {
             }
             self.out.records.push(FoundRecord { seen, ..found(Record::Account(account), idents(entry)) });
         }
+    }
+
+    /// Whether the mapping wants passwords and not a single one can be read: then the server does not show them to this
+    /// reader, and that they are gone is not to be believed.
+    fn no_password_seen(&mut self) -> bool {
+        let Some(attribute) = self.reader.mapping.account.password.clone() else { return false };
+        let (mut accounts, mut any) = (0, false);
+        for entry in self.fetched.tree.of(EntryKind::Account) {
+            accounts += 1;
+            any |= !entry.all(&attribute).is_empty() || entry.strange.contains(&attribute.to_ascii_lowercase());
+        }
+        let hidden = accounts > 0 && !any;
+        if hidden {
+            let what = format!(
+                "none of {accounts} accounts shows its {attribute}: accounts count as unchanged; let the reader see it, or \
+                 set account.password = false in the mapping where no passwords are to be carried"
+            );
+            let place = Place { folder: Some(self.options.base.clone()), ..Place::default() };
+            self.out.rejected.push(Rejection { place, reason: Reason::Unreadable(what) });
+        }
+        hidden
     }
 
     fn lists(&mut self, aliases: &mut BTreeMap<String, BTreeSet<String>>) {
@@ -163,5 +183,106 @@ impl Scan<'_> {
             }
         }
         kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::provisioning::{Account, AccountClass, AccountStatus, Secret};
+    use crate::net::{Endpoint, TlsPolicy};
+    use crate::site::ldap::{Mapping, Partly, SCHEMES};
+
+    fn options(preset: &str) -> LdapOptions {
+        LdapOptions {
+            endpoint: Endpoint::parse("ldaps://a.test", SCHEMES).unwrap(),
+            tls: TlsPolicy::System,
+            base: "dc=test".into(),
+            bind: String::new(),
+            password: Secret::new(""),
+            mapping: Mapping::preset(preset).unwrap(),
+            state_dir: "/nowhere".into(),
+            page_size: 500,
+            partly: Partly::Listed,
+            started_at: 0,
+        }
+    }
+
+    /// Entries as lines: `account uid=a,dc=test mail=a@x mail=b@x`.
+    fn fetched(text: &str) -> Fetched {
+        let mut fetched = Fetched::default();
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let mut words = line.split(' ');
+            let kind = match words.next().unwrap() {
+                "account" => EntryKind::Account,
+                "list" => EntryKind::List,
+                "domain" => EntryKind::Domain,
+                _ => EntryKind::Class,
+            };
+            let mut entry = Entry { dn: words.next().unwrap().to_owned(), kinds: [kind].into(), ..Entry::default() };
+            for (name, value) in words.map(|word| word.split_once('=').unwrap()) {
+                entry.change(name, &[], &[value.to_owned()]);
+            }
+            fetched.tree.put(entry);
+        }
+        fetched
+    }
+
+    fn account<'s>(scan: &'s ProvisioningScan, address: &str) -> &'s Account {
+        let one = |found: &'s FoundRecord| match &found.record {
+            Record::Account(account) if account.address == address => Some(account),
+            _ => None,
+        };
+        scan.records.iter().find_map(one).unwrap()
+    }
+
+    #[test]
+    fn zimbras_own_directory_gives_classes_resources_lists_and_alias_domains() {
+        let fetched = fetched(
+            "class cn=gold,cn=cos,dc=test cn=gold zimbraId=c1 zimbraMailQuota=1073741824
+             domain dc=a,dc=test zimbraDomainName=a.test zimbraId=d1
+             domain dc=b,dc=test zimbraDomainName=b.test zimbraDomainAliasTargetId=d1
+             account uid=ann,dc=test zimbraMailDeliveryAddress=Ann@a.test mail=ann@a.test mail=info@a.test zimbraMailAlias=info@a.test zimbraCOSId=c1 zimbraAccountStatus=locked zimbraMailQuota=0 userPassword={SSHA512}x zimbraPrefMailForwardingAddress=x@far.test,y@far.test zimbraPrefMailLocalDeliveryDisabled=TRUE
+             account uid=room,dc=test zimbraMailDeliveryAddress=room@a.test zimbraCalResType=Location userPassword={SSHA}y
+             list uid=team,dc=test mail=team@a.test zimbraMailAlias=team@a.test zimbraMailAlias=crew@a.test zimbraMailForwardingAddress=ann@a.test zimbraMailForwardingAddress=z@far.test",
+        );
+        let (scan, _) = scan(&fetched, &options("zimbra"));
+        assert_eq!(scan.rejected, []);
+        let ann = account(&scan, "ann@a.test");
+        assert_eq!((ann.cos.as_deref(), ann.status, ann.quota_bytes), (Some("gold"), AccountStatus::Locked, None));
+        assert_eq!(account(&scan, "room@a.test").class, AccountClass::Location);
+        let shown: Vec<_> = scan.records.iter().filter(|found| !matches!(found.record, Record::Account(_))).collect();
+        let shown: Vec<_> = shown.iter().map(|found| serde_json::to_string(&found.record).unwrap()).collect();
+        insta::assert_snapshot!(shown.join("\n"), @r#"
+        {"kind":"domain","name":"a.test"}
+        {"kind":"domain","name":"b.test","alias_of":"a.test"}
+        {"kind":"cos","name":"gold","quota_bytes":1073741824}
+        {"kind":"list","address":"team@a.test","members":["ann@a.test","z@far.test"]}
+        {"kind":"alias","address":"ann@a.test","targets":["x@far.test","y@far.test"]}
+        {"kind":"alias","address":"crew@a.test","targets":["team@a.test"]}
+        {"kind":"alias","address":"info@a.test","targets":["ann@a.test"]}
+        "#);
+    }
+
+    #[test]
+    fn of_a_swapped_order_of_addresses_nothing_is_seen() {
+        let one = fetched("account cn=q,dc=test mail=b@a.test mail=a@a.test userPassword=x");
+        let other = fetched("account cn=q,dc=test mail=a@a.test mail=b@a.test userPassword=x");
+        let records = |fetched| scan(fetched, &options("inetorgperson")).0.records;
+        assert_eq!(records(&one), records(&other));
+        assert_eq!(
+            account(&scan(&one, &options("inetorgperson")).0, "a@a.test").password,
+            Some(Secret::new("{PLAIN}x"))
+        );
+    }
+
+    #[test]
+    fn what_a_forwarding_and_an_alias_say_of_one_address_is_told() {
+        let fetched = fetched(
+            "account uid=a,dc=test mail=a@a.test mailAlternateAddress=b@a.test userPassword=x
+             account uid=b,dc=test mail=b@a.test userPassword=x",
+        );
+        let (scan, _) = scan(&fetched, &options("inetorgperson"));
+        assert!(scan.rejected[0].reason.to_string().contains("alias of a@a.test"), "{:?}", scan.rejected);
     }
 }

@@ -6,6 +6,7 @@ use crate::model::provisioning::{AccountStatus, Secret};
 
 /// An address in one spelling; `None` where it is none that a mail site could have.
 pub fn address(text: &str, lower_case: bool) -> Option<String> {
+    let text = text.trim_matches(' ');
     let (local, domain) = text.rsplit_once('@')?;
     let fits = |part: &str| !part.is_empty() && part.len() <= limits::ADDRESS_PART_BYTES;
     let strange = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '<' | '>' | ',' | '/' | '\\');

@@ -3,16 +3,7 @@
 use super::Survey;
 use crate::event::Reason;
 use crate::model::setting::{Setting, SettingKey, SettingKind};
-use crate::site::{ProvisioningScan, RecordChange, SiteError};
-
-/// What changes to records would do.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct PlannedRecords {
-    /// One for each change, in order.
-    pub outcomes: Vec<Result<(), Reason>>,
-    /// The changes in the server's own language (LDIF for a directory), with everything in them: passwords' hashes too.
-    pub text: String,
-}
+use crate::site::{PlannedRecords, ProvisioningScan, RecordChange, SiteError};
 
 /// Provisioning records and settings of a site. Calls come from several threads.
 pub trait Book: Send + Sync {
@@ -38,8 +29,7 @@ pub trait Book: Send + Sync {
     /// As [`Target::put_records`](crate::site::Target::put_records).
     fn put_records(&self, changes: &[RecordChange]) -> Result<Vec<Result<(), Reason>>, SiteError>;
 
-    /// What [`Book::put_records`] would do, where the book can tell; it goes on from what it planned before. Nothing is
-    /// written.
+    /// As [`Target::plan_records`](crate::site::Target::plan_records).
     fn plan_records(&self, changes: &[RecordChange]) -> Result<Option<PlannedRecords>, SiteError> {
         let _ = changes;
         Ok(None)

@@ -178,9 +178,6 @@ impl ServerSite {
         if !settings.is_empty() {
             lost.push(format!("settings of these kinds: {}", settings.join(", ")));
         }
-        if !capabilities.keeps_uids && self.store(FolderKind::Mail).is_some() {
-            lost.push("UIDs and UIDVALIDITY: servers give their own, so clients load folders again".to_owned());
-        }
         if !capabilities.all_grantees {
             lost.push("shares with lists, domains, classes of service and guests".to_owned());
         }

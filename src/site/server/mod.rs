@@ -21,7 +21,7 @@ mod state;
 mod store;
 mod target;
 
-pub use book::{Book, PlannedRecords};
+pub use book::Book;
 pub use connect::{open_source, open_target};
 pub use description::Description;
 pub use examine::{Examination, ExamineOptions, FailedLogin, FirstPass, ServerReport};

@@ -6,12 +6,12 @@
 //! because a server has no place for it.
 
 use crate::event::Reason;
-use crate::model::id::ObjectId;
 use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::model::share::Grant;
 use crate::site::{
-    Content, Delivered, Delivery, Depth, FolderPut, FolderScan, FoundItem, MailboxScan, Present, SiteError, UidsKept,
+    Content, Delivered, Delivery, Depth, FolderPut, FolderScan, FoundItem, MailboxScan, Present, SiteError, StoredAs,
+    UidsKept,
 };
 
 /// What a server told about itself for `wagon site check`.
@@ -132,15 +132,19 @@ pub trait Store: Send + Sync {
         Err(self.read_only())
     }
 
-    /// As [`Target::stored`](crate::site::Target::stored).
-    fn stored(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<ObjectId>>, SiteError> {
-        let _ = (account, key);
-        Ok(vec![None; names.len()])
-    }
-
     fn settle(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<Present>>, SiteError> {
         let _ = (account, key, names);
         Err(self.read_only())
+    }
+
+    /// As [`Target::stored_as`](crate::site::Target::stored_as).
+    fn stored_as(
+        &self,
+        _account: &str,
+        _key: &FolderKey,
+        _names: &[String],
+    ) -> Result<Vec<Option<StoredAs>>, SiteError> {
+        Ok(Vec::new())
     }
 
     fn set_flags(

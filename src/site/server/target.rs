@@ -3,13 +3,14 @@
 use super::ServerSite;
 use super::site::no_store;
 use crate::event::Reason;
-use crate::model::id::{ObjectId, SiteId};
+use crate::model::id::SiteId;
 use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use crate::model::provisioning::Record;
 use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::model::share::Grant;
 use crate::site::{
-    Capabilities, Delivered, Delivery, FolderPut, LineEnds, Present, RecordChange, SiteError, Target, UidsKept,
+    Capabilities, Delivered, Delivery, FolderPut, LineEnds, PlannedRecords, Present, RecordChange, SiteError, StoredAs,
+    Target, UidsKept,
 };
 use std::path::PathBuf;
 
@@ -97,6 +98,10 @@ impl Target for ServerSite {
         Ok(outcomes)
     }
 
+    fn plan_records(&self, changes: &[RecordChange]) -> Result<Option<PlannedRecords>, SiteError> {
+        self.book.plan_records(changes)
+    }
+
     fn put_folder(&self, account: &str, folder: &Folder) -> Refusable<FolderPut> {
         match self.store(folder.key.kind()) {
             Some(store) => store.put_folder(account, folder),
@@ -159,12 +164,12 @@ impl Target for ServerSite {
         self.holder(key)?.deliver(account, key, batch)
     }
 
-    fn stored(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<ObjectId>>, SiteError> {
-        self.holder(key)?.stored(account, key, names)
-    }
-
     fn settle(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<Present>>, SiteError> {
         self.holder(key)?.settle(account, key, names)
+    }
+
+    fn stored_as(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<StoredAs>>, SiteError> {
+        self.holder(key)?.stored_as(account, key, names)
     }
 
     fn set_flags(

@@ -254,9 +254,9 @@ fn merge_one(
                 let delivery = deliver::delivery(row.target_name.clone(), content, item);
                 if pass.target.replace_item(&job.target, &present.key, delivery)? {
                     let names = std::slice::from_ref(&row.target_name);
-                    let stored = pass.target.stored(&job.target, &present.key, names)?;
+                    let stored = pass.target.stored_as(&job.target, &present.key, names)?;
                     // The target may have made something else of it.
-                    let altered = stored.into_iter().flatten().find(|stored| *stored != wanted);
+                    let altered = stored.into_iter().flatten().map(|stored| stored.object).find(|object| *object != wanted);
                     target_object = altered.or(target_object);
                 }
             }

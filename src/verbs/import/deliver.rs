@@ -15,7 +15,7 @@ use crate::event::{Event, Phase, Place, Reason};
 use crate::format::manifest::{AccountState, ItemAt};
 use crate::limits;
 use crate::map::{ItemRow, ItemState};
-use crate::model::id::{FolderId, ItemId, ObjectId};
+use crate::model::id::{FolderId, ItemId};
 use crate::model::mailbox::{FolderKey, FolderKind, Item};
 use crate::site::{self, Delivered, Delivery, ItemContent, UidsKept};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,8 +37,12 @@ pub fn settle_intents(pass: &Pass<'_>, job: &Job) -> Result<(), ImportError> {
             None => vec![None; names.len()],
         };
         let (there, not): (Vec<_>, Vec<_>) = rows.iter().zip(present).partition(|(_, present)| present.is_some());
-        let done: Vec<_> = there.into_iter().map(|(row, _)| (row.id, ItemState::Done, None)).collect();
+        let (there, _): (Vec<&ItemRow>, Vec<_>) = there.into_iter().unzip();
+        let done: Vec<_> = there.iter().map(|row| (row.id, ItemState::Done, None)).collect();
         pass.map.set_item_outcomes(job.record, &done)?;
+        if let Some(key) = folders.get(&folder) {
+            note_stored(pass, job, key, &there)?;
+        }
         pass.map.drop_item_intents(job.record, &not.into_iter().map(|(row, _)| row.id).collect::<Vec<_>>())?;
     }
     Ok(())
@@ -155,6 +159,7 @@ impl Batch {
         let mut outcomes = Vec::new();
         let mut progress = (0, 0_u64);
         let (mut places, mut batches) = (Vec::new(), Vec::new());
+        let mut keys = Vec::new();
         for (folder, key, deliveries) in prepared {
             if deliveries.is_empty() {
                 continue;
@@ -172,17 +177,12 @@ impl Batch {
                 items.push(delivery);
             }
             places.push((folder, waiting));
+            keys.push((folder, key.clone()));
             batches.push(site::Batch { key, items });
         }
-        let given: Vec<_> = batches.iter().map(Given::of).collect();
         let delivered = pass.target.deliver_all(&job.target, batches)?;
-        let mut altered = Vec::new();
-        for (((folder, waiting), (delivered, uids)), given) in places.into_iter().zip(delivered).zip(given) {
+        for ((folder, waiting), (delivered, uids)) in places.into_iter().zip(delivered) {
             note_uids(pass, folder, folders, uids)?;
-            if let Some(given) = given {
-                let ids = waiting.iter().map(|(id, ..)| *id).collect();
-                altered.extend(given.altered(pass, job, ids, &delivered, &intents)?);
-            }
             for ((id, at, copy), delivered) in waiting.into_iter().zip(delivered) {
                 let tally = tally(ledger, state, at);
                 match delivered {
@@ -200,8 +200,13 @@ impl Batch {
                 }
             }
         }
-        pass.map.set_item_targets(job.record, &altered)?;
         pass.map.set_item_outcomes(job.record, &outcomes)?;
+        let done: BTreeSet<ItemId> =
+            outcomes.iter().filter(|(_, state, _)| *state == ItemState::Done).map(|(id, ..)| *id).collect();
+        for (folder, key) in keys {
+            let rows: Vec<_> = intents.iter().filter(|row| row.folder == folder && done.contains(&row.id)).collect();
+            note_stored(pass, job, &key, &rows)?;
+        }
         let (items, bytes) = progress;
         pass.add_bytes(bytes);
         pass.sink.emit(Event::Advanced { phase: Phase::Items, items, bytes });
@@ -209,42 +214,24 @@ impl Batch {
     }
 }
 
-/// What was given to a folder whose target may alter it.
-struct Given {
-    key: FolderKey,
-    names: Vec<String>,
-}
-
-impl Given {
-    /// Nothing for mail: what becomes of its line ends is known beforehand.
-    fn of(batch: &site::Batch) -> Option<Self> {
-        let names = || batch.items.iter().map(|item| item.name.clone()).collect();
-        (batch.key.kind() != FolderKind::Mail).then(|| Self { key: batch.key.clone(), names: names() })
-    }
-
-    /// Items that lie there otherwise than they were given, and as what.
-    fn altered(
-        self,
-        pass: &Pass<'_>,
-        job: &Job,
-        ids: Vec<ItemId>,
-        delivered: &[Delivered],
-        intents: &[ItemRow],
-    ) -> Result<Vec<(ItemId, ObjectId)>, ImportError> {
-        let all = self.names.into_iter().zip(ids).zip(delivered);
-        let done = all.filter(|(_, delivered)| matches!(delivered, Delivered::Done { .. }));
-        let (names, ids): (Vec<_>, Vec<_>) = done.map(|(item, _)| item).unzip();
-        if names.is_empty() {
-            return Ok(Vec::new());
-        }
-        let stored = pass.target.stored(&job.target, &self.key, &names)?;
-        let given: BTreeMap<_, _> =
-            intents.iter().map(|row| (row.id, row.target_object.unwrap_or(row.object))).collect();
-        let differ = |(id, stored): (ItemId, Option<ObjectId>)| {
-            stored.filter(|stored| given.get(&id) != Some(stored)).map(|stored| (id, stored))
+/// Notes in the map what a target has of delivered items where it could not keep their bytes, and tells it.
+fn note_stored(pass: &Pass<'_>, job: &Job, key: &FolderKey, rows: &[&ItemRow]) -> Result<(), ImportError> {
+    let names: Vec<_> = rows.iter().map(|row| row.target_name.clone()).collect();
+    let stored = pass.target.stored_as(&job.target, key, &names)?;
+    let mut changed = Vec::new();
+    for (row, stored) in rows.iter().zip(stored) {
+        let Some(stored) = stored.filter(|stored| stored.object != row.target_object.unwrap_or(row.object)) else {
+            continue;
         };
-        Ok(ids.into_iter().zip(stored).filter_map(differ).collect())
+        if stored.by_server {
+            let place = Place::item(&job.source, key, &row.source_name);
+            pass.notice(place, "the target's server changed some of its bytes");
+        }
+        let (state, target_object) = (ItemState::Done, Some(stored.object));
+        changed.push(ItemRow { state, target_object, ..(*row).clone() });
     }
+    pass.map.put_items(&changed)?;
+    Ok(())
 }
 
 fn place_of(job: &Job, state: &AccountState, at: &ItemAt) -> Place {

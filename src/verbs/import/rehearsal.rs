@@ -34,6 +34,8 @@ struct Feigned {
     /// Folders and items that were removed, by account and where they really lie.
     folders_gone: BTreeSet<(String, FolderKey)>,
     items_gone: BTreeSet<(String, FolderKey, String)>,
+    /// What the target says it would write for the records, in its own language, where it can tell.
+    planned: Option<String>,
 }
 
 impl Feigned {
@@ -65,6 +67,11 @@ type Refusable<T> = Result<Result<T, Reason>, SiteError>;
 impl<'a> Rehearsal<'a> {
     pub fn of(real: &'a dyn Target) -> Self {
         Self { real, feigned: Mutex::default() }
+    }
+
+    /// The changes to records in the target's own language (LDIF), where it can tell; with all secrets in them.
+    pub fn planned(&self) -> Option<String> {
+        self.feigned().planned.clone()
     }
 
     fn feigned(&self) -> MutexGuard<'_, Feigned> {
@@ -160,6 +167,7 @@ impl Target for Rehearsal<'_> {
     }
 
     fn put_records(&self, changes: &[RecordChange]) -> Result<Vec<Result<(), Reason>>, SiteError> {
+        let plan = self.real.plan_records(changes)?;
         let mut feigned = self.feigned();
         for change in changes {
             if let RecordChange::Put { record, was: Some(was) } = change {
@@ -167,7 +175,13 @@ impl Target for Rehearsal<'_> {
                 feigned.accounts.insert(record.key().to_owned(), real);
             }
         }
-        Ok(changes.iter().map(|_| Ok(())).collect())
+        Ok(match plan {
+            Some(plan) => {
+                feigned.planned.get_or_insert_default().push_str(&plan.text);
+                plan.outcomes
+            }
+            None => changes.iter().map(|_| Ok(())).collect(),
+        })
     }
 
     fn put_folder(&self, account: &str, folder: &Folder) -> Refusable<FolderPut> {

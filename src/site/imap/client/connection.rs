@@ -154,6 +154,13 @@ impl Connection {
 
     /// Sends a command ahead; nothing need leave before an answer is waited for.
     pub fn send(&mut self, command: &Command) -> Result<Sent, SiteError> {
+        let sent = self.begin(command)?;
+        self.put(b"\r\n")?;
+        Ok(sent)
+    }
+
+    /// Sends a command without its end.
+    pub(super) fn begin(&mut self, command: &Command) -> Result<Sent, SiteError> {
         self.last_tag += 1;
         let tag = self.last_tag;
         self.waiting.push_back((tag, command.literals, command.shown()));
@@ -162,27 +169,31 @@ impl Connection {
             match part {
                 Part::Bytes(bytes) => self.put(bytes)?,
                 Part::Literal(bytes) => {
-                    self.begin_literal(bytes.len() as u64)?;
+                    if let Some(refusal) = self.offer_literal(bytes.len() as u64)? {
+                        return Err(self.refusal(command, &refusal));
+                    }
                     self.put(bytes)?;
                 }
             }
         }
-        self.put(b"\r\n")?;
         Ok(Sent { tag })
     }
 
     /// Announces a literal; without LITERAL+ waits until the server takes it, for which everything sent before must have
-    /// been answered.
-    pub fn begin_literal(&mut self, length: u64) -> Result<(), SiteError> {
+    /// been answered. `Some`: it refuses the whole command.
+    pub(super) fn offer_literal(&mut self, length: u64) -> Result<Option<Said>, SiteError> {
         let small = length <= 4096 && self.can("LITERAL-"); // RFC 7888, section 5
         if self.can("LITERAL+") || small {
-            return self.put(format!("{{{length}+}}\r\n").as_bytes());
+            self.put(format!("{{{length}+}}\r\n").as_bytes())?;
+            return Ok(None);
         }
         self.put(format!("{{{length}}}\r\n").as_bytes())?;
-        match self.wait_to_go_on()? {
-            Ok(_) => Ok(()),
-            Err(said) => Err(self.complaint(format!("refuses: {said}"))),
-        }
+        Ok(self.wait_to_go_on()?.err())
+    }
+
+    /// Never to be used again.
+    pub(super) fn give_up(&mut self) {
+        self.broken = true;
     }
 
     pub fn put(&mut self, bytes: &[u8]) -> Result<(), SiteError> {
@@ -387,6 +398,14 @@ impl Connection {
         }
         self.selected = Some(selected.clone());
         Ok(Ok(selected))
+    }
+
+    /// Leaves the open folder as it is.
+    pub fn close(&mut self) -> Result<(), SiteError> {
+        if self.selected.take().is_some() && (self.can("UNSELECT") || self.can("IMAP4REV2")) {
+            self.run(&Command::new("UNSELECT"), &mut |_| Ok(()))?;
+        }
+        Ok(())
     }
 
     /// Says goodbye; whatever the server makes of it.

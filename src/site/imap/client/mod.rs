@@ -5,6 +5,7 @@
 //! it is held.
 
 mod answer;
+mod append;
 mod code;
 mod command;
 mod connection;
@@ -14,8 +15,9 @@ pub mod utf7;
 mod value;
 mod wire;
 
-pub use answer::{Fetched, Listed, Numbers, Status, Untagged, set_of};
-pub use code::{Code, Said, Word};
+pub use answer::{Fetched, Listed, Status, Untagged, set_of};
+pub use append::{Mended, Message};
+pub use code::{Code, Said};
 pub use command::Command;
 pub use connection::{Connection, Selected, Sent};
 pub use start::{ClientOptions, connect, is_here};

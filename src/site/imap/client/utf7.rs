@@ -48,7 +48,7 @@ pub fn decode(name: &[u8]) -> Option<String> {
 pub fn encode(name: &str) -> String {
     let mut out = String::new();
     let mut run: Vec<u8> = Vec::new();
-    let mut flush = |run: &mut Vec<u8>, out: &mut String| {
+    let flush = |run: &mut Vec<u8>, out: &mut String| {
         if !run.is_empty() {
             out.push('&');
             out.push_str(&BASE64.encode(&*run));
