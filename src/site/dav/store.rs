@@ -11,7 +11,7 @@ use crate::model::share::Grant;
 use crate::site::server::{Store, Survey};
 use crate::site::{
     Content, Delivered, Delivery, Depth, FolderListing, FolderPut, FolderScan, FoundFolder, FoundItem, MailboxScan,
-    Present, SiteError, UidsKept,
+    Present, SiteError, StoredAs, UidsKept,
 };
 use std::sync::{Arc, Mutex};
 
@@ -117,8 +117,8 @@ impl Store for DavStore {
         let Some(url) = session.url_of(key) else { return Ok(Content::Vanished) };
         let ahead = Arc::clone(lock(&session.ahead).entry(key.clone()).or_default());
         // One thread fetches what several are about to ask for.
-        let content = lock(&ahead).read(&session, &url, key.kind(), &item.name);
-        content
+        let mut ahead = lock(&ahead);
+        ahead.read(&session, &url, key.kind(), &item.name)
     }
 
     fn put_folder(&self, account: &str, folder: &Folder) -> Result<Result<FolderPut, Reason>, SiteError> {

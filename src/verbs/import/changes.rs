@@ -256,7 +256,8 @@ fn merge_one(
                     let names = std::slice::from_ref(&row.target_name);
                     let stored = pass.target.stored_as(&job.target, &present.key, names)?;
                     // The target may have made something else of it.
-                    let altered = stored.into_iter().flatten().map(|stored| stored.object).find(|object| *object != wanted);
+                    let altered =
+                        stored.into_iter().flatten().map(|stored| stored.object).find(|object| *object != wanted);
                     target_object = altered.or(target_object);
                 }
             }
