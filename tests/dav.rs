@@ -251,7 +251,24 @@ fn what_is_written_to_cyrus_comes_back_byte_for_byte() {
     assert_ne!(folded[0], folded[1], "Cyrus has learnt to keep lines as they are folded: say so in docs/");
     assert_same(&stored, &sent, Same::Bytes);
     assert!(read(&store, BOB).is_empty());
+    shares_are_read(&server, &store);
     changes_are_found(&store);
+}
+
+/// Shares of calendars are made through IMAP here; DAV shows them.
+fn shares_are_read(server: &Server, store: &DavStore) {
+    let admin = server.said("CYRUS_ADMIN_PASSWORD");
+    let mut imap = Imap::login(server.port("CYRUS_IMAP_PORT"), "cyrus", admin).unwrap();
+    imap.command(&format!("SETACL \"user/ann/#calendars/leer@a.test\" {BOB} lrswi"));
+    let key = FolderKey::new(FolderKind::Calendars, "leer").unwrap();
+    let grants: Vec<_> = listed(store, ANN, &key, None).folder.grants;
+    let shown: Vec<_> = grants.iter().map(|grant| format!("{}: {}", grant.grantee, grant.rights)).collect();
+    assert_eq!(shown.len(), 1, "{shown:?}");
+    assert!(shown[0].starts_with("user bob@b.test: lr"), "{shown:?}");
+    let refused = store.put_grants(ANN, &key, &grants).unwrap().unwrap_err();
+    assert!(refused.to_string().contains("not written over DAV"), "{refused}");
+    imap.command(&format!("DELETEACL \"user/ann/#calendars/leer@a.test\" {BOB}"));
+    assert!(listed(store, ANN, &key, None).folder.grants.is_empty());
 }
 
 #[test]

@@ -39,6 +39,7 @@ impl Store for DavStore {
         if manner.unquiet && !self.scheduling_is_off {
             survey.cannot_hold.push("events with attendees: it would send invitations to them".to_owned());
         }
+        survey.cannot_hold.push("shares of calendars, tasks and contacts".to_owned());
         survey.cannot_hold.push("the times of items: each counts as new on the day of its import".to_owned());
         let (mut items, mut bytes) = (0, 0);
         for collection in collection::list(&session)?.0 {
