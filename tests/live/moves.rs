@@ -193,7 +193,10 @@ fn cyrus_to_dovecot_and_files() {
     let target = world.dovecot("new");
     let refused = there(&world, "middle.toml", "new.toml", &EXAMPLE, "second");
     println!("{:?}", compare_all(&before, &target, &refused));
-    world.report("verify --archive {}/second --to {}/new.toml", &[0]);
+    // A passwd-file has no place for the one alias.
+    let (_, verified) = world.report("verify --archive {}/second --to {}/new.toml", &[5]);
+    let alias = "info@station.example: alias info@station.example has not been imported";
+    assert!(verified.contains("\n1 difference:\n") && verified.contains(alias), "{verified}");
 
     world.report("import --archive {}/second --to {}/new-files", &[0, 3]);
     world.report("verify --archive {}/second --to {}/new-files", &[0]);
