@@ -17,7 +17,7 @@ mod servers;
 mod sites;
 
 use servers::dovecot::open_dir;
-use servers::http;
+use servers::http::Http;
 use servers::imap::{Imap, value};
 use servers::testbed::{Server, missing, password, users};
 use sites::skip;
@@ -251,7 +251,24 @@ fn what_is_written_to_cyrus_comes_back_byte_for_byte() {
     assert_ne!(folded[0], folded[1], "Cyrus has learnt to keep lines as they are folded: say so in docs/");
     assert_same(&stored, &sent, Same::Bytes);
     assert!(read(&store, BOB).is_empty());
+    shares_are_read(&server, &store);
     changes_are_found(&store);
+}
+
+/// Shares of calendars are made through IMAP here; DAV shows them.
+fn shares_are_read(server: &Server, store: &DavStore) {
+    let admin = server.said("CYRUS_ADMIN_PASSWORD");
+    let mut imap = Imap::login(server.port("CYRUS_IMAP_PORT"), "cyrus", admin).unwrap();
+    imap.command(&format!("SETACL \"user/ann/#calendars/leer@a.test\" {BOB} lrswi"));
+    let key = FolderKey::new(FolderKind::Calendars, "leer").unwrap();
+    let grants: Vec<_> = listed(store, ANN, &key, None).folder.grants;
+    let shown: Vec<_> = grants.iter().map(|grant| format!("{}: {}", grant.grantee, grant.rights)).collect();
+    assert_eq!(shown.len(), 1, "{shown:?}");
+    assert!(shown[0].starts_with("user bob@b.test: lr"), "{shown:?}");
+    let refused = store.put_grants(ANN, &key, &grants).unwrap().unwrap_err();
+    assert!(refused.to_string().contains("not written over DAV"), "{refused}");
+    imap.command(&format!("DELETEACL \"user/ann/#calendars/leer@a.test\" {BOB}"));
+    assert!(listed(store, ANN, &key, None).folder.grants.is_empty());
 }
 
 #[test]
@@ -414,7 +431,7 @@ fn nobody_is_invited_by_an_import() {
 
     // The same event stored by a client that says nothing arrives in bob's box: this server would have invited him.
     let url = format!("/dav/calendars/user/{ANN}/work/plain.ics");
-    let status = http::put(server.port("CYRUS_HTTP_PORT"), &url, ANN, &password(ANN), &invitation("plain@test"));
+    let status = http(server.port("CYRUS_HTTP_PORT"), ANN).put(&url, &invitation("plain@test"));
     assert_eq!(status, 201);
     let invited = received(&server, BOB);
     assert_ne!(invited, (0, 0), "this server does not invite, so nothing was shown");
@@ -426,6 +443,10 @@ fn nobody_is_invited_by_an_import() {
     assert_eq!(received(&server, BOB), invited);
 }
 
+fn http(port: u16, account: &str) -> Http {
+    Http::new(port, account, &password(account))
+}
+
 /// Messages in the inbox of an account, and items in its box of invitations and its default calendar.
 fn received(server: &Server, account: &str) -> (usize, usize) {
     let mut imap = Imap::login(server.port("CYRUS_IMAP_PORT"), account, &password(account)).unwrap();
@@ -433,7 +454,7 @@ fn received(server: &Server, account: &str) -> (usize, usize) {
     let mail = value(&status, "MESSAGES ").unwrap().parse().unwrap();
     let listing = |name: &str| {
         let url = format!("/dav/calendars/user/{account}/{name}/");
-        let body = http::propfind(server.port("CYRUS_HTTP_PORT"), &url, account, &password(account));
+        let body = http(server.port("CYRUS_HTTP_PORT"), account).propfind(&url);
         body.matches(".ics</").count()
     };
     (mail, listing("Inbox") + listing("Default"))

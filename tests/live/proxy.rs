@@ -104,6 +104,8 @@ impl Down {
 #[derive(Default)]
 struct Lines {
     line: Vec<u8>,
+    /// Where in it the part behind the last literal begins.
+    from: usize,
     literal: u64,
 }
 
@@ -122,10 +124,11 @@ impl Lines {
         if byte != b'\n' {
             return None;
         }
-        if let Some(size) = literal(&self.line) {
-            self.literal = size;
+        if let Some(size) = literal(&self.line[self.from..]) {
+            (self.literal, self.from) = (size, self.line.len());
             return None;
         }
+        self.from = 0;
         Some(std::mem::take(&mut self.line))
     }
 }

@@ -1,7 +1,7 @@
 //! A site put together of servers, each with its kinds of folders, and a file of accounts beside them. The servers are in
 //! memory here; tests/live has real ones.
 
-use crate::world::{World, at, export_site, mail, message_text};
+use crate::world::{World, at, export_site, grant, mail, message_text};
 use stationwagon::archive::Archive;
 use stationwagon::event::Silent;
 use stationwagon::fs::{Fs, RealFs};
@@ -151,6 +151,8 @@ fn folders_for_which_no_server_is_named_are_rejected_with_what_to_do() {
     let world = World::new();
     let (old, new) = (world.dir.path().join("old"), world.dir.path().join("new"));
     let servers = two_servers(&old);
+    let calendar = at(FolderKind::Calendars, "personal");
+    servers.dav.edit(|site| site.folder("ann@a.test", &calendar).folder.grants = vec![grant("bob@a.test", "lr")]);
     export_site(&servers.site(&old, Use::Source, servers.stores()), &world.archive, &world.dir.path().join("catalog"));
     std::fs::create_dir_all(&new).unwrap();
     let others = Servers::new(&new);
@@ -169,4 +171,5 @@ fn folders_for_which_no_server_is_named_are_rejected_with_what_to_do() {
     let told: Vec<_> = report.rejected.iter().map(|one| format!("{}: {}", one.place, one.reason)).collect();
     assert!(told.iter().all(|one| one.contains("names no server for calendars ([groupware] dav)")), "{told:#?}");
     assert_eq!(told.len(), 2);
+    assert_eq!((report.ledger.grants.in_snapshot, report.ledger.grants.rejected_sum()), (1, 1));
 }

@@ -3,7 +3,7 @@
 use super::multistatus::{self, Outcome, Resource};
 use super::session::Session;
 use super::xml::{Node, Ns};
-use super::{href, lock};
+use super::{href, lock, rights};
 use crate::event::{Place, Reason, Rejection};
 use crate::limits;
 use crate::model::mailbox::{Folder, FolderKey, FolderKind};
@@ -13,7 +13,7 @@ use url::Url;
 
 /// The properties that are asked for.
 const PROPS: &str = "<D:resourcetype/><D:displayname/><D:sync-token/><S:getctag/><A:calendar-color/>\
-    <I:addressbook-color/><C:supported-calendar-component-set/>";
+    <I:addressbook-color/><C:supported-calendar-component-set/><D:acl/>";
 
 /// A collection of events, tasks or contacts.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ pub fn list(session: &Session) -> Result<(Vec<Collection>, Vec<Rejection>), Site
             if href::is_same(home, &resource.url) || resource.status.is_some_and(|status| status >= 400) {
                 return Ok(());
             }
-            match read(home, &resource) {
+            match read(session, home, &resource) {
                 Ok(Some(collection)) => {
                     let key = collection.folder.key.clone();
                     if found.insert(key.clone(), collection).is_some() {
@@ -78,7 +78,7 @@ pub fn at(session: &Session, url: &Url) -> Result<Option<Collection>, SiteError>
     let Some(resource) = multistatus::look(&session.client, url, PROPS)? else { return Ok(None) };
     let home = session.homes().into_iter().find(|home| href::name_in(home, url).is_some());
     let Some(home) = home else { return Ok(None) };
-    Ok(read(home, &resource).unwrap_or_default())
+    Ok(read(session, home, &resource).unwrap_or_default())
 }
 
 /// The collection of a folder, as the last listing saw it or as it is now.
@@ -90,7 +90,7 @@ pub fn of(session: &Session, key: &FolderKey) -> Result<Option<Collection>, Site
     Ok(at(session, &url)?.filter(|collection| collection.folder.key == *key))
 }
 
-fn read(home: &Url, resource: &Resource) -> Result<Option<Collection>, (String, Reason)> {
+fn read(session: &Session, home: &Url, resource: &Resource) -> Result<Option<Collection>, (String, Reason)> {
     let shown = || resource.url.path().to_owned();
     let kind = match kind_of(resource) {
         Kind::Collection(kind) => kind,
@@ -109,7 +109,9 @@ fn read(home: &Url, resource: &Resource) -> Result<Option<Collection>, (String, 
         _ => text(Ns::Apple, "calendar-color"),
     };
     let title = text(Ns::Dav, "displayname").filter(|title| *title != name);
-    let folder = Folder { title, color, ..Folder::at(key) };
+    let acl = resource.prop(Ns::Dav, "acl");
+    let grants = acl.map(|acl| rights::grants(session, &resource.url, acl)).unwrap_or_default();
+    let folder = Folder { title, color, grants, ..Folder::at(key) };
     let mut url = resource.url.clone();
     if !url.path().ends_with('/') {
         url.set_path(&format!("{}/", resource.url.path()));

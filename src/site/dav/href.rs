@@ -66,6 +66,20 @@ pub fn name_in(collection: &Url, member: &Url) -> Option<String> {
     (same_server(collection, member) && whole == above).then_some(name)
 }
 
+/// The last level, decoded.
+pub fn last_level(url: &Url) -> Option<String> {
+    levels(url)?.pop()
+}
+
+/// The collection in which this lies.
+pub fn above(url: &Url) -> Url {
+    let mut above = url.clone();
+    if let Ok(mut path) = above.path_segments_mut() {
+        path.pop_if_empty().pop().push("");
+    }
+    above
+}
+
 /// The collection or resource called `name` in `collection`.
 pub fn below(collection: &Url, name: &str, is_collection: bool) -> Url {
     let mut url = collection.clone();
@@ -115,5 +129,7 @@ mod tests {
         }
         assert_eq!(below(&base, "x", true).path(), "/cal/x/");
         assert!(is_same(&below(&base, "x", true), &below(&base, "x", false)));
+        assert_eq!(above(&below(&base, "x", true)), base);
+        assert_eq!(last_level(&below(&base, "x y", true)).as_deref(), Some("x y"));
     }
 }

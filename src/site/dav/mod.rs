@@ -12,6 +12,7 @@ mod items;
 mod mark;
 mod members;
 mod multistatus;
+mod rights;
 mod scheduling;
 mod session;
 mod store;

@@ -22,6 +22,8 @@ use url::Url;
 pub struct Session {
     pub account: String,
     pub client: Client,
+    /// Who it is to the server, where that tells.
+    pub principal: Option<Url>,
     /// Where its calendars and lists of tasks are.
     pub calendars: Option<Url>,
     pub contacts: Option<Url>,
@@ -66,11 +68,13 @@ impl DavStore {
     fn discover(&self, account: &str) -> Result<Session, SiteError> {
         let client = Client::new(&self.config, &self.url, &self.login.of(account)?)?;
         let mut homes = Homes::default();
+        let mut own = None;
         for start in self.starts(account)? {
             let Some(found) = peek(&client, &start)? else { continue };
             homes.take(&client, &found)?;
             if let Some(principal) = address(&client, &found, Ns::Dav, "current-user-principal")? {
                 self.refuse_administrator(&client, account, &principal)?;
+                own = Some(principal.clone());
                 if let Some(found) = peek(&client, &principal)? {
                     homes.take(&client, &found)?;
                 }
@@ -87,6 +91,7 @@ impl DavStore {
         Ok(Session {
             account: account.to_owned(),
             client,
+            principal: own,
             calendars,
             contacts,
             seen: Mutex::default(),

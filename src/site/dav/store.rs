@@ -39,6 +39,7 @@ impl Store for DavStore {
         if manner.unquiet && !self.scheduling_is_off {
             survey.cannot_hold.push("events with attendees: it would send invitations to them".to_owned());
         }
+        survey.cannot_hold.push("shares of calendars, tasks and contacts".to_owned());
         survey.cannot_hold.push("the times of items: each counts as new on the day of its import".to_owned());
         let (mut items, mut bytes) = (0, 0);
         for collection in collection::list(&session)?.0 {
@@ -117,8 +118,8 @@ impl Store for DavStore {
         let Some(url) = session.url_of(key) else { return Ok(Content::Vanished) };
         let ahead = Arc::clone(lock(&session.ahead).entry(key.clone()).or_default());
         // One thread fetches what several are about to ask for.
-        let content = lock(&ahead).read(&session, &url, key.kind(), &item.name);
-        content
+        let mut ahead = lock(&ahead);
+        ahead.read(&session, &url, key.kind(), &item.name)
     }
 
     fn put_folder(&self, account: &str, folder: &Folder) -> Result<Result<FolderPut, Reason>, SiteError> {

@@ -16,6 +16,7 @@ mod index;
 mod mapping;
 mod plan;
 mod plan_account;
+mod plan_domain;
 mod plan_list;
 mod scan;
 mod value;
