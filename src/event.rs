@@ -123,6 +123,8 @@ pub enum Event {
     Conflict { place: Place, what: String },
     /// Something a person should know that is no loss.
     Notice { place: Place, text: String },
+    /// Something that endangers the user in every run, as a connection that nothing protects. Shown even to the quiet.
+    Warning { text: String },
 }
 
 /// Takes events. Called from several threads; must return soon.

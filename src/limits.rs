@@ -452,3 +452,196 @@ pub const CERTIFICATE_FILE_BYTES: u64 = 16 * MIB;
 
 /// Largest file with a secret, bytes.
 pub const SECRET_BYTES: u64 = 64 * KIB;
+
+// Site descriptions.
+
+/// Largest site description, bytes. One that lists ten thousand accounts itself has about one MiB.
+pub const DESCRIPTION_BYTES: u64 = 16 * MIB;
+
+/// Largest file of accounts (CSV or passwd-file) and of logins, bytes. A line has about 200, so this is over a million.
+pub const ACCOUNTS_FILE_BYTES: u64 = 256 * MIB;
+
+/// Connections to one server at a time, unless the description says otherwise. Cyrus and Dovecot take ten a user and
+/// address as they are delivered (`mail_max_userip_connections`).
+pub const SERVER_CONNECTIONS: usize = 8;
+
+/// Most connections to one server that a description may ask for.
+pub const SERVER_CONNECTIONS_MOST: usize = 256;
+
+/// What `wagon site check` reads to tell how fast a server is: items, bytes and time at most.
+pub const SAMPLE_ITEMS: u64 = 200;
+pub const SAMPLE_BYTES: u64 = 32 * MIB;
+pub const SAMPLE_TIME: std::time::Duration = std::time::Duration::from_secs(10);
+/// Further tries of a connection that is lost before anything was done on it.
+pub const SERVER_RETRIES: usize = 4;
+
+/// Shortest wait before another try; it doubles with each.
+pub const SERVER_RETRY_LEAST: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Connections to one server that wait for more to do, each logged in for one account. An importer has a few accounts at
+/// work at a time, and servers bound their connections (Dovecot: 10 a user and address, 1024 logins in all).
+pub const SERVER_IDLE: usize = 16;
+
+// ManageSieve.
+
+/// Longest line of an answer, literals apart, bytes. RFC 5804 4 bounds a quoted string to 1024.
+pub const SIEVE_LINE_BYTES: u64 = 16 * KIB;
+
+/// Words of one line.
+pub const SIEVE_WORDS: usize = 1024;
+
+/// Largest script, bytes. Pigeonhole's own bound is 1 MiB, Cyrus's 32 KiB, unless they are told otherwise.
+pub const SIEVE_SCRIPT_BYTES: u64 = 4 * MIB;
+
+/// Most bytes of one answer; holds the largest script and thousands of names.
+pub const SIEVE_ANSWER_BYTES: u64 = 8 * MIB;
+
+/// Most scripts of one account.
+pub const SIEVE_SCRIPTS: usize = 4096;
+
+/// Longest name of a script that every server takes, characters (RFC 5804 1.6).
+pub const SIEVE_NAME_CHARS: usize = 128;
+
+// CalDAV and CardDAV.
+
+/// Longest piece of XML between two tags, bytes: one resource with its markup.
+pub const DAV_PIECE_BYTES: u64 = 20 * MIB;
+
+/// Most memory of what is said about one resource, bytes.
+pub const DAV_ELEMENT_BYTES: usize = 24 * MIB as usize;
+
+/// Deepest nesting of XML. Answers of real servers have less than 12 levels.
+pub const DAV_XML_DEPTH: usize = 48;
+
+/// Most bytes of one answer in XML. Read as a stream; 200 bytes a resource are usual, so this holds a million.
+pub const DAV_ANSWER_BYTES: u64 = 512 * MIB;
+
+/// Most resources in one answer.
+pub const DAV_RESOURCES: usize = 1_000_000;
+
+/// Most pages of an answer that a server cuts off.
+pub const DAV_PAGES: usize = 10_000;
+
+/// Addresses outside a collection that are told one by one.
+pub const DAV_STRANGE: usize = 100;
+
+/// Largest resource, bytes. Servers take 10 or 20 MB at most unless they are told otherwise.
+pub const DAV_RESOURCE_BYTES: u64 = 16 * MIB;
+
+/// Resources that are fetched with one request, and their bytes together. Those of a few folders at a time are in memory.
+pub const DAV_MULTIGET: usize = 64;
+pub const DAV_MULTIGET_BYTES: u64 = MIB;
+
+/// Items that are asked for one by one; for more of them the collection is listed.
+pub const DAV_SINGLY: usize = 4;
+
+/// Collections of one account.
+pub const DAV_COLLECTIONS: usize = 10_000;
+
+/// Longest title, colour or token, bytes.
+pub const DAV_TITLE_BYTES: usize = 4096;
+
+/// Resources of a collection that its mark lists; of a larger one the mark keeps a hash, and a change costs a new listing.
+pub const DAV_MARK_MEMBERS: usize = 20_000;
+
+/// Most bytes of an error that are read, and most characters of it that are told.
+pub const DAV_WORDS_BYTES: u64 = 64 * KIB;
+pub const DAV_WORDS_CHARS: usize = 500;
+
+/// Most bytes of an answer's headers.
+pub const DAV_HEADER_BYTES: usize = 64 * KIB as usize;
+
+/// Connections of one account that wait for more to do.
+pub const DAV_IDLE: usize = 4;
+
+/// Redirections from one request.
+pub const DAV_REDIRECTS: usize = 5;
+
+/// Longest wait that a server may ask for with Retry-After.
+pub const DAV_PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+// Directory servers (LDAP).
+
+/// Entries asked for in one page of a search (RFC 2696); servers commonly allow 500 or 1000.
+pub const LDAP_PAGE: u32 = 500;
+
+/// Most entries that a search takes; what comes after is reported as not looked at. A server that never ends stops here.
+pub const LDAP_ENTRIES: usize = 2_000_000;
+
+/// Most bytes of values held of a directory at once. A hundred thousand accounts have about 40 MB.
+pub const LDAP_BOOK_BYTES: usize = 1024 * MIB as usize;
+
+/// Longest value of an attribute that is looked at, bytes; a longer one (a photo, a certificate) counts as not there.
+pub const LDAP_VALUE_BYTES: usize = 256 * KIB as usize;
+
+/// Deepest nesting of groups that have no address of their own and are resolved to their members.
+pub const LDAP_GROUP_DEPTH: usize = 32;
+
+/// Most members of a list that groups without an address give together.
+pub const LDAP_MEMBERS: usize = 1_000_000;
+
+/// Entries that are fetched one by one where only they changed since the last scan; above it all are fetched in pages.
+pub const LDAP_SINGLE_FETCHES: usize = 200;
+
+/// Largest cache of a directory's entries that is read back, bytes.
+pub const LDAP_CACHE_BYTES: u64 = 1024 * MIB;
+
+/// Changes to entries that are written between two rewritings of the file that takes them back.
+pub const LDAP_UNDO_BATCH: usize = 512;
+// IMAP.
+
+/// Longest line of an answer without its literals, bytes. A listing of ten thousand keywords has 200 KB.
+pub const IMAP_LINE_BYTES: usize = 256 * KIB as usize;
+
+/// Longest line that only lists numbers (`VANISHED`, `SEARCH`), bytes; a mailbox of a million messages of which every other
+/// one was removed gives 4 MB. It is read as ranges, not as single numbers.
+pub const IMAP_NUMBERS_BYTES: usize = 16 * MIB as usize;
+
+/// Largest literal that a server may send where no message was asked for, bytes: a folder's name, a header of
+/// [`IMAP_HEADER_BYTES`].
+pub const IMAP_LITERAL_BYTES: u64 = 128 * KIB;
+
+/// How deep lists may lie in each other in an answer. What we ask for has three levels.
+pub const IMAP_DEPTH: usize = 8;
+
+/// Answers to one command that nobody asked for. A server that talks for ever is hung up on.
+pub const IMAP_UNASKED: usize = 200_000;
+
+/// Folders of one account that are listed, and ranges of numbers in one answer.
+pub const IMAP_FOLDERS: usize = 200_000;
+pub const IMAP_RANGES: usize = 2_000_000;
+
+/// Bytes of a message that are asked for at once; a longer one comes in several pieces.
+pub const IMAP_PIECE_BYTES: u64 = MIB;
+
+/// Bytes and messages that are asked for ahead of their being read, for one account.
+pub const IMAP_AHEAD_BYTES: u64 = 2 * MIB;
+pub const IMAP_AHEAD_ITEMS: usize = 256;
+
+/// Messages that are asked for with the first command in a folder; twice as many with each next, while they are wanted.
+pub const IMAP_FIRST_WINDOW: usize = 8;
+
+/// Folders whose order of reading is kept, and messages in them; 8 bytes each.
+pub const IMAP_PLANS: usize = 4096;
+pub const IMAP_PLANNED: usize = 1 << 20;
+
+/// Commands that are sent ahead of their answers. More could fill the buffers of both sides, and each would wait for the
+/// other to read.
+pub const IMAP_PIPELINE: usize = 128;
+
+/// Accounts for which messages that came ahead are kept; more than one only while a pass goes from one to the next.
+pub const IMAP_AHEAD_ACCOUNTS: usize = 4;
+
+/// Bytes of a header by which a message is known again where the server has no lasting names.
+pub const IMAP_HEADER_BYTES: u64 = 64 * KIB;
+
+/// Messages of a folder that are asked for with one command, and rows that are written to the state at once.
+pub const IMAP_ROWS: usize = 5_000;
+
+/// How often something is tried again after a lost connection or a server that asks to wait, and the waits between.
+pub const IMAP_TRIES: usize = 6;
+pub const IMAP_FIRST_WAIT: std::time::Duration = std::time::Duration::from_millis(200);
+pub const IMAP_LONGEST_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Messages and bytes of one APPEND that brings several (MULTIAPPEND): one refused message makes the server refuse all.
+pub const IMAP_APPEND_ITEMS: usize = 64;
+pub const IMAP_APPEND_BYTES: u64 = 4 * MIB;

@@ -49,7 +49,8 @@ pub struct ItemRow {
     pub target_name: String,
     /// Content on the source.
     pub object: ObjectId,
-    /// What was delivered, where that is something else (a script with rewritten addresses, an adopted copy).
+    /// What was delivered, where that is something else (a script with rewritten addresses, an adopted copy),
+    /// or what the target made of it.
     pub target_object: Option<ObjectId>,
     pub flags: Flags,
     pub keywords: Vec<String>,

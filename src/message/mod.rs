@@ -8,6 +8,7 @@ mod base64_body;
 mod header;
 mod join;
 mod likeness;
+mod line_ends;
 mod outline;
 mod refers;
 mod scan;
@@ -20,6 +21,7 @@ mod tests;
 
 pub use join::{Fetch, JoinError, join};
 pub use likeness::{Likeness, likeness};
+pub use line_ends::{CrlfWriter, with_crlf};
 pub use outline::outline;
 pub use refers::{likeness_of, parts_of, skeleton_of};
 pub use skeleton::{RECIPE_HEAD, encode_recipe, parse_recipe};

@@ -4,13 +4,17 @@
 //! A connector knows nothing of archives, catalogs and maps. Its scan marks are opaque bytes that the catalog keeps for
 //! it. An item's trouble is not an error but a [`Rejection`]; a `SiteError` ends the pass for the account or the site.
 
+pub mod dav;
 pub mod directory;
+pub mod imap;
+pub mod ldap;
+pub mod managesieve;
 pub mod server;
 
 use crate::event::{Reason, Rejection};
-use crate::fs::Fs;
-use crate::model::id::SiteId;
-use crate::model::mailbox::{Flags, Folder, FolderKey};
+use crate::fs::{FileKind, Fs};
+use crate::model::id::{ObjectId, SiteId};
+use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use crate::model::provisioning::{Record, RecordKind};
 use crate::model::setting::{Setting, SettingKey};
 use crate::model::share::Grant;
@@ -61,12 +65,13 @@ impl SiteError {
     }
 }
 
-/// Opens the source that `spec` names: a folder, or `dir:FOLDER`.
+/// Opens the source that `spec` names: a folder, `dir:FOLDER`, or a site description (a file that ends in `.toml`).
 ///
 /// A text before the first `:` is a scheme only where it looks like one (two letters or more, letters and digits), so
 /// that a folder may have any name: `./imap:old` is a folder.
 pub fn open_source(fs: Arc<dyn Fs>, spec: &str) -> Result<Box<dyn Source>, SiteError> {
     match split_spec(spec) {
+        (None, file) if is_description(fs.as_ref(), file) => Ok(Box::new(server::open_source(fs, Path::new(file))?)),
         (None | Some("dir"), folder) => Ok(Box::new(directory::DirectorySite::open(fs, Path::new(folder))?)),
         (Some(other), _) => Err(unknown_scheme(other)),
     }
@@ -76,12 +81,23 @@ pub fn open_source(fs: Arc<dyn Fs>, spec: &str) -> Result<Box<dyn Source>, SiteE
 /// belongs to `owner` (user and group id); without one, to whom the site belongs already, else to the process.
 pub fn open_target(fs: Arc<dyn Fs>, spec: &str, owner: Option<(u32, u32)>) -> Result<Box<dyn Target>, SiteError> {
     match split_spec(spec) {
+        (None, file) if is_description(fs.as_ref(), file) => match owner {
+            Some(_) => {
+                Err(SiteError::Unsupported("an owner is for files of a directory site, not for servers".to_owned()))
+            }
+            None => Ok(Box::new(server::open_target(fs, Path::new(file))?)),
+        },
         (None | Some("dir"), folder) => {
             let site = directory::DirectorySite::create(fs, Path::new(folder), owner)?;
             Ok(Box::new(directory::target::DirectoryTarget::new(site)))
         }
         (Some(other), _) => Err(unknown_scheme(other)),
     }
+}
+
+/// Whether `spec` names a site description. One that is not there is meant all the same: nobody calls a folder so.
+pub fn is_description(fs: &dyn Fs, spec: &str) -> bool {
+    spec.ends_with(".toml") && !fs.stat(Path::new(spec)).is_ok_and(|stat| stat.kind == FileKind::Dir)
 }
 
 /// Scheme, if there is one, and the rest.
@@ -95,7 +111,7 @@ fn split_spec(spec: &str) -> (Option<&str>, &str) {
 
 fn unknown_scheme(scheme: &str) -> SiteError {
     SiteError::Unsupported(format!(
-        "no kind of site is called {scheme:?}; known are a folder and dir:FOLDER (a folder of that name is ./{scheme}:…)"
+        "no kind of site is called {scheme:?}; known are a folder, dir:FOLDER and a site description FILE.toml (a folder of that name is ./{scheme}:…)"
     ))
 }
 
@@ -236,6 +252,11 @@ pub enum Content {
 pub trait Source: Send + Sync {
     fn describe(&self) -> Result<SiteDescription, SiteError>;
 
+    /// A sentence for each thing that a user should be told in every run (a connection that nothing protects).
+    fn cautions(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Tells which accounts bore other addresses before, as (former, present), oldest first. What the site keeps by
     /// address beside files may still lie under a former one, where somebody renamed an account by hand; from now on it
     /// counts, unless the present address has something of its own or the former names another account again.
@@ -282,6 +303,14 @@ pub struct Capabilities {
     pub unsupported_settings: Vec<(crate::model::setting::SettingKind, String)>,
 }
 
+/// What becomes of the line ends of what a target is given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LineEnds {
+    Kept,
+    /// Each is CRLF: a protocol knows no other.
+    Crlf,
+}
+
 /// One change to provisioning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordChange {
@@ -293,6 +322,15 @@ pub enum RecordChange {
     Remove {
         record: Record,
     },
+}
+
+/// What changes to provisioning would come to.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PlannedRecords {
+    /// One for each change, in order.
+    pub outcomes: Vec<Result<(), Reason>>,
+    /// The changes in the server's own language (LDIF for a directory), with everything in them: passwords' hashes too.
+    pub text: String,
 }
 
 /// How UIDs went when a folder was made or written.
@@ -341,6 +379,26 @@ pub enum ItemContent {
     },
 }
 
+impl ItemContent {
+    /// All bytes, where they are at most `limit`; else why the item cannot be had as a whole.
+    pub fn whole(self, limit: u64) -> Result<Vec<u8>, Reason> {
+        let size = match &self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Stream { size, .. } => *size,
+        };
+        if size > limit {
+            return Err(Reason::TooLarge(format!("{size} bytes, where {limit} are the most")));
+        }
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            Self::Stream { write, .. } => {
+                let mut bytes = Vec::new();
+                write(&mut bytes).map(|_| bytes).map_err(|error| Reason::Damaged(error.to_string()))
+            }
+        }
+    }
+}
+
 /// Writes an item's bytes to the given writer and returns how many.
 pub type WriteOut = Box<dyn Fn(&mut dyn io::Write) -> io::Result<u64> + Send>;
 
@@ -363,11 +421,24 @@ pub struct Present {
     pub keywords: Vec<String>,
 }
 
+/// What a target has of an item whose bytes it could not keep as they were delivered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StoredAs {
+    pub object: ObjectId,
+    /// A server changed it on its own; else only line ends were changed, because the protocol has but one.
+    pub by_server: bool,
+}
+
 /// A site that can be written, by one importer at a time. What it holds, it can also tell, so a target is a source.
 ///
 /// Every call is safe to repeat: doing again what is done already changes nothing.
 pub trait Target: Source {
     fn capabilities(&self) -> Capabilities;
+
+    /// What becomes of line ends in folders of this kind, so that the map knows the bytes that lie there.
+    fn line_ends(&self, _kind: FolderKind) -> LineEnds {
+        LineEnds::Kept
+    }
 
     /// Makes an empty site, or takes an existing one; the id it then keeps for ever. `fallback` is used when it has
     /// none yet.
@@ -375,6 +446,13 @@ pub trait Target: Source {
 
     /// Applies provisioning changes as one write where the target can. One outcome for each change, in order.
     fn put_records(&self, changes: &[RecordChange]) -> Result<Vec<Result<(), Reason>>, SiteError>;
+
+    /// What [`Target::put_records`] would do, where the target can tell; it goes on from what it planned before. Nothing is
+    /// written.
+    fn plan_records(&self, changes: &[RecordChange]) -> Result<Option<PlannedRecords>, SiteError> {
+        let _ = changes;
+        Ok(None)
+    }
 
     /// Makes a folder, or sets subscription, special use, title, colour and active script of one that is there.
     /// Grants are not touched: [`Target::put_grants`] does. UIDVALIDITY and next UID are set only where the folder has
@@ -441,6 +519,13 @@ pub trait Target: Source {
     /// Settles intents: which of these names are in the account, wherever in it. Completes what a crash left half done
     /// (a file without its UID).
     fn settle(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<Present>>, SiteError>;
+
+    /// For each of these delivered items what the target has now, where that is other than what was delivered; nothing at
+    /// all where a target keeps everything as it is.
+    fn stored_as(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<StoredAs>>, SiteError> {
+        let _ = (account, key, names);
+        Ok(Vec::new())
+    }
 
     /// Sets flags and keywords of an item that is there; `false` when it is gone.
     fn set_flags(

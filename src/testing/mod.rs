@@ -2,3 +2,4 @@
 
 pub mod example_site;
 pub mod memory_site;
+pub mod memory_store;

@@ -14,6 +14,7 @@ mod moving;
 mod options;
 mod protect;
 mod secrets;
+mod site;
 mod subscriptions;
 mod throttles;
 mod upkeep;

@@ -46,6 +46,23 @@ impl Imap {
         }
     }
 
+    /// Appends a message; `what` are flags and date.
+    pub fn append(&mut self, folder: &str, what: &str, message: &[u8]) {
+        self.count += 1;
+        let tag = format!("t{} ", self.count);
+        self.lines.send(format!("{tag}APPEND \"{folder}\" {what} {{{}}}\r\n", message.len()).as_bytes());
+        let go = self.answer();
+        assert!(go.text.starts_with('+'), "{}", go.text);
+        self.lines.send(message);
+        self.lines.send(b"\r\n");
+        loop {
+            let answer = self.answer();
+            if let Some(outcome) = answer.text.strip_prefix(&tag) {
+                return assert!(outcome.starts_with("OK"), "{outcome}");
+            }
+        }
+    }
+
     fn answer(&mut self) -> Answer {
         let mut answer = Answer { text: String::new(), literals: Vec::new() };
         loop {

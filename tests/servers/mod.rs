@@ -3,9 +3,12 @@
 #![allow(dead_code, reason = "each test program uses its part of this")]
 
 pub mod dovecot;
+pub mod http;
 pub mod imap;
 pub mod lmtp;
 pub mod postfix;
+pub mod slapd;
+pub mod testbed;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

@@ -14,5 +14,6 @@ mod exactly_once;
 mod first_pass;
 mod later_passes;
 mod links;
+mod servers;
 mod way_back;
 mod world;

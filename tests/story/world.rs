@@ -7,8 +7,9 @@ use stationwagon::fs::RealFs;
 use stationwagon::model::mailbox::{Flags, FolderKey, FolderKind};
 use stationwagon::model::setting::Setting;
 use stationwagon::model::share::{Grant, Grantee, Rights};
+use stationwagon::site::Source;
 use stationwagon::testing::memory_site::MemorySite;
-use stationwagon::verbs::export::{ExportOptions, export};
+use stationwagon::verbs::export::{ExportOptions, ExportReport, export};
 use stationwagon::verbs::import::rename::RenameRules;
 use stationwagon::verbs::import::{ImportError, ImportOptions, ImportReport, import};
 use std::collections::BTreeSet;
@@ -45,7 +46,7 @@ pub fn new_archive(dir: &Path, id: &str) -> Archive {
 }
 
 /// One export of `site` into `archive`, with a catalog that is kept under `cache`.
-pub fn export_site(site: &MemorySite, archive: &Archive, cache: &Path) {
+pub fn export_site(site: &dyn Source, archive: &Archive, cache: &Path) -> ExportReport {
     let mut catalog = Catalog::open(cache).unwrap();
     let options = ExportOptions {
         source: None,
@@ -59,7 +60,7 @@ pub fn export_site(site: &MemorySite, archive: &Archive, cache: &Path) {
         clock: || 100,
         holder: "a story".to_owned(),
     };
-    export(site, archive, &mut catalog, &options, &Silent).unwrap();
+    export(site, archive, &mut catalog, &options, &Silent).unwrap()
 }
 
 impl World {

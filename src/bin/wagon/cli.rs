@@ -62,6 +62,7 @@ pub enum Verb {
     Export(commands::export::ExportArgs),
     Import(commands::import::ImportArgs),
     Verify(commands::verify::VerifyArgs),
+    Site(commands::site::SiteArgs),
     Config(commands::config::ConfigArgs),
     Snapshots(commands::snapshots::SnapshotsArgs),
     Ls(commands::ls::LsArgs),
@@ -86,7 +87,7 @@ pub enum Verb {
 
 /// The verbs as a user thinks of them. A test holds that each visible verb is in exactly one group.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Move a site", &["export", "import", "verify", "config"]),
+    ("Move a site", &["export", "import", "verify", "site", "config"]),
     ("Look into an archive", &["snapshots", "ls", "show", "diff", "find", "extract"]),
     ("Shares", &["shares"]),
     ("Care", &["check", "repair", "protect", "forget", "prune", "repack", "map"]),

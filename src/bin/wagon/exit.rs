@@ -103,7 +103,7 @@ pub fn end(outcome: Result<Outcome, CliError>, screen: &Screen) -> ExitCode {
     // Nobody is left to tell when standard error is gone.
     let _ = io::stderr().write_all(text.as_bytes());
     if screen.json() {
-        screen.last_line(&ErrorLine {
+        screen.json_only(&ErrorLine {
             event: "error",
             status: trouble::status(&error),
             message: error.to_string(),

@@ -223,8 +223,8 @@ fn parse_quota(rule: &str) -> Option<(u64, String)> {
 
 const UNITS: [(&str, u64); 4] = [("T", 1 << 40), ("G", 1 << 30), ("M", 1 << 20), ("k", 1 << 10)];
 
-/// `value` with its unit, in any case; `default` is the unit of a bare number.
-fn parse_storage(value: &str, default: u64) -> Option<u64> {
+/// `value` with its unit, in any case; `default` is the unit of a bare number. `None` where it is no size, or nothing.
+pub fn parse_storage(value: &str, default: u64) -> Option<u64> {
     let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = value.get(digits.len()..)?;
     let factor = match unit {
@@ -236,7 +236,7 @@ fn parse_storage(value: &str, default: u64) -> Option<u64> {
 }
 
 /// The largest unit that leaves no rest.
-fn encode_storage(bytes: u64) -> String {
+pub fn encode_storage(bytes: u64) -> String {
     let unit = UNITS.iter().find(|(_, factor)| bytes.is_multiple_of(*factor) && bytes > 0);
     unit.map_or_else(|| format!("{bytes}B"), |(name, factor)| format!("{}{name}", bytes / factor))
 }

@@ -2,8 +2,8 @@
 
 use super::Survey;
 use crate::event::Reason;
-use crate::model::setting::{Setting, SettingKey};
-use crate::site::{ProvisioningScan, RecordChange, SiteError};
+use crate::model::setting::{Setting, SettingKey, SettingKind};
+use crate::site::{PlannedRecords, ProvisioningScan, RecordChange, SiteError};
 
 /// Provisioning records and settings of a site. Calls come from several threads.
 pub trait Book: Send + Sync {
@@ -21,8 +21,19 @@ pub trait Book: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Kinds of settings that it can be given.
+    fn setting_kinds(&self) -> Vec<SettingKind> {
+        Vec::new()
+    }
+
     /// As [`Target::put_records`](crate::site::Target::put_records).
     fn put_records(&self, changes: &[RecordChange]) -> Result<Vec<Result<(), Reason>>, SiteError>;
+
+    /// As [`Target::plan_records`](crate::site::Target::plan_records).
+    fn plan_records(&self, changes: &[RecordChange]) -> Result<Option<PlannedRecords>, SiteError> {
+        let _ = changes;
+        Ok(None)
+    }
 
     /// As [`Target::put_setting`](crate::site::Target::put_setting).
     fn put_setting(&self, _account: &str, setting: &Setting) -> Result<Result<(), Reason>, SiteError> {

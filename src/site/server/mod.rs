@@ -3,10 +3,30 @@
 //!
 //! A connector of one protocol implements [`Book`] or [`Store`] and knows nothing of the others.
 
+mod accounts;
 mod book;
+mod connect;
+mod csv_file;
+pub mod description;
+pub mod draft;
+mod examine;
+mod file_book;
+mod list_book;
 mod login;
+mod passwords;
+mod raw;
+mod secret_key;
+mod site;
+mod state;
 mod store;
+mod target;
 
 pub use book::Book;
+pub use connect::{open_source, open_target};
+pub use description::Description;
+pub use examine::{Examination, ExamineOptions, FailedLogin, FirstPass, ServerReport};
+pub use file_book::{FileBook, Use};
 pub use login::{Credentials, Login, LoginMode};
+pub use site::ServerSite;
+pub use state::State;
 pub use store::{Store, Survey};

@@ -7,9 +7,11 @@
 
 use crate::event::Reason;
 use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
+use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::model::share::Grant;
 use crate::site::{
-    Content, Delivered, Delivery, Depth, FolderPut, FolderScan, FoundItem, MailboxScan, Present, SiteError, UidsKept,
+    Content, Delivered, Delivery, Depth, FolderPut, FolderScan, FoundItem, MailboxScan, Present, SiteError, StoredAs,
+    UidsKept,
 };
 
 /// What a server told about itself for `wagon site check`.
@@ -65,6 +67,36 @@ pub trait Store: Send + Sync {
         false
     }
 
+    /// Gives an account's mailbox to its new address. A server where that is for its administrator says so.
+    fn rename_account(&self, from: &str, to: &str) -> Result<Result<(), Reason>, SiteError> {
+        let what = format!("{} cannot give the mailbox of {from} to {to}; its administrator can", self.locator());
+        Ok(Err(Reason::Unsupported(what)))
+    }
+
+    /// Kinds of settings of an account that this server keeps beside folders (subscriptions to folders that are not there).
+    /// [`Store::mailbox`] lists them.
+    fn setting_kinds(&self) -> &'static [SettingKind] {
+        &[]
+    }
+
+    /// As [`Target::put_setting`](crate::site::Target::put_setting).
+    fn put_setting(&self, account: &str, setting: &Setting) -> Result<Result<(), Reason>, SiteError> {
+        let _ = (account, setting);
+        Err(self.read_only())
+    }
+
+    /// As [`Target::remove_setting`](crate::site::Target::remove_setting).
+    fn remove_setting(&self, account: &str, key: &SettingKey) -> Result<(), SiteError> {
+        let _ = (account, key);
+        Err(self.read_only())
+    }
+
+    /// What was delivered or changed for this account is durable on this side too (a state file is written).
+    fn changes_made(&self, account: &str) -> Result<(), SiteError> {
+        let _ = account;
+        Ok(())
+    }
+
     fn put_folder(&self, account: &str, folder: &Folder) -> Result<Result<FolderPut, Reason>, SiteError> {
         let _ = (account, folder);
         Err(self.read_only())
@@ -103,6 +135,16 @@ pub trait Store: Send + Sync {
     fn settle(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<Present>>, SiteError> {
         let _ = (account, key, names);
         Err(self.read_only())
+    }
+
+    /// As [`Target::stored_as`](crate::site::Target::stored_as).
+    fn stored_as(
+        &self,
+        _account: &str,
+        _key: &FolderKey,
+        _names: &[String],
+    ) -> Result<Vec<Option<StoredAs>>, SiteError> {
+        Ok(Vec::new())
     }
 
     fn set_flags(

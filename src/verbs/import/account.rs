@@ -141,6 +141,8 @@ pub fn items_of_all(pass: &Pass<'_>, work: Work) -> Result<Vec<AccountLedger>, I
             let reason = survives(pass, job, error)?;
             let tallies = ledger.folders.values_mut().chain([&mut ledger.settings]);
             tallies.for_each(|tally| tally.count_many(&Fate::Rejected(reason.clone()), tally.missing()));
+            // Its grants may still be brought, where an earlier pass made its folders.
+            ledger.failed = Some(reason);
         }
         Ok(ledger)
     })?;
@@ -182,6 +184,12 @@ pub struct Folders {
 fn bring(pass: &Pass<'_>, job: &Job, state: &AccountState, ledger: &mut AccountLedger) -> Result<(), ImportError> {
     deliver::settle_intents(pass, job)?;
     let mut folders = folders::bring(pass, job, state)?;
+    if !pass.options.skip.contains(&super::Skip::Shares) {
+        for (id, reason) in &folders.rejected {
+            let grants = state.folders.get(id).map_or(0, |folder| folder.grants.len() as u64);
+            ledger.grants.count_many(&Fate::Rejected(reason.clone()), grants);
+        }
+    }
     let mut sorted = changes::sort(pass, job, state, &folders, ledger)?;
     if !sorted.fresh.is_empty()
         && let Some(origins) = way_back::origins(pass, &job.source)?

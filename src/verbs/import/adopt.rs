@@ -13,10 +13,10 @@ use super::{Adopt, ImportError};
 use crate::format::manifest::{AccountState, ItemAt};
 use crate::limits;
 use crate::map::{ItemRow, ItemState};
-use crate::message;
+use crate::message::{self, with_crlf};
 use crate::model::id::{ItemId, ObjectId};
 use crate::model::mailbox::{FolderKey, FolderKind};
-use crate::site::{Content, Depth, FolderScan};
+use crate::site::{Content, Depth, FolderScan, LineEnds};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// An item of the target that no import brought.
@@ -51,7 +51,7 @@ pub fn adopt(
             pass.go_on()?;
             let Some(at) = state.items.get(&id) else { continue };
             let place = places.get(&at.folder);
-            let content = content_of(pass, at, how, &strangers)?;
+            let content = content_of(pass, at, place.map(FolderKey::kind), how, &strangers)?;
             let candidates = content.and_then(|content| strangers.get_mut(&content));
             let chosen = candidates.and_then(|candidates| {
                 let fits = |stranger: &Stranger| anywhere || Some(&stranger.key) == place;
@@ -131,15 +131,21 @@ fn strangers(pass: &Pass<'_>, job: &Job, how: Adopt) -> Result<HashMap<ObjectId,
 fn content_of(
     pass: &Pass<'_>,
     at: &ItemAt,
+    kind: Option<FolderKind>,
     how: Adopt,
     strangers: &HashMap<ObjectId, Vec<Stranger>>,
 ) -> Result<Option<ObjectId>, ImportError> {
     let whole = at.item.object;
-    if how == Adopt::Exact || at.item.size > limits::WHOLE_ITEM_BYTES || strangers.contains_key(&whole) {
+    let crlf = kind.is_some_and(|kind| pass.target.line_ends(kind) == LineEnds::Crlf);
+    let as_it_is = how == Adopt::Exact && !crlf;
+    if as_it_is || at.item.size > limits::WHOLE_ITEM_BYTES || strangers.contains_key(&whole) {
         return Ok(Some(whole));
     }
     match pass.objects()?.read(&whole, limits::WHOLE_ITEM_BYTES) {
-        Ok(bytes) => Ok(Some(without_trace(&bytes))),
+        Ok(bytes) => {
+            let bytes = if crlf { with_crlf(&bytes).unwrap_or(bytes) } else { bytes };
+            Ok(Some(if how == Adopt::Exact { ObjectId::of(&bytes) } else { without_trace(&bytes) }))
+        }
         // Its delivery will say so.
         Err(error) => damage(error).map(|_| None),
     }

@@ -246,13 +246,20 @@ fn merge_one(
                 return Ok(ItemRow { object: row.object, ..next });
             }
         };
-        let base = row.target_object.unwrap_or(row.object);
+        let (mut target_object, base) = (target_object, row.target_object.unwrap_or(row.object));
         let wanted = target_object.unwrap_or(item.object);
         let has = contents.object(&present)?;
         match one(&Some(base), &Some(wanted), &has) {
             Verdict::Apply => {
                 let delivery = deliver::delivery(row.target_name.clone(), content, item);
-                pass.target.replace_item(&job.target, &present.key, delivery)?;
+                if pass.target.replace_item(&job.target, &present.key, delivery)? {
+                    let names = std::slice::from_ref(&row.target_name);
+                    let stored = pass.target.stored_as(&job.target, &present.key, names)?;
+                    // The target may have made something else of it.
+                    let altered =
+                        stored.into_iter().flatten().map(|stored| stored.object).find(|object| *object != wanted);
+                    target_object = altered.or(target_object);
+                }
             }
             Verdict::Conflict => pass.conflict(place(&item.name), "edited on both sides; the target's stays"),
             Verdict::Keep => {}

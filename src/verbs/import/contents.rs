@@ -13,9 +13,11 @@ use crate::archive::pack_reader::Stored;
 use crate::event::Reason;
 use crate::format::manifest::ItemAt;
 use crate::limits;
+use crate::message::{CrlfWriter, with_crlf};
 use crate::model::id::ObjectId;
 use crate::model::mailbox::{FolderKind, Item};
-use crate::site::ItemContent;
+use crate::site::{ItemContent, LineEnds};
+use sha2::{Digest as _, Sha256};
 use std::io;
 
 /// What is to be delivered for an item.
@@ -40,7 +42,69 @@ pub fn read_all(pass: &Pass<'_>, items: &[(&ItemAt, FolderKind)]) -> Result<Vec<
         read_in_order(pass, items, &mut found)?;
     }
     let each = items.iter().zip(found);
-    each.map(|(&(at, kind), found)| found.map_or_else(|| content(pass, at, kind), |found| Ok(Ok(found)))).collect()
+    each.map(|(&(at, kind), found)| match found {
+        Some(found) => in_lines(pass, kind, found).map(Ok),
+        None => content(pass, at, kind),
+    })
+    .collect()
+}
+
+/// The content with the line ends that the target keeps.
+fn in_lines(pass: &Pass<'_>, kind: FolderKind, found: Found) -> Result<Found, ImportError> {
+    if pass.options.dry_run || pass.target.line_ends(kind) == LineEnds::Kept {
+        return Ok(found);
+    }
+    let (content, target_object) = match found.content {
+        ItemContent::Bytes(bytes) => match with_crlf(&bytes) {
+            None => (ItemContent::Bytes(bytes), found.target_object),
+            Some(bytes) => {
+                let name = ObjectId::of(&bytes);
+                (ItemContent::Bytes(bytes), Some(name))
+            }
+        },
+        ItemContent::Stream { size, write } => {
+            // Read once beforehand: its name has to stand in the map before it is delivered.
+            let mut digest = Digest::default();
+            let broken = |source| ImportError::Io {
+                action: "read the message for",
+                path: pass.started.state_dir.clone(),
+                source,
+            };
+            let mut lines = CrlfWriter::new(&mut digest);
+            write(&mut lines).map_err(broken)?;
+            let written = lines.written();
+            let name = digest.name();
+            let write = move |out: &mut dyn io::Write| {
+                let mut lines = CrlfWriter::new(out);
+                write(&mut lines)?;
+                Ok(lines.written())
+            };
+            let target_object = if written == size { found.target_object } else { Some(name) };
+            (ItemContent::Stream { size: written, write: Box::new(write) }, target_object)
+        }
+    };
+    Ok(Found { content, target_object, made: None })
+}
+
+/// Names what is written into it.
+#[derive(Default)]
+struct Digest(Sha256);
+
+impl Digest {
+    fn name(self) -> ObjectId {
+        ObjectId::from_digest(self.0.finalize().into())
+    }
+}
+
+impl io::Write for Digest {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Reads what is read best together; what is wrong with an item, reading it alone says.
@@ -93,7 +157,7 @@ pub fn content(pass: &Pass<'_>, at: &ItemAt, kind: FolderKind) -> Result<Result<
     let objects = pass.objects()?;
     if size > limits::WHOLE_ITEM_BYTES {
         let write = move |out: &mut dyn io::Write| objects.copy(&object, out).map_err(io::Error::other);
-        return Ok(Ok(Found::plain(ItemContent::Stream { size, write: Box::new(write) })));
+        return in_lines(pass, kind, Found::plain(ItemContent::Stream { size, write: Box::new(write) })).map(Ok);
     }
     let bytes = match objects.read(&object, size) {
         Ok(bytes) => bytes,
@@ -106,7 +170,7 @@ pub fn content(pass: &Pass<'_>, at: &ItemAt, kind: FolderKind) -> Result<Result<
             let name = ObjectId::of(&script);
             Found { content: ItemContent::Bytes(script), target_object: Some(name), made: None }
         }
-        None => Found::plain(ItemContent::Bytes(bytes)),
+        None => in_lines(pass, kind, Found::plain(ItemContent::Bytes(bytes)))?,
     }))
 }
 

@@ -40,8 +40,12 @@ pub fn settle_intents(pass: &Pass<'_>, job: &Job) -> Result<(), ImportError> {
             complete_keywords(pass, job, row, present.as_ref())?;
         }
         let (there, not): (Vec<_>, Vec<_>) = rows.iter().zip(present).partition(|(_, present)| present.is_some());
-        let done: Vec<_> = there.into_iter().map(|(row, _)| (row.id, ItemState::Done, None)).collect();
+        let (there, _): (Vec<&ItemRow>, Vec<_>) = there.into_iter().unzip();
+        let done: Vec<_> = there.iter().map(|row| (row.id, ItemState::Done, None)).collect();
         pass.map.set_item_outcomes(job.record, &done)?;
+        if let Some(key) = folders.get(&folder) {
+            note_stored(pass, job, key, &there)?;
+        }
         pass.map.drop_item_intents(job.record, &not.into_iter().map(|(row, _)| row.id).collect::<Vec<_>>())?;
     }
     Ok(())
@@ -175,6 +179,7 @@ impl Batch {
         let mut outcomes = Vec::new();
         let mut progress = (0, 0_u64);
         let (mut places, mut batches) = (Vec::new(), Vec::new());
+        let mut keys = Vec::new();
         for (folder, key, deliveries) in prepared {
             if deliveries.is_empty() {
                 continue;
@@ -192,6 +197,7 @@ impl Batch {
                 items.push(delivery);
             }
             places.push((folder, waiting));
+            keys.push((folder, key.clone()));
             batches.push(site::Batch { key, items });
         }
         let delivered = pass.target.deliver_all(&job.target, batches)?;
@@ -215,11 +221,37 @@ impl Batch {
             }
         }
         pass.map.set_item_outcomes(job.record, &outcomes)?;
+        let done: BTreeSet<ItemId> =
+            outcomes.iter().filter(|(_, state, _)| *state == ItemState::Done).map(|(id, ..)| *id).collect();
+        for (folder, key) in keys {
+            let rows: Vec<_> = intents.iter().filter(|row| row.folder == folder && done.contains(&row.id)).collect();
+            note_stored(pass, job, &key, &rows)?;
+        }
         let (items, bytes) = progress;
         pass.add_bytes(bytes);
         pass.sink.emit(Event::Advanced { phase: Phase::Items, items, bytes });
         Ok(())
     }
+}
+
+/// Notes in the map what a target has of delivered items where it could not keep their bytes, and tells it.
+fn note_stored(pass: &Pass<'_>, job: &Job, key: &FolderKey, rows: &[&ItemRow]) -> Result<(), ImportError> {
+    let names: Vec<_> = rows.iter().map(|row| row.target_name.clone()).collect();
+    let stored = pass.target.stored_as(&job.target, key, &names)?;
+    let mut changed = Vec::new();
+    for (row, stored) in rows.iter().zip(stored) {
+        let Some(stored) = stored.filter(|stored| stored.object != row.target_object.unwrap_or(row.object)) else {
+            continue;
+        };
+        if stored.by_server {
+            let place = Place::item(&job.source, key, &row.source_name);
+            pass.notice(place, "the target's server changed some of its bytes");
+        }
+        let (state, target_object) = (ItemState::Done, Some(stored.object));
+        changed.push(ItemRow { state, target_object, ..(*row).clone() });
+    }
+    pass.map.put_items(&changed)?;
+    Ok(())
 }
 
 fn place_of(job: &Job, state: &AccountState, at: &ItemAt) -> Place {
@@ -293,7 +325,7 @@ fn prepare(
     let place = || Place::item(&job.source, key, &item.name);
     match content {
         Ok(Found { content, target_object, made }) => {
-            if target_object.is_some() {
+            if target_object.is_some() && key.kind() == FolderKind::Filters {
                 pass.notice(place(), "addresses in its redirects were rewritten");
             }
             row.target_object = target_object;

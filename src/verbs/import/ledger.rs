@@ -146,6 +146,9 @@ pub struct AccountLedger {
     pub settings: Tally,
     #[serde(default)]
     pub grants: Tally,
+    /// Why this pass could not go through the account.
+    #[serde(skip)]
+    pub failed: Option<Reason>,
 }
 
 impl AccountLedger {
@@ -336,6 +339,7 @@ mod tests {
             folders: BTreeMap::from([("INBOX".to_owned(), inbox), ("Sent".to_owned(), sent)]),
             settings: Tally::default(),
             grants: tally(1, &[(Fate::Pending, 1)]),
+            failed: None,
         };
         let records = BTreeMap::from([("account".to_owned(), tally(1, &[(Fate::AlreadyThere, 1)]))]);
         let ids = ("old".parse().unwrap(), SnapshotNo(3), "new".parse().unwrap());

@@ -86,6 +86,9 @@ impl Links<'_> {
                     tally.count(fate);
                 }
             }
+            if let Some(reason) = &ledger.failed {
+                ledger.grants.count_many(&Fate::Rejected(reason.clone()), ledger.grants.missing());
+            }
         }
     }
 

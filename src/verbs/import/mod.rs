@@ -191,6 +191,10 @@ pub struct ImportReport {
     pub rejected: Vec<Rejection>,
     pub pending: Vec<Waiting>,
     pub notices: Vec<Note>,
+    /// After a dry run, what would be written for the records in the target's own language (LDIF), where it can tell. It
+    /// holds passwords' hashes, so no report shows it.
+    #[serde(skip)]
+    pub planned: Option<String>,
 }
 
 /// Imports one snapshot into `target`.
@@ -206,9 +210,10 @@ pub fn import(
     let rehearsal = rehearsal::Rehearsal::of(target);
     let target: &dyn Target = if options.dry_run { &rehearsal } else { target };
     let started = start::start(archive, target, options)?;
-    let outcome = run(&started, target, options, sink);
-    if outcome.is_err() {
-        started.remove_empty_map(options.fs.as_ref());
+    let mut outcome = run(&started, target, options, sink);
+    match &mut outcome {
+        Ok(report) => report.planned = rehearsal.planned(),
+        Err(_) => started.remove_empty_map(options.fs.as_ref()),
     }
     outcome
 }

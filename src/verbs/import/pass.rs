@@ -246,6 +246,7 @@ impl<'a> Pass<'a> {
             rejected: notes.rejected.into_iter().collect(),
             pending: self.waiting()?,
             notices: notes.notices.into_iter().collect(),
+            planned: None,
         };
         Ok(report)
     }

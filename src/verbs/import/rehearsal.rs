@@ -5,12 +5,13 @@
 use super::folders::key_below;
 use crate::event::Reason;
 use crate::model::id::SiteId;
-use crate::model::mailbox::{Flags, Folder, FolderKey};
+use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use crate::model::setting::{Setting, SettingKey};
 use crate::model::share::Grant;
 use crate::site::{
     Capabilities, Content, Delivered, Delivery, Depth, FolderListing, FolderPut, FolderScan, FoundFolder, FoundItem,
-    MailboxScan, Present, ProvisioningScan, RecordChange, SiteDescription, SiteError, Source, Target, UidsKept,
+    LineEnds, MailboxScan, Present, ProvisioningScan, RecordChange, SiteDescription, SiteError, Source, Target,
+    UidsKept,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -33,6 +34,8 @@ struct Feigned {
     /// Folders and items that were removed, by account and where they really lie.
     folders_gone: BTreeSet<(String, FolderKey)>,
     items_gone: BTreeSet<(String, FolderKey, String)>,
+    /// What the target says it would write for the records, in its own language, where it can tell.
+    planned: Option<String>,
 }
 
 impl Feigned {
@@ -64,6 +67,11 @@ type Refusable<T> = Result<Result<T, Reason>, SiteError>;
 impl<'a> Rehearsal<'a> {
     pub fn of(real: &'a dyn Target) -> Self {
         Self { real, feigned: Mutex::default() }
+    }
+
+    /// The changes to records in the target's own language (LDIF), where it can tell; with all secrets in them.
+    pub fn planned(&self) -> Option<String> {
+        self.feigned().planned.clone()
     }
 
     fn feigned(&self) -> MutexGuard<'_, Feigned> {
@@ -150,11 +158,16 @@ impl Target for Rehearsal<'_> {
         self.real.capabilities()
     }
 
+    fn line_ends(&self, kind: FolderKind) -> LineEnds {
+        self.real.line_ends(kind)
+    }
+
     fn prepare(&self, fallback: &SiteId) -> Result<SiteId, SiteError> {
         Ok(self.describe()?.id.unwrap_or_else(|| fallback.clone()))
     }
 
     fn put_records(&self, changes: &[RecordChange]) -> Result<Vec<Result<(), Reason>>, SiteError> {
+        let plan = self.real.plan_records(changes)?;
         let mut feigned = self.feigned();
         for change in changes {
             if let RecordChange::Put { record, was: Some(was) } = change {
@@ -162,7 +175,13 @@ impl Target for Rehearsal<'_> {
                 feigned.accounts.insert(record.key().to_owned(), real);
             }
         }
-        Ok(changes.iter().map(|_| Ok(())).collect())
+        Ok(match plan {
+            Some(plan) => {
+                feigned.planned.get_or_insert_default().push_str(&plan.text);
+                plan.outcomes
+            }
+            None => changes.iter().map(|_| Ok(())).collect(),
+        })
     }
 
     fn put_folder(&self, account: &str, folder: &Folder) -> Refusable<FolderPut> {

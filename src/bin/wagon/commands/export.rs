@@ -21,7 +21,7 @@ use std::path::PathBuf;
 /// whole site may be mixed: what a pass did not look at counts as unchanged.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// The site: a folder, or dir:FOLDER
+    /// The site: a folder, dir:FOLDER, or a site description (FILE.toml)
     #[arg(long, value_name = "SITE")]
     from: String,
     #[command(flatten)]
@@ -63,6 +63,7 @@ pub struct ExportArgs {
 
 pub fn run(args: &ExportArgs, global: &Global, screen: &Screen) -> Result<Outcome, CliError> {
     let source = open::source_through(args.throttle.apply(Counted::Reading)?, &args.from)?;
+    screen.warn(source.cautions());
     let mut opened = open::archive_or_new(&args.archive, global, &for_whom(args)?, args.dry_run.dry_run)?;
     opened.archive = open::signing(opened.archive, &args.sign)?;
     let mut catalog = open::catalog(global, source.as_ref(), &opened.archive)?;

@@ -28,7 +28,7 @@ pub struct ImportArgs {
     archive: ArchiveArg,
     #[command(flatten)]
     trust: TrustArgs,
-    /// The site to write: a folder, or dir:FOLDER
+    /// The site to write: a folder, dir:FOLDER, or a site description (FILE.toml)
     #[arg(long, value_name = "SITE")]
     to: String,
     #[command(flatten)]
@@ -77,6 +77,10 @@ pub struct ImportArgs {
     throttle: ThrottleArgs,
     #[command(flatten)]
     dry_run: DryRunArg,
+    /// With --dry-run: write the changes to a directory server (LDAP) into this new file, as ldapmodify takes them. They hold
+    /// hashes of passwords
+    #[arg(long, value_name = "FILE", requires = "dry_run")]
+    ldif: Option<PathBuf>,
 }
 
 /// What an import can leave out.
@@ -133,6 +137,7 @@ const RENAME_FILE_BYTES: u64 = 64 * MIB;
 pub fn run(args: &ImportArgs, global: &Global, screen: &Screen) -> Result<Outcome, CliError> {
     let archive = open::trusting(open::archive_to_read(&args.archive, global)?, &args.trust)?;
     let target = open::target_through(args.throttle.apply(Counted::Writing)?, &args.to, args.owner)?;
+    screen.warn(target.cautions());
     let options = ImportOptions {
         fs: open::files(),
         source: args.at.source.clone(),
@@ -152,12 +157,29 @@ pub fn run(args: &ImportArgs, global: &Global, screen: &Screen) -> Result<Outcom
         now: open::now(),
     };
     let report = screen.watch(AGAIN, |sink| import(&archive, target.as_ref(), &options, sink))?;
+    if let Some(path) = &args.ldif {
+        write_ldif(path, &report)?;
+    }
     screen.report("import", &report, |out| write(out, &report, screen.verbose()))?;
     Ok(match (report.ledger.balanced, report.rejected.is_empty() && report.ledger.rejected() == 0) {
         (false, _) => Outcome::Unbalanced,
         (true, false) => Outcome::Rejected,
         (true, true) => Outcome::Done,
     })
+}
+
+/// Writes what a dry run planned for a directory; never over another file, and for its owner alone.
+fn write_ldif(path: &Path, report: &ImportReport) -> Result<(), CliError> {
+    let Some(text) = &report.planned else {
+        let what =
+            "--ldif: there is nothing to write, because no record changes or the target is no directory server (LDAP)";
+        return Err(CliError::Usage(what.to_owned()));
+    };
+    let failed = |error| open::io_error("write", path)(error);
+    let mut file = open::files().create_new(path).map_err(failed)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync()).map_err(failed)?;
+    file.keep();
+    Ok(())
 }
 
 fn rules(path: Option<&Path>) -> Result<RenameRules, CliError> {

@@ -21,6 +21,7 @@ pub mod repack;
 pub mod repair;
 pub mod shares;
 pub mod show;
+pub mod site;
 pub mod snapshots;
 mod throttle;
 pub mod verify;
@@ -35,6 +36,7 @@ pub fn run(verb: Verb, global: &Global, screen: &Screen) -> Result<Outcome, CliE
         Verb::Export(args) => export::run(&args, global, screen),
         Verb::Import(args) => import::run(&args, global, screen),
         Verb::Verify(args) => verify::run(&args, screen),
+        Verb::Site(args) => site::run(&args, screen),
         Verb::Config(args) => config::run(&args, screen),
         Verb::Snapshots(args) => snapshots::run(&args, screen),
         Verb::Ls(args) => ls::run(&args, screen),

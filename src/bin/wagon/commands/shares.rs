@@ -51,7 +51,7 @@ struct CheckArgs {
 
 #[derive(Debug, Args)]
 struct SiteArg {
-    /// The site: a folder, or dir:FOLDER
+    /// The site: a folder, dir:FOLDER, or a site description (FILE.toml)
     #[arg(long = "site", alias = "to", value_name = "SITE")]
     name: String,
 }
@@ -89,7 +89,7 @@ struct UndoArgs {
 /// Of a site, or of a snapshot; with --compare of both, the snapshot's names read through the maps, and what differs.
 #[derive(Debug, Args)]
 struct MatrixArgs {
-    /// The site: a folder, or dir:FOLDER
+    /// The site: a folder, dir:FOLDER, or a site description (FILE.toml)
     #[arg(long, alias = "to", value_name = "SITE", required_unless_present = "archive")]
     site: Option<String>,
     /// The archive's folder
@@ -118,6 +118,7 @@ pub fn run(args: &SharesArgs, screen: &Screen) -> Result<Outcome, CliError> {
 
 fn run_check(args: &CheckArgs, screen: &Screen) -> Result<Outcome, CliError> {
     let target = open::imported(&args.site.name)?;
+    screen.warn(target.cautions());
     let maps = open::maps(&args.maps, target.as_ref())?;
     let maps: Vec<&Map> = maps.iter().collect();
     let report = screen.watch("nothing was changed", |sink| check(target.as_ref(), &maps, sink))?;
@@ -170,6 +171,7 @@ fn write_findings(out: &mut dyn Write, site: &str, findings: &[Finding]) -> io::
 
 fn run_fix(args: &FixArgs, screen: &Screen) -> Result<Outcome, CliError> {
     let target = ready(&args.site, args.owner)?;
+    screen.warn(target.cautions());
     let maps = open::maps(&args.maps, target.as_ref())?;
     let maps: Vec<&Map> = maps.iter().collect();
     let plan = screen.watch("nothing was changed", |sink| plan_fix(target.as_ref(), &maps, sink))?;
@@ -198,8 +200,13 @@ fn run_fix(args: &FixArgs, screen: &Screen) -> Result<Outcome, CliError> {
 
 /// The site that is to be written, which must be there already.
 fn ready(site: &SiteArg, owner: Option<Owner>) -> Result<Box<dyn Target>, CliError> {
-    drop(open::source(&site.name)?);
-    open::target(&site.name, owner)
+    match owner {
+        None => open::imported(&site.name),
+        Some(owner) => {
+            drop(open::source(&site.name)?);
+            open::target(&site.name, Some(owner))
+        }
+    }
 }
 
 fn write_steps(out: &mut dyn Write, what: &str, steps: &[impl Display]) -> io::Result<()> {
@@ -216,6 +223,7 @@ fn write_skipped(out: &mut dyn Write, skipped: &[Skipped]) -> io::Result<()> {
 
 fn run_undo(args: &UndoArgs, screen: &Screen) -> Result<Outcome, CliError> {
     let target = ready(&args.site, args.owner)?;
+    screen.warn(target.cautions());
     let files = open::files();
     let plan = plan_undo(target.as_ref(), files.as_ref(), args.journal.as_deref())?;
     if args.dry_run.dry_run {
@@ -238,7 +246,11 @@ fn run_matrix(args: &MatrixArgs, screen: &Screen) -> Result<Outcome, CliError> {
         return run_compare(args, screen);
     }
     let survey = match &args.site {
-        Some(site) => site_survey(open::source(site)?.as_ref(), screen)?,
+        Some(site) => {
+            let site = open::source(site)?;
+            screen.warn(site.cautions());
+            site_survey(site.as_ref(), screen)?
+        }
         None => archive_survey(args, screen)?,
     };
     let found = matrix(&survey);
@@ -266,6 +278,7 @@ struct CompareReport<'a> {
 
 fn run_compare(args: &MatrixArgs, screen: &Screen) -> Result<Outcome, CliError> {
     let target = open::imported(args.site.as_deref().unwrap_or_default())?;
+    screen.warn(target.cautions());
     let maps = open::maps(&args.maps, target.as_ref())?;
     let maps: Vec<&Map> = maps.iter().collect();
     let maps = Maps::new(&maps, target.describe()?.id.as_ref())?;

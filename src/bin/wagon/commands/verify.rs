@@ -23,7 +23,7 @@ pub struct VerifyArgs {
     archive: ArchiveArg,
     #[command(flatten)]
     trust: TrustArgs,
-    /// The site that was imported: a folder, or dir:FOLDER
+    /// The site that was imported: a folder, dir:FOLDER, or a site description (FILE.toml)
     #[arg(long, value_name = "SITE")]
     to: String,
     #[command(flatten)]
@@ -37,6 +37,7 @@ pub fn run(args: &VerifyArgs, screen: &Screen) -> Result<Outcome, CliError> {
     let archive = open::trusting(open::archive(&args.archive)?, &args.trust)?;
     let view = open::view(&archive, &args.at)?;
     let target = open::imported(&args.to)?;
+    screen.warn(target.cautions());
     let map = map_of(target.as_ref(), &view.head().source)?;
     let options = VerifyOptions { snapshot: Some(view.head().no), accounts: globs(&args.account)? };
     let report = screen.watch("nothing was changed", |sink| verify(&archive, target.as_ref(), &map, &options, sink))?;

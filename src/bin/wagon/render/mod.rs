@@ -82,6 +82,19 @@ impl Screen {
         }
     }
 
+    /// Says what endangers the user, whether he wants to be told much or little, and to programs as an event.
+    pub fn warn(&self, cautions: Vec<String>) {
+        for text in cautions {
+            let event = Event::Warning { text };
+            if let Some(line) = line(&event) {
+                let _ = writeln!(io::stderr(), "{line}");
+            }
+            if self.json {
+                self.json_only(&event);
+            }
+        }
+    }
+
     /// Runs a pass with a sink that shows its progress, and listens for Ctrl-C meanwhile; `go_on` tells whoever stopped
     /// it how to go on.
     pub fn watch<T, E: Into<CliError>>(
@@ -124,8 +137,8 @@ impl Screen {
         written.and_then(|()| out.flush()).map_err(CliError::Output)
     }
 
-    /// The JSON line that comes in place of a report. Nobody is left to tell when it cannot be written.
-    pub fn last_line(&self, line: &impl Serialize) {
+    /// A JSON line of its own: in place of a report, or before anything else. Nobody is left to tell when it cannot be written.
+    pub fn json_only(&self, line: &impl Serialize) {
         let _ = json_line(&mut io::stdout(), line);
     }
 }
@@ -150,6 +163,7 @@ fn line(event: &Event) -> Option<String> {
         Event::Rejected(rejection) => Some(format!("rejected {}: {}", rejection.place, rejection.reason)),
         Event::Conflict { place, what } => Some(format!("conflict {place}: {}", printable(what))),
         Event::Notice { place, text } => Some(format!("note {place}: {}", printable(text))),
+        Event::Warning { text } => Some(format!("WARNING: {}", printable(text))),
         _ => None,
     }
 }

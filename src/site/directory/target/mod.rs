@@ -25,7 +25,7 @@ mod shared_sync;
 mod site_lock;
 #[cfg(test)]
 mod tests;
-mod text_edit;
+pub(in crate::site) mod text_edit;
 mod uid_file;
 mod uids;
 

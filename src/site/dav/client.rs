@@ -1,0 +1,243 @@
+//! HTTP requests for one account: logged in, on connections of its own, tried again where that may help, and every answer
+//! bounded.
+
+use super::wire::{Dial, NoNames, net_error};
+use super::{href, xml};
+use crate::limits;
+use crate::site::SiteError;
+use crate::site::server::Credentials;
+use backon::{BackoffBuilder, ExponentialBuilder};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustls::ClientConfig;
+use std::io::{self, BufReader, Read};
+use std::sync::Arc;
+use std::time::Duration;
+use ureq::http::{HeaderMap, HeaderValue, Request};
+use url::Url;
+use zeroize::Zeroizing;
+
+/// What says requests for one account.
+pub struct Client {
+    agent: ureq::Agent,
+    /// Scheme, host and port that all requests go to.
+    pub base: Url,
+    authorization: HeaderValue,
+    /// The account for which an administrator acts.
+    acts_for: Option<HeaderValue>,
+    /// Who logs in, and for whom, for a person.
+    who: String,
+}
+
+/// A request's method, its own headers, and its body.
+pub struct Say<'a> {
+    pub method: &'a str,
+    pub headers: &'a [(&'a str, &'a str)],
+    pub body: &'a [u8],
+}
+
+/// An answer; its body has not been read.
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    body: Box<dyn Read + Send>,
+}
+
+impl Reply {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The body, which the reader has to bound.
+    pub fn into_body(self) -> Box<dyn Read + Send> {
+        self.body
+    }
+
+    /// The status and what the server says about it, for a person.
+    pub fn words(self) -> String {
+        let status = self.status;
+        let is_xml = self.header("content-type").is_some_and(|kind| kind.contains("xml"));
+        let said = if is_xml {
+            xml::texts(BufReader::new(self.body), limits::DAV_WORDS_BYTES)
+        } else {
+            let is_html = self.header("content-type").is_some_and(|kind| kind.contains("html"));
+            let mut text = Vec::new();
+            match self.body.take(limits::DAV_WORDS_BYTES).read_to_end(&mut text) {
+                Ok(_) if !is_html => String::from_utf8_lossy(&text).split_whitespace().collect::<Vec<_>>().join(" "),
+                _ => String::new(),
+            }
+        };
+        let said: String = said.chars().take(limits::DAV_WORDS_CHARS).collect();
+        let reason = ureq::http::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason());
+        let reason = reason.map_or_else(|| status.to_string(), |reason| format!("{status} {reason}"));
+        if said.is_empty() { reason } else { format!("{reason}: {said}") }
+    }
+}
+
+/// An attempt that did not end in an answer to be looked at.
+enum Trouble {
+    /// The server asks for patience (429, 503), for at least so long.
+    Busy(Duration, String),
+    Lost(io::Error),
+    Other(SiteError),
+}
+
+impl Client {
+    pub fn new(config: &Arc<ClientConfig>, base: &Url, credentials: &Credentials) -> Result<Self, SiteError> {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .user_agent(concat!("stationwagon/", env!("CARGO_PKG_VERSION")))
+            .max_response_header_size(limits::DAV_HEADER_BYTES)
+            .max_idle_connections(limits::DAV_IDLE)
+            .max_idle_connections_per_host(limits::DAV_IDLE)
+            .build();
+        let agent = ureq::Agent::with_parts(agent, Dial { config: config.clone() }, NoNames);
+        let (text, acts_for) = match credentials {
+            Credentials::Password { user, acts_for, password } => {
+                let pair = Zeroizing::new(format!("{user}:{}", password.reveal()));
+                (format!("Basic {}", STANDARD.encode(pair.as_bytes())), acts_for.as_deref())
+            }
+            Credentials::Bearer { token, .. } => (format!("Bearer {}", token.reveal()), None),
+        };
+        let who = match credentials {
+            Credentials::Password { user, acts_for: Some(account), .. } => format!("{user} for {account}"),
+            Credentials::Password { user, .. } | Credentials::Bearer { user, .. } => user.clone(),
+        };
+        let header = |text: &str| {
+            HeaderValue::from_str(text).map_err(|_| {
+                SiteError::Unsupported("a name or a token to log in with has characters that HTTP cannot carry".into())
+            })
+        };
+        let mut authorization = header(&Zeroizing::new(text))?;
+        authorization.set_sensitive(true);
+        Ok(Self { agent, base: base.clone(), authorization, acts_for: acts_for.map(header).transpose()?, who })
+    }
+
+    /// The same login, for nobody but itself.
+    pub fn as_itself(&self) -> Self {
+        Self {
+            agent: self.agent.clone(),
+            base: self.base.clone(),
+            authorization: self.authorization.clone(),
+            acts_for: None,
+            who: self.who.clone(),
+        }
+    }
+
+    pub fn acts_for_another(&self) -> bool {
+        self.acts_for.is_some()
+    }
+
+    /// Sends a request and waits for the beginning of its answer. A lost connection and a busy server are tried again, so
+    /// the request must be one that may be done twice. 401 is an error.
+    pub fn send(&self, url: &Url, say: &Say<'_>) -> Result<Reply, SiteError> {
+        let mut patience = ExponentialBuilder::default()
+            .with_min_delay(limits::SERVER_RETRY_LEAST)
+            .with_max_times(limits::SERVER_RETRIES)
+            .with_jitter()
+            .build();
+        loop {
+            let trouble = match self.once(url, say) {
+                Ok(reply) => return Ok(reply),
+                Err(trouble) => trouble,
+            };
+            let pause = patience.next();
+            match (trouble, pause) {
+                (Trouble::Busy(wished, _), Some(pause)) => {
+                    std::thread::sleep(pause.max(wished.min(limits::DAV_PATIENCE)));
+                }
+                (Trouble::Lost(_), Some(pause)) => std::thread::sleep(pause),
+                (Trouble::Busy(_, words), None) => return Err(self.says(&words)),
+                (Trouble::Lost(source), None) => return Err(self.lost(&doing(url, say), source)),
+                (Trouble::Other(error), _) => return Err(error),
+            }
+        }
+    }
+
+    fn once(&self, url: &Url, say: &Say<'_>) -> Result<Reply, Trouble> {
+        let mut builder = Request::builder().method(say.method).uri(url.as_str());
+        for (name, value) in say.headers {
+            builder = builder.header(*name, *value);
+        }
+        builder = builder.header("authorization", self.authorization.clone());
+        if let Some(account) = &self.acts_for {
+            builder = builder.header("authorize-as", account.clone());
+        }
+        let bad = |error: &dyn std::fmt::Display| Trouble::Other(self.says(&format!("{error}, {}", doing(url, say))));
+        let outcome = if say.body.is_empty() && say.method != "PUT" {
+            self.agent.run(builder.body(()).map_err(|error| bad(&error))?)
+        } else {
+            self.agent.run(builder.body(say.body).map_err(|error| bad(&error))?)
+        };
+        let response = match outcome {
+            Ok(response) => response,
+            Err(ureq::Error::Io(error)) => {
+                return Err(match net_error(error) {
+                    Ok(error @ crate::net::NetError::Connect { .. }) => Trouble::Lost(io::Error::other(error)),
+                    Ok(error) => Trouble::Other(SiteError::Net(error)),
+                    Err(error) => Trouble::Lost(error),
+                });
+            }
+            Err(error) => return Err(bad(&error)),
+        };
+        let (parts, body) = response.into_parts();
+        let body = body.into_with_config().limit(u64::MAX).reader();
+        let reply = Reply { status: parts.status.as_u16(), headers: parts.headers, body: Box::new(body) };
+        match reply.status {
+            401 => Err(Trouble::Other(self.says(&format!("the login of {} was refused: {}", self.who, reply.words())))),
+            429 | 503 => {
+                let seconds = reply.header("retry-after").and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+                Err(Trouble::Busy(Duration::from_secs(seconds), reply.words()))
+            }
+            _ => Ok(reply),
+        }
+    }
+
+    /// [`Client::send`], following redirections on the same server. The URL is where the answer came from.
+    pub fn send_along(&self, url: &Url, say: &Say<'_>) -> Result<(Url, Reply), SiteError> {
+        let mut url = url.clone();
+        for _ in 0..limits::DAV_REDIRECTS {
+            let reply = self.send(&url, say)?;
+            let to = match reply.status {
+                301 | 302 | 303 | 307 | 308 => reply.header("location").map(str::to_owned),
+                _ => None,
+            };
+            match to {
+                Some(to) => url = href::resolve(&url, &to).map_err(|what| self.says(&what))?,
+                None => return Ok((url, reply)),
+            }
+        }
+        Err(self.says("it sends us from one address to the next without end"))
+    }
+
+    /// The whole body, of at most `limit` bytes.
+    pub fn bytes(&self, reply: Reply, limit: u64, what: &str) -> Result<Vec<u8>, SiteError> {
+        let mut bytes = Vec::new();
+        let read = reply.body.take(limit.saturating_add(1)).read_to_end(&mut bytes);
+        read.map_err(|source| self.lost(&format!("reading {what}"), source))?;
+        if bytes.len() as u64 > limit {
+            return Err(self.says(&format!("{what} has more than {limit} bytes")));
+        }
+        Ok(bytes)
+    }
+
+    pub fn lost(&self, doing: &str, source: io::Error) -> SiteError {
+        if source.kind() == io::ErrorKind::InvalidData {
+            return self.says(&format!("{source}, {doing}"));
+        }
+        SiteError::Lost { server: self.base.to_string(), doing: doing.to_owned(), source }
+    }
+
+    /// The server's words, or what is wrong with them.
+    pub fn says(&self, what: &str) -> SiteError {
+        SiteError::Server { server: self.base.to_string(), what: what.to_owned() }
+    }
+}
+
+fn doing(url: &Url, say: &Say<'_>) -> String {
+    format!("{} of {}", say.method, url.path())
+}

@@ -1,0 +1,97 @@
+//! A command as it goes over the wire: words, and strings in the shortest form that is safe. Pure.
+
+/// What a command is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    Bytes(Vec<u8>),
+    /// Announced by its length; where the server has no LITERAL+, it is waited for.
+    Literal(Vec<u8>),
+}
+
+/// A command without tag and line end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    parts: Vec<Part>,
+    /// Not to be shown: it holds a password.
+    secret: bool,
+    /// Most bytes of literals in one answer to it.
+    pub literals: u64,
+}
+
+impl Command {
+    /// Begins with `words`, written as they are.
+    pub fn new(words: impl Into<String>) -> Self {
+        let parts = vec![Part::Bytes(words.into().into_bytes())];
+        Self { parts, secret: false, literals: crate::limits::IMAP_LITERAL_BYTES }
+    }
+
+    /// Adds a space and `words`, written as they are.
+    pub fn words(self, words: &str) -> Self {
+        self.raw(format!(" {words}").as_bytes())
+    }
+
+    /// Adds a space and a string.
+    pub fn string(mut self, text: &[u8]) -> Self {
+        let plain = text.len() <= 1000 && text.iter().all(|byte| matches!(byte, b' '..=b'~' | 0x80..));
+        if !plain {
+            self = self.raw(b" ");
+            self.parts.push(Part::Literal(text.to_vec()));
+            return self;
+        }
+        let mut quoted = vec![b' ', b'"'];
+        for &byte in text {
+            if matches!(byte, b'"' | b'\\') {
+                quoted.push(b'\\');
+            }
+            quoted.push(byte);
+        }
+        quoted.push(b'"');
+        self.raw(&quoted)
+    }
+
+    fn raw(mut self, bytes: &[u8]) -> Self {
+        match self.parts.last_mut() {
+            Some(Part::Bytes(last)) => last.extend_from_slice(bytes),
+            _ => self.parts.push(Part::Bytes(bytes.to_vec())),
+        }
+        self
+    }
+
+    pub fn secret(self) -> Self {
+        Self { secret: true, ..self }
+    }
+
+    /// Says how many bytes of literals an answer may have.
+    pub fn expecting(self, literals: u64) -> Self {
+        Self { literals, ..self }
+    }
+
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// Its first words, for an error.
+    pub fn shown(&self) -> String {
+        let first = match self.parts.first() {
+            Some(Part::Bytes(bytes)) => crate::model::text::from_bytes(bytes),
+            _ => String::new(),
+        };
+        let words = if self.secret { 1 } else { 3 };
+        let shown = first.split(' ').take(words).collect::<Vec<_>>().join(" ");
+        crate::model::text::printable(&shown.chars().take(120).collect::<String>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_quoted_or_sent_as_literals() {
+        let command = Command::new("SELECT").string(b"a \"b\\").words("(CONDSTORE)");
+        assert_eq!(command.parts(), [Part::Bytes(b"SELECT \"a \\\"b\\\\\" (CONDSTORE)".to_vec())]);
+        let command = Command::new("LOGIN").string(b"ann").string(b"p\r\nw").secret();
+        assert_eq!(command.parts(), [Part::Bytes(b"LOGIN \"ann\" ".to_vec()), Part::Literal(b"p\r\nw".to_vec())]);
+        assert_eq!(command.shown(), "LOGIN");
+    }
+}

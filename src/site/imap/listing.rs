@@ -1,0 +1,275 @@
+//! Listing an account: its folders with counters, subscriptions, special uses and access lists, in one round trip where the
+//! server can (LIST-STATUS, RFC 5819; LIST-EXTENDED, RFC 5258), with the access lists of the folders that are known asked
+//! for in the same breath.
+
+use super::client::{Command, Connection, Listed, Sent, Status, Untagged};
+use super::names::Spelling;
+use super::rights;
+use super::state::{About, FolderRow};
+use crate::event::{Place, Reason, Rejection};
+use crate::limits;
+use crate::model::mailbox::{FolderKey, SpecialUse};
+use crate::model::share::Grant;
+use crate::site::SiteError;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// What a server says of an account's folders.
+#[derive(Debug, Default)]
+pub struct Listing {
+    pub spelling: Spelling,
+    pub folders: BTreeMap<FolderKey, Described>,
+    /// Paths that are subscribed to and where no folder is.
+    pub only_subscribed: BTreeSet<String>,
+    pub rejected: Vec<Rejection>,
+}
+
+/// A folder that can be opened.
+#[derive(Debug)]
+pub struct Described {
+    /// Its name on the wire.
+    pub wire: Vec<u8>,
+    pub about: About,
+    pub status: Option<Status>,
+}
+
+/// Lists `account`; `known` are its folders at the last look.
+pub fn list(connection: &mut Connection, account: &str, known: &[FolderRow]) -> Result<Listing, SiteError> {
+    let items = status_items(connection);
+    let extended = connection.can("LIST-EXTENDED") || connection.can("IMAP4REV2");
+    let with_status = extended && (connection.can("LIST-STATUS") || connection.can("IMAP4REV2"));
+    let list = Command::new(list_words(connection, extended, with_status.then_some(items.as_str())));
+    let namespace = match connection.can("NAMESPACE") {
+        true => Some(connection.send(&Command::new("NAMESPACE"))?),
+        false => None,
+    };
+    let listing = connection.send(&list)?;
+    // It alone lists what is subscribed to and not there.
+    let subscribed = connection.send(&Command::new("LSUB \"\" \"*\""))?;
+    let has_acl = connection.can("ACL");
+    let (now, later) = known.split_at(if has_acl { known.len().min(limits::IMAP_PIPELINE) } else { 0 });
+    let mut asked = Vec::new();
+    for folder in now {
+        asked.push((folder.wire.clone(), connection.send(&get_acl(&folder.wire))?));
+    }
+
+    let spelling = read_namespace(connection, namespace)?;
+    let (listed, mut counters) = read_listed(connection, account, listing, &list)?;
+    let subscriptions = read_subscribed(connection, subscribed)?;
+    let mut grants: HashMap<Vec<u8>, Vec<Grant>> =
+        known.iter().map(|folder| (folder.wire.clone(), folder.about.grants.clone())).collect();
+    read_acls(connection, account, asked, &mut grants)?;
+
+    let mut found = sort(account, spelling, listed, &subscriptions);
+    let is_here: BTreeSet<&[u8]> = found.folders.values().map(|folder| folder.wire.as_slice()).collect();
+    let later = later.iter().map(|folder| folder.wire.as_slice()).filter(|wire| is_here.contains(wire));
+    let new = is_here.iter().copied().filter(|wire| !grants.contains_key(*wire));
+    let unasked: Vec<Vec<u8>> = later.chain(new).map(<[u8]>::to_vec).collect();
+    for chunk in unasked.chunks(limits::IMAP_PIPELINE).take_while(|_| has_acl) {
+        let mut asked = Vec::new();
+        for wire in chunk {
+            asked.push((wire.clone(), connection.send(&get_acl(wire))?));
+        }
+        read_acls(connection, account, asked, &mut grants)?;
+    }
+    if !with_status {
+        ask_status(connection, &found, &items, &mut counters)?;
+    }
+    for folder in found.folders.values_mut() {
+        folder.status = counters.remove(&folder.wire);
+        folder.about.guid = folder.status.as_ref().and_then(|status| status.id.clone());
+        folder.about.grants = grants.remove(&folder.wire).unwrap_or_default();
+    }
+    Ok(found)
+}
+
+fn list_words(connection: &Connection, extended: bool, status: Option<&str>) -> String {
+    let mut returned = Vec::new();
+    if extended {
+        returned.push("SUBSCRIBED".to_owned());
+        if connection.can("SPECIAL-USE") {
+            returned.push("SPECIAL-USE".to_owned());
+        }
+    }
+    returned.extend(status.map(|items| format!("STATUS ({items})")));
+    match returned.is_empty() {
+        true => "LIST \"\" \"*\"".to_owned(),
+        false => format!("LIST \"\" \"*\" RETURN ({})", returned.join(" ")),
+    }
+}
+
+/// The counters that tell whether a folder changed, and its lasting name.
+fn status_items(connection: &Connection) -> String {
+    let mut items = "MESSAGES UIDNEXT UIDVALIDITY".to_owned();
+    if connection.can("CONDSTORE") || connection.can("QRESYNC") {
+        items.push_str(" HIGHESTMODSEQ");
+    }
+    if connection.can("OBJECTID") && !connection.is_cyrus() {
+        items.push_str(" MAILBOXID");
+    } else if connection.is_dovecot() {
+        items.push_str(" X-GUID");
+    }
+    items
+}
+
+fn get_acl(wire: &[u8]) -> Command {
+    Command::new("GETACL").string(wire)
+}
+
+fn read_namespace(connection: &mut Connection, sent: Option<Sent>) -> Result<Spelling, SiteError> {
+    let mut spelling = Spelling { utf8: connection.enabled("UTF8=ACCEPT"), ..Spelling::default() };
+    let Some(sent) = sent else { return Ok(spelling) };
+    connection.finish(sent, &mut |untagged| {
+        if let Untagged::Namespace([own, others, shared]) = untagged {
+            if let Some((prefix, separator)) = own.into_iter().next() {
+                (spelling.prefix, spelling.separator) = (prefix, separator);
+            }
+            // A server that puts everything into one tree gives no prefix to tell by.
+            let foreign = others.into_iter().chain(shared).map(|(prefix, _)| prefix);
+            spelling.foreign = foreign.filter(|prefix| !prefix.is_empty()).collect();
+        }
+        Ok(())
+    })?;
+    Ok(spelling)
+}
+
+type Counters = HashMap<Vec<u8>, Status>;
+
+fn read_listed(
+    connection: &mut Connection,
+    account: &str,
+    sent: Sent,
+    command: &Command,
+) -> Result<(Vec<Listed>, Counters), SiteError> {
+    let mut listed: Vec<Listed> = Vec::new();
+    let mut counters = Counters::new();
+    let server = connection.server().to_owned();
+    let said = connection.finish(sent, &mut |untagged| {
+        match untagged {
+            Untagged::List(one) => listed.push(one),
+            Untagged::Status(name, status) => drop(counters.insert(name, status)),
+            _ => {}
+        }
+        if listed.len().max(counters.len()) > limits::IMAP_FOLDERS {
+            let what = format!("lists more than {} folders of {account}", limits::IMAP_FOLDERS);
+            return Err(SiteError::Server { server: server.clone(), what });
+        }
+        Ok(())
+    })?;
+    if said.is_ok() { Ok((listed, counters)) } else { Err(connection.refusal(command, &said)) }
+}
+
+fn read_subscribed(connection: &mut Connection, sent: Sent) -> Result<BTreeSet<Vec<u8>>, SiteError> {
+    let mut names = BTreeSet::new();
+    // A server without it (IMAP4rev2) says in LIST what is subscribed.
+    connection.finish(sent, &mut |untagged| {
+        if let Untagged::List(listed) = untagged
+            && !listed.has("\\noselect")
+            && names.len() < limits::IMAP_FOLDERS
+        {
+            names.insert(listed.name);
+        }
+        Ok(())
+    })?;
+    Ok(names)
+}
+
+fn read_acls(
+    connection: &mut Connection,
+    account: &str,
+    asked: Vec<(Vec<u8>, Sent)>,
+    grants: &mut HashMap<Vec<u8>, Vec<Grant>>,
+) -> Result<(), SiteError> {
+    for (wire, sent) in asked {
+        // Refused: this login may not look, so what was known before stays.
+        connection.finish(sent, &mut |untagged| {
+            if let Untagged::Acl(_, entries) = untagged {
+                grants.insert(wire.clone(), rights::grants(&entries, account));
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Asks for the counters of each folder, for a server that does not list them.
+fn ask_status(
+    connection: &mut Connection,
+    found: &Listing,
+    items: &str,
+    counters: &mut Counters,
+) -> Result<(), SiteError> {
+    let folders: Vec<&Described> = found.folders.values().collect();
+    for chunk in folders.chunks(limits::IMAP_PIPELINE) {
+        let mut sent = Vec::new();
+        for folder in chunk {
+            let command = Command::new("STATUS").string(&folder.wire).words(&format!("({items})"));
+            sent.push(connection.send(&command)?);
+        }
+        for sent in sent {
+            connection.finish(sent, &mut |untagged| {
+                if let Untagged::Status(name, status) = untagged {
+                    counters.insert(name, status);
+                }
+                Ok(())
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Sorts what was listed into our paths; what has none is told.
+fn sort(account: &str, spelling: Spelling, listed: Vec<Listed>, subscriptions: &BTreeSet<Vec<u8>>) -> Listing {
+    let mut found = Listing { spelling, ..Listing::default() };
+    if found.spelling.separator.is_none() {
+        found.spelling.separator = listed.iter().find_map(|one| one.separator);
+    }
+    let reject = |name: &str, why: &str| {
+        let place = Place::folder(account, &name);
+        Rejection { place, reason: Reason::BadName(why.to_owned()) }
+    };
+    for one in listed {
+        if ["\\noselect", "\\nonexistent"].iter().any(|attribute| one.has(attribute)) {
+            continue;
+        }
+        let key = match found.spelling.key(&one.name) {
+            None => continue,
+            Some(Ok(key)) => key,
+            Some(Err(name)) => {
+                found.rejected.push(reject(&name, "no path can be made of its name"));
+                continue;
+            }
+        };
+        if found.folders.contains_key(&key) {
+            let name = crate::model::text::from_bytes(&one.name);
+            found.rejected.push(reject(&name, "another folder has the same path"));
+            continue;
+        }
+        let subscribed = one.has("\\subscribed") || subscriptions.contains(&one.name);
+        let about = About { special_use: special_use(&one), subscribed, ..About::default() };
+        found.folders.insert(key, Described { wire: one.name, about, status: None });
+    }
+    for name in subscriptions {
+        if let Some(Ok(key)) = found.spelling.key(name)
+            && !found.folders.contains_key(&key)
+        {
+            found.only_subscribed.insert(key.path().to_owned());
+        }
+    }
+    found
+}
+
+/// Names of RFC 6154 and RFC 8457.
+pub const SPECIAL_USES: [(&str, SpecialUse); 8] = [
+    ("\\all", SpecialUse::All),
+    ("\\archive", SpecialUse::Archive),
+    ("\\drafts", SpecialUse::Drafts),
+    ("\\flagged", SpecialUse::Flagged),
+    ("\\important", SpecialUse::Important),
+    ("\\junk", SpecialUse::Junk),
+    ("\\sent", SpecialUse::Sent),
+    ("\\trash", SpecialUse::Trash),
+];
+
+fn special_use(listed: &Listed) -> Option<SpecialUse> {
+    SPECIAL_USES.iter().find(|(attribute, _)| listed.has(attribute)).map(|(_, meaning)| *meaning)
+}

@@ -1,0 +1,157 @@
+//! Names: of folders, between our paths and what a server calls them; of messages, from what a server knows them by. Pure.
+
+use super::client::utf7;
+use crate::limits;
+use crate::model::hex;
+use crate::model::mailbox::{FolderKey, FolderKind};
+use sha2::{Digest, Sha256};
+
+/// How the server spells the user's own folders.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Spelling {
+    /// Between levels; `None`: the server has no levels.
+    pub separator: Option<u8>,
+    /// Before every name but the inbox (`INBOX.`).
+    pub prefix: Vec<u8>,
+    /// Prefixes of what is not the user's own.
+    pub foreign: Vec<Vec<u8>>,
+    /// Names are UTF-8 and not modified UTF-7.
+    pub utf8: bool,
+}
+
+/// Stands for a `/` in a level, which no path can hold: U+2215, the division slash.
+const SLASH: char = '\u{2215}';
+
+impl Spelling {
+    /// The path of a folder; `Err` holds its name as well as it can be shown. `None`: it is not the user's own.
+    pub fn key(&self, wire: &[u8]) -> Option<Result<FolderKey, String>> {
+        if self.foreign.iter().any(|prefix| wire.starts_with(prefix)) {
+            return None;
+        }
+        let own = match wire.strip_prefix(self.prefix.as_slice()) {
+            Some(own) if !own.is_empty() => own,
+            _ => wire,
+        };
+        let decoded = match self.utf8 {
+            true => std::str::from_utf8(own).ok().map(str::to_owned),
+            false => utf7::decode(own).or_else(|| std::str::from_utf8(own).ok().map(str::to_owned)),
+        };
+        let bad = || Err(crate::model::text::from_bytes(wire));
+        let Some(name) = decoded else { return Some(bad()) };
+        let levels: Vec<&str> = match self.separator {
+            Some(separator) => name.split(char::from(separator)).collect(),
+            None => vec![name.as_str()],
+        };
+        let mut path = levels.iter().map(|level| level.replace('/', &SLASH.to_string())).collect::<Vec<_>>();
+        if let Some(first) = path.first_mut()
+            && first.eq_ignore_ascii_case("INBOX")
+        {
+            *first = "INBOX".to_owned();
+        }
+        Some(FolderKey::new(FolderKind::Mail, &path.join("/")).or_else(|_| bad()))
+    }
+
+    /// What the server would call a folder; the flag says that a level could not stay as it is.
+    pub fn wire(&self, key: &FolderKey) -> (Vec<u8>, bool) {
+        if key.path() == "INBOX" {
+            return (b"INBOX".to_vec(), false);
+        }
+        let separator = self.separator.map(char::from);
+        let mut mapped = false;
+        let levels: Vec<String> = key
+            .levels()
+            .map(|level| {
+                let back = level.replace(SLASH, "/");
+                let plain = if separator == Some('/') { level.to_owned() } else { back };
+                let clean: String = plain
+                    .chars()
+                    .map(|c| match c {
+                        c if Some(c) == separator && c != '/' => '_',
+                        '\r' | '\n' | '\0' => '_',
+                        c => c,
+                    })
+                    .collect();
+                mapped |= clean != plain;
+                clean
+            })
+            .collect();
+        let joined = match separator {
+            Some(separator) => levels.join(&separator.to_string()),
+            None => {
+                mapped |= levels.len() > 1;
+                levels.join("_")
+            }
+        };
+        let name = if self.utf8 { joined } else { utf7::encode(&joined) };
+        let below_inbox = key.levels().next() == Some("INBOX") && self.prefix.eq_ignore_ascii_case(b"INBOX.");
+        let prefix = if below_inbox { &[][..] } else { self.prefix.as_slice() };
+        ([prefix, name.as_bytes()].concat(), mapped)
+    }
+}
+
+/// The name of a message that the server knows by `ident`: the same, where other sites could have it as a file name.
+pub fn item_name(ident: &str) -> String {
+    let fits = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | ':' | '\\');
+    let plain = !ident.is_empty() && !ident.starts_with('.') && ident.chars().all(fits);
+    if plain && ident.len() <= limits::ITEM_NAME_BYTES - 20 {
+        return ident.to_owned();
+    }
+    let digest: [u8; 32] = Sha256::digest(ident.as_bytes()).into();
+    format!("i{}", hex::encode(digest.get(..16).unwrap_or_default()))
+}
+
+/// By what a message is known again on a server without lasting names: its header, size and internal date.
+pub fn fingerprint(header: &[u8], size: u64, date: i64) -> String {
+    let mut digest = Sha256::new();
+    digest.update(size.to_be_bytes());
+    digest.update(date.to_be_bytes());
+    digest.update(header);
+    let digest: [u8; 32] = digest.finalize().into();
+    format!("h{}", hex::encode(digest.get(..16).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spelling(separator: u8, prefix: &str) -> Spelling {
+        let foreign = vec![b"shared/".to_vec(), b"Other Users/".to_vec()];
+        Spelling { separator: Some(separator), prefix: prefix.into(), foreign, utf8: false }
+    }
+
+    fn key(path: &str) -> FolderKey {
+        FolderKey::new(FolderKind::Mail, path).unwrap()
+    }
+
+    #[test]
+    fn folders_keep_their_paths_on_servers_of_every_spelling() {
+        for (spelling, wire, path) in [
+            (spelling(b'/', ""), "Entw&APw-rfe/2024", "Entwürfe/2024"),
+            (spelling(b'.', "INBOX."), "INBOX.Sent.2024", "Sent/2024"),
+            (spelling(b'.', ""), "a.b&-c", "a/b&c"),
+            (spelling(b'.', ""), "either/or", "either\u{2215}or"),
+            (spelling(b'/', ""), "INBOX/below", "INBOX/below"),
+        ] {
+            assert_eq!(spelling.key(wire.as_bytes()), Some(Ok(key(path))), "{wire}");
+            assert_eq!(spelling.wire(&key(path)), (wire.as_bytes().to_vec(), false), "{path}");
+        }
+        assert_eq!(spelling(b'/', "").key(b"inbox"), Some(Ok(FolderKey::inbox())));
+        assert_eq!(spelling(b'/', "").key(b"shared/bob@a.test/x"), None);
+        assert!(spelling(b'/', "").key(b"a//b").unwrap().is_err());
+    }
+
+    #[test]
+    fn what_a_server_cannot_spell_is_mapped_and_said() {
+        assert_eq!(spelling(b'.', "").wire(&key("v1.2/x")), (b"v1_2.x".to_vec(), true));
+        assert_eq!(Spelling::default().wire(&key("a/b")), (b"a_b".to_vec(), true));
+    }
+
+    #[test]
+    fn names_of_messages_are_plain() {
+        assert_eq!(item_name("1234.M5P6.host,S=1,W=2"), "1234.M5P6.host,S=1,W=2");
+        for ident in ["", ".hidden", "a/b", "a b", "x:2,S", &"x".repeat(300)] {
+            let name = item_name(ident);
+            assert!(name.len() == 33 && name.starts_with('i'), "{name}");
+        }
+    }
+}

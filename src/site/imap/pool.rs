@@ -1,0 +1,240 @@
+//! Connections to one server, kept and shared. How many there may be at once adapts to what the server says: a refusal
+//! lowers the limit, and somebody waits until a connection is given back.
+
+use super::client::{self, ClientOptions, Connection};
+use crate::limits;
+use crate::net::NetError;
+use crate::site::SiteError;
+use crate::site::server::{Credentials, Login};
+use backon::{BlockingRetryable as _, ExponentialBuilder};
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// As whom a connection is logged in: an account, or the administrator himself (empty).
+type Who = String;
+
+pub struct Pool {
+    options: ClientOptions,
+    login: Login,
+    inner: Mutex<Inner>,
+    freed: Condvar,
+}
+
+struct Inner {
+    idle: Vec<(Who, Connection)>,
+    open: usize,
+    limit: usize,
+    /// Somebody has been let in before, so a refused connection may pass.
+    reached: bool,
+}
+
+/// A connection on loan; comes back when dropped.
+pub struct Lease {
+    pool: Arc<Pool>,
+    who: Who,
+    connection: Option<Connection>,
+}
+
+/// What a new connection came to.
+enum Attempt {
+    Connected(Box<Connection>),
+    /// The server has as many as it wants.
+    Crowded(SiteError),
+    Failed(SiteError),
+}
+
+impl Pool {
+    pub fn new(options: ClientOptions, login: Login, limit: usize) -> Self {
+        let inner = Inner { idle: Vec::new(), open: 0, limit: limit.max(1), reached: false };
+        Self { options, login, inner: Mutex::new(inner), freed: Condvar::new() }
+    }
+
+    pub fn login(&self) -> &Login {
+        &self.login
+    }
+
+    pub fn server(&self) -> String {
+        self.options.endpoint.to_string()
+    }
+
+    /// A connection for `account`. Where there are too many, `release` is asked to give some back, and waited for.
+    pub fn lease(self: &Arc<Self>, account: &str, release: &dyn Fn()) -> Result<Lease, SiteError> {
+        let credentials = self.login.of(account)?;
+        self.lease_as(account.to_owned(), &credentials, release)
+    }
+
+    /// A connection of the administrator as himself; `None` where nobody is.
+    pub fn lease_admin(self: &Arc<Self>, release: &dyn Fn()) -> Result<Option<Lease>, SiteError> {
+        let (crate::site::server::LoginMode::Proxy, Some(password)) = (self.login.mode, self.login.secret.clone())
+        else {
+            return Ok(None);
+        };
+        let credentials = Credentials::Password { user: self.login.user.clone(), acts_for: None, password };
+        self.lease_as(String::new(), &credentials, release).map(Some)
+    }
+
+    fn lease_as(self: &Arc<Self>, who: Who, credentials: &Credentials, release: &dyn Fn()) -> Result<Lease, SiteError> {
+        let lease = |connection| Lease { pool: Arc::clone(self), who: who.clone(), connection: Some(connection) };
+        let mut crowded = 0;
+        loop {
+            if let Some(connection) = self.claim(&who, release)? {
+                return Ok(lease(connection));
+            }
+            match self.connect(credentials) {
+                Attempt::Connected(connection) => return Ok(lease(*connection)),
+                Attempt::Failed(error) => {
+                    self.given_up();
+                    return Err(error);
+                }
+                Attempt::Crowded(error) => {
+                    crowded += 1;
+                    let alone = self.lower_limit();
+                    if crowded > limits::IMAP_TRIES {
+                        return Err(error);
+                    }
+                    if alone {
+                        // Nobody here has one to give back: others do, and it takes as long as it takes.
+                        std::thread::sleep(wait_before(crowded));
+                    }
+                }
+            }
+        }
+    }
+
+    /// An idle connection of `who`; `None`: one may be opened, and counts already.
+    fn claim(&self, who: &str, release: &dyn Fn()) -> Result<Option<Connection>, SiteError> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(at) = inner.idle.iter().rposition(|(owner, _)| owner == who) {
+                return Ok(Some(inner.idle.remove(at).1));
+            }
+            if inner.open < inner.limit {
+                inner.open += 1;
+                return Ok(None);
+            }
+            if !inner.idle.is_empty() {
+                // The one that has been idle longest goes.
+                let (_, old) = inner.idle.remove(0);
+                inner.open -= 1;
+                drop(inner);
+                old.logout();
+                inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            drop(inner);
+            release();
+            inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            if inner.idle.is_empty() && inner.open >= inner.limit {
+                let waited = self.freed.wait_timeout(inner, Duration::from_millis(100));
+                inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+            }
+        }
+    }
+
+    fn connect(&self, credentials: &Credentials) -> Attempt {
+        let reached = self.inner.lock().unwrap_or_else(PoisonError::into_inner).reached;
+        let connected = (|| client::connect(&self.options, credentials))
+            .retry(waits())
+            .when(|error| reached && is_passing(error) && !is_crowded(error))
+            .call();
+        match connected {
+            Ok(connection) => {
+                self.inner.lock().unwrap_or_else(PoisonError::into_inner).reached = true;
+                Attempt::Connected(Box::new(connection))
+            }
+            Err(error) if is_crowded(&error) => Attempt::Crowded(error),
+            Err(error) => Attempt::Failed(error),
+        }
+    }
+
+    /// A connection was refused: as many as there are now are enough. `true`: there is none.
+    fn lower_limit(&self) -> bool {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.open = inner.open.saturating_sub(1);
+        inner.limit = inner.open.max(1);
+        inner.open == 0
+    }
+
+    fn given_up(&self) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.open = inner.open.saturating_sub(1);
+        drop(inner);
+        self.freed.notify_one();
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut inner.idle).into_iter().for_each(|(_, connection)| connection.logout());
+    }
+}
+
+/// The waits between tries.
+fn waits() -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_min_delay(limits::IMAP_FIRST_WAIT)
+        .with_max_delay(limits::IMAP_LONGEST_WAIT)
+        .with_max_times(limits::IMAP_TRIES)
+        .with_jitter()
+}
+
+/// The wait before another try.
+pub fn wait_before(attempt: usize) -> Duration {
+    let factor = 1u32.checked_shl(u32::try_from(attempt).unwrap_or(u32::MAX)).unwrap_or(u32::MAX);
+    limits::IMAP_FIRST_WAIT.saturating_mul(factor).min(limits::IMAP_LONGEST_WAIT)
+}
+
+/// Whether trying again later may help.
+pub fn is_passing(error: &SiteError) -> bool {
+    matches!(error, SiteError::Lost { .. } | SiteError::Net(NetError::Connect { .. }))
+}
+
+fn is_crowded(error: &SiteError) -> bool {
+    match error {
+        SiteError::Lost { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => true,
+        SiteError::Lost { source, .. } => {
+            let said = source.to_string().to_ascii_lowercase();
+            said.contains("too many") || said.contains("maximum number of connections")
+        }
+        _ => false,
+    }
+}
+
+/// Runs `work`, which changes nothing that doing it twice would spoil, again and again while the connection is lost.
+pub fn patiently<T>(mut work: impl FnMut() -> Result<T, SiteError>) -> Result<T, SiteError> {
+    // How long a connection that is refused outright is worth waiting for, the pool knows.
+    (|| work()).retry(waits()).when(|error| matches!(error, SiteError::Lost { .. })).call()
+}
+
+impl Deref for Lease {
+    type Target = Connection;
+
+    #[expect(clippy::expect_used, reason = "only `drop` takes it out")]
+    fn deref(&self) -> &Connection {
+        self.connection.as_ref().expect("a lease holds its connection until it is dropped")
+    }
+}
+
+impl DerefMut for Lease {
+    #[expect(clippy::expect_used, reason = "only `drop` takes it out")]
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("a lease holds its connection until it is dropped")
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        let mut inner = self.pool.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if connection.is_idle() && connection.bye().is_none() && inner.open <= inner.limit {
+            inner.idle.push((std::mem::take(&mut self.who), connection));
+        } else {
+            inner.open = inner.open.saturating_sub(1);
+        }
+        drop(inner);
+        self.pool.freed.notify_one();
+    }
+}

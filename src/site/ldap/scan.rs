@@ -1,0 +1,288 @@
+//! All entries as provisioning records. Pure. What makes no sense is a rejection, and the scan goes on.
+
+use super::decode::Reader;
+use super::entry::{Entry, EntryKind};
+use super::fetch::Fetched;
+use super::index::Index;
+use super::{LdapOptions, dn};
+use crate::event::{Place, Reason, Rejection};
+use crate::model::provisioning::{Alias, ClassOfService, Domain, Record, RecordKind, domain_of};
+use crate::model::setting::Setting;
+use crate::site::{FoundRecord, ProvisioningScan, Seen};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+/// Settings by account.
+pub type Settings = BTreeMap<String, Vec<Setting>>;
+
+/// Names of entries that fill groups which may not be empty.
+pub fn placeholders(options: &LdapOptions) -> HashSet<String> {
+    [&options.base, &options.bind].into_iter().filter(|name| !name.is_empty()).map(|name| dn::normal(name)).collect()
+}
+
+pub fn scan(fetched: &Fetched, options: &LdapOptions) -> (ProvisioningScan, Settings) {
+    let mapping = &options.mapping;
+    let index = Index::new(&fetched.tree, mapping);
+    let placeholders = placeholders(options);
+    let reader = Reader { mapping, tree: &fetched.tree, index: &index, placeholders: &placeholders };
+    let mut all = Scan { reader, fetched, options, out: ProvisioningScan::default(), settings: Settings::new() };
+    all.out.rejected.extend(fetched.rejected.iter().cloned());
+    for (dn, what) in &index.without {
+        all.reject(None, dn, Reason::Malformed(what.clone()));
+    }
+    let mut domains = BTreeMap::new();
+    let mut classes = BTreeMap::new();
+    let mut aliases: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    all.accounts(&mut classes, &mut aliases);
+    all.lists(&mut aliases);
+    let aliases = all.aliases(aliases);
+    for entry in fetched.tree.of(EntryKind::Class) {
+        if let Some(class) = all.reader.class(entry) {
+            classes.insert(class.name.clone(), (class, idents(entry)));
+        }
+    }
+    for entry in fetched.tree.of(EntryKind::Domain) {
+        for (at, domain) in all.reader.domain(entry).into_iter().enumerate() {
+            // The id is that of the entry's own domain; those that only repeat it have none.
+            let idents = if at == 0 { idents(entry) } else { Vec::new() };
+            domains.entry(domain.name.clone()).or_insert((domain, idents));
+        }
+    }
+    let used: BTreeSet<String> =
+        all.out.records.iter().map(|found| domain_of(found.record.key()).to_lowercase()).collect();
+    let used = used.into_iter().chain(aliases.iter().map(|alias| domain_of(&alias.address).to_lowercase()));
+    for name in used {
+        domains.entry(name.clone()).or_insert_with(|| {
+            (Domain { name, alias_of: None, catch_all: Vec::new(), attributes: BTreeMap::new() }, Vec::new())
+        });
+    }
+    let Scan { mut out, settings, .. } = all;
+    out.records.extend(domains.into_values().map(|(domain, idents)| found(Record::Domain(domain), idents)));
+    out.records.extend(classes.into_values().map(|(class, idents)| found(Record::Cos(class), idents)));
+    out.records.extend(aliases.into_iter().map(|alias| found(Record::Alias(alias), Vec::new())));
+    out.records.sort_by(|a, b| (a.record.kind(), a.record.key()).cmp(&(b.record.kind(), b.record.key())));
+    if !fetched.incomplete.is_empty() {
+        out.incomplete =
+            [RecordKind::Domain, RecordKind::Cos, RecordKind::Account, RecordKind::List, RecordKind::Alias].into();
+    }
+    (out, settings)
+}
+
+struct Scan<'a> {
+    reader: Reader<'a>,
+    fetched: &'a Fetched,
+    options: &'a LdapOptions,
+    out: ProvisioningScan,
+    settings: Settings,
+}
+
+fn found(record: Record, idents: Vec<String>) -> FoundRecord {
+    FoundRecord { record, idents, idents_unseen: false, seen: Seen::Whole }
+}
+
+fn idents(entry: &Entry) -> Vec<String> {
+    entry.id.iter().map(|id| format!("uuid:{}", id.to_ascii_lowercase())).collect()
+}
+
+impl Scan<'_> {
+    fn reject(&mut self, account: Option<&str>, dn: &str, reason: Reason) {
+        let place = Place { account: account.map(str::to_owned), folder: Some(dn.to_owned()), item: None };
+        self.out.rejected.push(Rejection { place, reason });
+    }
+
+    fn accounts(
+        &mut self,
+        classes: &mut BTreeMap<String, (ClassOfService, Vec<String>)>,
+        aliases: &mut BTreeMap<String, BTreeSet<String>>,
+    ) {
+        let no_groups = self.fetched.incomplete.contains(&EntryKind::Group);
+        let seen = if no_groups || self.no_password_seen() { Seen::Existence } else { Seen::Whole };
+        for (name, entry) in self.fetched.tree.entries.iter().filter(|(_, entry)| entry.is(EntryKind::Account)) {
+            let Some(address) = self.reader.index.addresses.get(name) else { continue };
+            if self.reader.index.account(address) != Some(name) {
+                continue;
+            }
+            let (account, odd) = self.reader.account(entry, address);
+            for what in odd {
+                self.reject(Some(address), &entry.dn, Reason::Malformed(what));
+            }
+            if let Some(name) = &account.cos {
+                let class = ClassOfService { name: name.clone(), quota_bytes: None, attributes: BTreeMap::new() };
+                classes.entry(name.clone()).or_insert((class, Vec::new()));
+            }
+            self.settings.insert(address.clone(), self.reader.vacation(entry).into_iter().collect());
+            for alias in self.reader.aliases(entry, EntryKind::Account) {
+                aliases.entry(alias).or_default().insert(address.clone());
+            }
+            if let Some(forward) = self.reader.forward(entry, address) {
+                aliases.entry(forward.address).or_default().extend(forward.targets);
+            }
+            self.out.records.push(FoundRecord { seen, ..found(Record::Account(account), idents(entry)) });
+        }
+    }
+
+    /// Whether the mapping wants passwords and not a single one can be read: then the server does not show them to this
+    /// reader, and that they are gone is not to be believed.
+    fn no_password_seen(&mut self) -> bool {
+        let Some(attribute) = self.reader.mapping.account.password.clone() else { return false };
+        let (mut accounts, mut any) = (0, false);
+        for entry in self.fetched.tree.of(EntryKind::Account) {
+            accounts += 1;
+            any |= !entry.all(&attribute).is_empty() || entry.strange.contains(&attribute.to_ascii_lowercase());
+        }
+        let hidden = accounts > 0 && !any;
+        if hidden {
+            let what = format!(
+                "none of {accounts} accounts shows its {attribute}: accounts count as unchanged; let the reader see it, or \
+                 set account.password = false in the mapping where no passwords are to be carried"
+            );
+            let place = Place { folder: Some(self.options.base.clone()), ..Place::default() };
+            self.out.rejected.push(Rejection { place, reason: Reason::Unreadable(what) });
+        }
+        hidden
+    }
+
+    fn lists(&mut self, aliases: &mut BTreeMap<String, BTreeSet<String>>) {
+        let Some(map) = &self.reader.mapping.list else { return };
+        // Without all entries nobody can tell whom a member is; the lists stay as they were.
+        if !self.fetched.incomplete.is_empty() {
+            return;
+        }
+        for (name, entry) in self.fetched.tree.entries.iter().filter(|(_, entry)| entry.is(EntryKind::List)) {
+            let Some(address) = self.reader.index.addresses.get(name) else { continue };
+            if self.reader.index.list(address) != Some(name) {
+                continue;
+            }
+            let (list, lost) = self.reader.list(map, entry, address);
+            for what in lost {
+                self.reject(Some(address), &entry.dn, Reason::Malformed(what));
+            }
+            for alias in self.reader.aliases(entry, EntryKind::List) {
+                aliases.entry(alias).or_default().insert(address.clone());
+            }
+            self.out.records.push(found(Record::List(list), idents(entry)));
+        }
+    }
+
+    /// Aliases that are nobody's own address, except where that tells where the mail of an account goes.
+    fn aliases(&mut self, aliases: BTreeMap<String, BTreeSet<String>>) -> Vec<Alias> {
+        let mut kept = Vec::new();
+        for (address, targets) in aliases {
+            let holder = self.reader.index.holder(&address).cloned();
+            let forwards = holder.as_ref().and_then(|name| self.fetched.tree.entries.get(name));
+            let forwards = forwards
+                .filter(|entry| entry.is(EntryKind::Account))
+                .and_then(|entry| self.reader.forward(entry, &address));
+            match (holder, forwards) {
+                (Some(_), Some(forward)) => kept.push(forward),
+                (Some(name), None) => {
+                    let of = targets.into_iter().collect::<Vec<_>>().join(", ");
+                    let what = format!("is also named as an alias of {of}, which is left out");
+                    self.reject(Some(&address), &name, Reason::Malformed(what));
+                }
+                (None, _) => kept.push(Alias { address, targets: targets.into_iter().collect() }),
+            }
+        }
+        kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::provisioning::{Account, AccountClass, AccountStatus, Secret};
+    use crate::net::{Endpoint, TlsPolicy};
+    use crate::site::ldap::{Mapping, Partly, SCHEMES};
+
+    fn options(preset: &str) -> LdapOptions {
+        LdapOptions {
+            endpoint: Endpoint::parse("ldaps://a.test", SCHEMES).unwrap(),
+            tls: TlsPolicy::System,
+            base: "dc=test".into(),
+            bind: String::new(),
+            password: Secret::new(""),
+            mapping: Mapping::preset(preset).unwrap(),
+            state_dir: "/nowhere".into(),
+            page_size: 500,
+            partly: Partly::Listed,
+            started_at: 0,
+        }
+    }
+
+    /// Entries as lines: `account uid=a,dc=test mail=a@x mail=b@x`.
+    fn fetched(text: &str) -> Fetched {
+        let mut fetched = Fetched::default();
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let mut words = line.split(' ');
+            let kind = match words.next().unwrap() {
+                "account" => EntryKind::Account,
+                "list" => EntryKind::List,
+                "domain" => EntryKind::Domain,
+                _ => EntryKind::Class,
+            };
+            let mut entry = Entry { dn: words.next().unwrap().to_owned(), kinds: [kind].into(), ..Entry::default() };
+            for (name, value) in words.map(|word| word.split_once('=').unwrap()) {
+                entry.change(name, &[], &[value.to_owned()]);
+            }
+            fetched.tree.put(entry);
+        }
+        fetched
+    }
+
+    fn account<'s>(scan: &'s ProvisioningScan, address: &str) -> &'s Account {
+        let one = |found: &'s FoundRecord| match &found.record {
+            Record::Account(account) if account.address == address => Some(account),
+            _ => None,
+        };
+        scan.records.iter().find_map(one).unwrap()
+    }
+
+    #[test]
+    fn zimbras_own_directory_gives_classes_resources_lists_and_alias_domains() {
+        let fetched = fetched(
+            "class cn=gold,cn=cos,dc=test cn=gold zimbraId=c1 zimbraMailQuota=1073741824
+             domain dc=a,dc=test zimbraDomainName=a.test zimbraId=d1
+             domain dc=b,dc=test zimbraDomainName=b.test zimbraDomainAliasTargetId=d1
+             account uid=ann,dc=test zimbraMailDeliveryAddress=Ann@a.test mail=ann@a.test mail=info@a.test zimbraMailAlias=info@a.test zimbraCOSId=c1 zimbraAccountStatus=locked zimbraMailQuota=0 userPassword={SSHA512}x zimbraPrefMailForwardingAddress=x@far.test,y@far.test zimbraPrefMailLocalDeliveryDisabled=TRUE
+             account uid=room,dc=test zimbraMailDeliveryAddress=room@a.test zimbraCalResType=Location userPassword={SSHA}y
+             list uid=team,dc=test mail=team@a.test zimbraMailAlias=team@a.test zimbraMailAlias=crew@a.test zimbraMailForwardingAddress=ann@a.test zimbraMailForwardingAddress=z@far.test",
+        );
+        let (scan, _) = scan(&fetched, &options("zimbra"));
+        assert_eq!(scan.rejected, []);
+        let ann = account(&scan, "ann@a.test");
+        assert_eq!((ann.cos.as_deref(), ann.status, ann.quota_bytes), (Some("gold"), AccountStatus::Locked, None));
+        assert_eq!(account(&scan, "room@a.test").class, AccountClass::Location);
+        let shown: Vec<_> = scan.records.iter().filter(|found| !matches!(found.record, Record::Account(_))).collect();
+        let shown: Vec<_> = shown.iter().map(|found| serde_json::to_string(&found.record).unwrap()).collect();
+        insta::assert_snapshot!(shown.join("\n"), @r#"
+        {"kind":"domain","name":"a.test"}
+        {"kind":"domain","name":"b.test","alias_of":"a.test"}
+        {"kind":"cos","name":"gold","quota_bytes":1073741824}
+        {"kind":"list","address":"team@a.test","members":["ann@a.test","z@far.test"]}
+        {"kind":"alias","address":"ann@a.test","targets":["x@far.test","y@far.test"]}
+        {"kind":"alias","address":"crew@a.test","targets":["team@a.test"]}
+        {"kind":"alias","address":"info@a.test","targets":["ann@a.test"]}
+        "#);
+    }
+
+    #[test]
+    fn of_a_swapped_order_of_addresses_nothing_is_seen() {
+        let one = fetched("account cn=q,dc=test mail=b@a.test mail=a@a.test userPassword=x");
+        let other = fetched("account cn=q,dc=test mail=a@a.test mail=b@a.test userPassword=x");
+        let records = |fetched| scan(fetched, &options("inetorgperson")).0.records;
+        assert_eq!(records(&one), records(&other));
+        assert_eq!(
+            account(&scan(&one, &options("inetorgperson")).0, "a@a.test").password,
+            Some(Secret::new("{PLAIN}x"))
+        );
+    }
+
+    #[test]
+    fn what_a_forwarding_and_an_alias_say_of_one_address_is_told() {
+        let fetched = fetched(
+            "account uid=a,dc=test mail=a@a.test mailAlternateAddress=b@a.test userPassword=x
+             account uid=b,dc=test mail=b@a.test userPassword=x",
+        );
+        let (scan, _) = scan(&fetched, &options("inetorgperson"));
+        assert!(scan.rejected[0].reason.to_string().contains("alias of a@a.test"), "{:?}", scan.rejected);
+    }
+}

@@ -1,0 +1,298 @@
+//! DAV and ManageSieve servers that mean harm, or are merely overloaded: what they send is refused within bounds, and busy ones
+//! are asked again. The servers here are a few lines each; no testbed is needed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and looks at files as they are"
+)]
+
+use stationwagon::fs::RealFs;
+use stationwagon::model::mailbox::{Folder, FolderKey, FolderKind};
+use stationwagon::model::provisioning::Secret;
+use stationwagon::net::{Endpoint, TlsPolicy};
+use stationwagon::site::dav::{DavOptions, DavStore};
+use stationwagon::site::managesieve::{SCHEMES, SieveOptions, SieveStore};
+use stationwagon::site::server::{Login, LoginMode, Store};
+use stationwagon::site::{Content, Delivered, Delivery, Depth, FolderScan, ItemContent};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+const ANN: &str = "ann@a.test";
+
+fn login() -> Login {
+    let own = BTreeMap::from([(ANN.to_owned(), Secret::new("pw"))]);
+    Login { mode: LoginMode::Own, user: String::new(), separator: "*".into(), secret: None, own }
+}
+
+/// What the server is asked, and where to write its answer.
+type Answering = dyn Fn(&str, &str, &mut TcpStream) + Send + Sync;
+
+/// A server that answers each request, method and path, as it likes. It ends with the test.
+fn server(answer: impl Fn(&str, &str, &mut TcpStream) + Send + Sync + 'static) -> DavStore {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let answer: Arc<Answering> = Arc::new(answer);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let answer = Arc::clone(&answer);
+            thread::spawn(move || serve(stream, answer.as_ref()));
+        }
+    });
+    let url = format!("http://127.0.0.1:{port}/");
+    let (tls, principal) = (TlsPolicy::System, None);
+    DavStore::open(
+        &RealFs,
+        DavOptions { url, tls, login: login(), insecure: false, principal, scheduling_is_off: false },
+    )
+    .unwrap()
+}
+
+fn serve(stream: TcpStream, answer: &Answering) {
+    let mut out = stream.try_clone().unwrap();
+    let mut lines = BufReader::new(stream);
+    loop {
+        let (mut first, mut size) = (String::new(), 0);
+        if lines.read_line(&mut first).unwrap_or(0) == 0 {
+            return;
+        }
+        loop {
+            let mut header = String::new();
+            if lines.read_line(&mut header).unwrap_or(0) == 0 || header.trim().is_empty() {
+                break;
+            }
+            if let Some(length) = header.to_ascii_lowercase().strip_prefix("content-length:") {
+                size = length.trim().parse().unwrap();
+            }
+        }
+        let mut body = vec![0; size];
+        lines.read_exact(&mut body).unwrap();
+        let mut words = first.split(' ');
+        answer(words.next().unwrap(), words.next().unwrap(), &mut out);
+    }
+}
+
+fn say(out: &mut TcpStream, status: &str, headers: &str, body: &str) {
+    let kind = "Content-Type: application/xml\r\n";
+    let _ = write!(out, "HTTP/1.1 {status}\r\n{kind}{headers}Content-Length: {}\r\n\r\n{body}", body.len());
+}
+
+/// A multistatus of these responses.
+fn several(responses: &str) -> String {
+    format!("<d:multistatus xmlns:d='DAV:' xmlns:c='urn:ietf:params:xml:ns:caldav'>{responses}</d:multistatus>")
+}
+
+fn response(href: &str, props: &str) -> String {
+    format!(
+        "<d:response><d:href>{href}</d:href><d:propstat><d:prop>{props}</d:prop><d:status>HTTP/1.1 200 OK</d:status>\
+         </d:propstat></d:response>"
+    )
+}
+
+/// A server on which ann has a home with one calendar in it; `rest` answers what else is asked.
+fn with_calendar(rest: impl Fn(&str, &str, &mut TcpStream) + Send + Sync + 'static) -> DavStore {
+    server(move |method, path, out| match (method, path) {
+        ("PROPFIND", "/") => {
+            let home = "<c:calendar-home-set><d:href>/home/</d:href></c:calendar-home-set>";
+            say(out, "207 Multi-Status", "", &several(&response("/", home)));
+        }
+        ("PROPFIND", "/home/" | "/home/work/") => {
+            let kind = "<d:resourcetype><d:collection/><c:calendar/></d:resourcetype>";
+            say(out, "207 Multi-Status", "", &several(&response("/home/work/", kind)));
+        }
+        ("PROPFIND", path) if path.starts_with("/.well-known/") => say(out, "404 Not Found", "", ""),
+        _ => rest(method, path, out),
+    })
+}
+
+fn work() -> FolderKey {
+    FolderKey::new(FolderKind::Calendars, "work").unwrap()
+}
+
+fn delivery(name: &str, text: &str) -> Delivery {
+    Delivery {
+        name: name.to_owned(),
+        content: ItemContent::Bytes(text.as_bytes().to_vec()),
+        date: 0,
+        flags: Default::default(),
+        keywords: Vec::new(),
+        tags: Vec::new(),
+        uid: None,
+        uidl: None,
+    }
+}
+
+#[test]
+fn a_server_cannot_lead_us_or_our_password_elsewhere() {
+    for href in ["https://evil.test/home/", "//evil.test/", "/home/../../etc/", "/home/%2e%2e/", "http://127.0.0.1:1/"]
+    {
+        let home = format!("<c:calendar-home-set><d:href>{href}</d:href></c:calendar-home-set>");
+        let body = several(&response("/", &home));
+        let store = server(move |_, _, out| say(out, "207 Multi-Status", "", &body));
+        let error = store.mailbox(ANN).unwrap_err().to_string();
+        assert!(error.contains("the address"), "{href}: {error}");
+    }
+    let store = server(|_, _, out| say(out, "301 Moved", "Location: https://evil.test/\r\n", ""));
+    let error = store.mailbox(ANN).unwrap_err().to_string();
+    assert!(error.contains("leads to another server"), "{error}");
+    let store = server(|_, path, out| say(out, "302 Found", &format!("Location: {path}x\r\n"), ""));
+    let error = store.mailbox(ANN).unwrap_err().to_string();
+    assert!(error.contains("without end"), "{error}");
+}
+
+#[test]
+fn an_answer_that_would_grow_without_end_costs_bounded_memory() {
+    let endless = |begin: &'static str, unit: &'static str| {
+        server(move |_, _, out| {
+            let _ = write!(out, "HTTP/1.1 207 Multi-Status\r\nContent-Type: application/xml\r\n\r\n{begin}");
+            let unit = unit.repeat(4096);
+            while out.write_all(unit.as_bytes()).is_ok() {}
+        })
+    };
+    for (begin, unit) in [
+        ("<d:multistatus xmlns:d='DAV:'><d:response><d:href>", "x"),
+        ("<d:multistatus xmlns:d='DAV:'><d:response>", "<d:propstat/>"),
+        ("", "<a>"),
+        ("<d:multistatus xmlns:d='DAV:' a='", "x"),
+        ("<!DOCTYPE a [<!ENTITY b '", "x"),
+        ("<!-- ", "x"),
+    ] {
+        let error = endless(begin, unit).mailbox(ANN).unwrap_err().to_string();
+        assert!(error.contains("the server sent"), "{begin}: {error}");
+    }
+    let bomb = "<!DOCTYPE a [<!ENTITY b 'xx'><!ENTITY c '&b;&b;'>]><a>&c;</a>";
+    let error = server(|_, _, out| say(out, "207 Multi-Status", "", bomb)).mailbox(ANN).unwrap_err().to_string();
+    assert!(error.contains("a document type"), "{error}");
+    // An item that never ends is that item's trouble.
+    let store = with_calendar(|method, path, out| match method {
+        "PROPFIND" => say(out, "207 Multi-Status", "", &several(&response(path, "<d:getetag>\"1\"</d:getetag>"))),
+        _ => {
+            let _ = write!(out, "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n");
+            while out.write_all(&[b'x'; 65536]).is_ok() {}
+        }
+    });
+    let item = stationwagon::site::FoundItem {
+        name: "x.ics".into(),
+        place: Vec::new(),
+        flags: Default::default(),
+        keywords: Vec::new(),
+        tags: Vec::new(),
+        uid: None,
+        uidl: None,
+        version: 1,
+    };
+    assert!(matches!(store.read(ANN, &work(), &item).unwrap(), Content::Rejected(_)));
+}
+
+#[test]
+fn resources_outside_their_collection_are_told_and_not_read() {
+    let members = [
+        response("/home/work/", ""),
+        response("/home/work/one.ics", "<d:getetag>\"1\"</d:getetag>"),
+        response("/home/other/two.ics", "<d:getetag>\"2\"</d:getetag>"),
+        response("/home/work/deep/three.ics", "<d:getetag>\"3\"</d:getetag>"),
+    ];
+    let listing = several(&members.concat());
+    let first = AtomicUsize::new(0);
+    let store = server(move |_, path, out| match path {
+        "/" => {
+            let home = "<c:calendar-home-set><d:href>/home/</d:href></c:calendar-home-set>";
+            say(out, "207 Multi-Status", "", &several(&response("/", home)));
+        }
+        "/home/work/" if first.fetch_add(1, Ordering::SeqCst) > 0 => say(out, "207 Multi-Status", "", &listing),
+        "/home/work/" => {
+            let kind = "<d:resourcetype><d:collection/><c:calendar/></d:resourcetype>";
+            say(out, "207 Multi-Status", "", &several(&response("/home/work/", kind)));
+        }
+        _ => say(out, "404 Not Found", "", ""),
+    });
+    let FolderScan::Listed(listing) = store.folder(ANN, &work(), None, Depth::Marks).unwrap() else { panic!() };
+    assert_eq!(listing.items.iter().map(|item| item.name.as_str()).collect::<Vec<_>>(), ["one.ics"]);
+    assert_eq!(listing.rejected.len(), 2);
+}
+
+#[test]
+fn a_busy_server_is_asked_again_and_what_it_refuses_is_one_items_trouble() {
+    let tries = AtomicUsize::new(0);
+    let store = with_calendar(move |_, path, out| match path {
+        "/home/work/busy.ics" if tries.fetch_add(1, Ordering::SeqCst) < 2 => {
+            say(out, "503 Service Unavailable", "Retry-After: 0\r\n", "");
+        }
+        "/home/work/full.ics" => say(out, "507 Insufficient Storage", "", "<e xmlns='DAV:'><quota-not-exceeded/></e>"),
+        "/home/work/large.ics" => say(out, "413 Content Too Large", "", ""),
+        "/home/work/broken.ics" => say(out, "500 Internal Server Error", "", ""),
+        "/home/work/lost.ics" if tries.fetch_add(1, Ordering::SeqCst) == 3 => {
+            let _ = out.shutdown(std::net::Shutdown::Both);
+        }
+        _ => say(out, "201 Created", "", ""),
+    });
+    store.put_folder(ANN, &Folder::at(work())).unwrap().unwrap();
+    let batch = ["busy.ics", "full.ics", "large.ics", "broken.ics", "lost.ics"].map(|name| delivery(name, "x")).into();
+    let (outcomes, _) = store.deliver(ANN, &work(), batch).unwrap();
+    let told: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            Delivered::Done { .. } => "done".to_owned(),
+            Delivered::Rejected(reason) => reason.to_string(),
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "done",
+            "refused: 507 Insufficient Storage: quota-not-exceeded",
+            "refused: 413 Payload Too Large",
+            "refused: 500 Internal Server Error",
+            "done",
+        ]
+    );
+}
+
+#[test]
+fn an_invitation_is_not_stored_where_nobody_knows_how_to_keep_the_server_quiet() {
+    let store = with_calendar(|method, _, out| match method {
+        "OPTIONS" => say(out, "200 OK", "DAV: 1, calendar-access, calendar-auto-schedule\r\nServer: Strange/1\r\n", ""),
+        _ => say(out, "201 Created", "", ""),
+    });
+    let invitation = "BEGIN:VCALENDAR\nORGANIZER:mailto:a@a\nATTENDEE:mailto:b@b\nEND:VCALENDAR\n";
+    let batch = vec![delivery("meeting.ics", invitation), delivery("plain.ics", "BEGIN:VCALENDAR\n")];
+    let (outcomes, _) = store.deliver(ANN, &work(), batch).unwrap();
+    let [Delivered::Rejected(reason), Delivered::Done { .. }] = outcomes.as_slice() else { panic!("{outcomes:?}") };
+    assert!(reason.to_string().contains("would send invitations"), "{reason}");
+    let survey = store.survey(ANN);
+    assert!(survey.is_err() || !survey.unwrap().cannot_hold.is_empty());
+}
+
+#[test]
+fn a_script_server_without_starttls_hears_no_password_and_an_endless_one_is_cut_off() {
+    let sieve = |greeting: &'static [u8], endless: bool| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let heard = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.write_all(greeting);
+            while endless && stream.write_all(&[b'x'; 65536]).is_ok() {}
+            let mut heard = Vec::new();
+            let _ = stream.read_to_end(&mut heard);
+            heard
+        });
+        let endpoint = Endpoint::parse(&format!("sieve://127.0.0.1:{port}"), SCHEMES).unwrap();
+        let options = SieveOptions { endpoint, tls: TlsPolicy::Insecure, login: login(), insecure: false };
+        let error = SieveStore::open(&RealFs, options).unwrap().mailbox(ANN).unwrap_err().to_string();
+        (error, heard.join().unwrap())
+    };
+    let (error, heard) = sieve(b"\"IMPLEMENTATION\" \"x\"\r\n\"SASL\" \"PLAIN\"\r\nOK\r\n", false);
+    assert!(error.contains("it offers no STARTTLS"), "{error}");
+    assert!(heard.is_empty(), "it heard {:?}", String::from_utf8_lossy(&heard));
+    let (error, _) = sieve(b"\"SASL", true);
+    assert!(error.contains("a line that does not end"), "{error}");
+    // What comes behind the answer to STARTTLS in the open is an attacker's.
+    let (error, _) = sieve(b"\"STARTTLS\"\r\nOK\r\nOK\r\n\"SASL\" \"PLAIN\"\r\nOK\r\n", false);
+    assert!(error.contains("as only an attacker would"), "{error}");
+}

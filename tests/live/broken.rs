@@ -1,0 +1,205 @@
+//! Connections that break, lag and lie, and servers that refuse: each item arrives exactly once all the same.
+
+use crate::client::Mailbox;
+use crate::proxy::{Faults, Proxy};
+use crate::world::{Site, World, ready};
+use std::fs;
+use std::time::Duration;
+
+const ANN: &str = "ann@a.test";
+
+/// Messages of about this many bytes each; together they are what a pass carries.
+const BODIES: [usize; 4] = [40, 3000, 200, 9000];
+
+fn message(number: usize, size: usize) -> String {
+    let line = format!("line of message {number}\n");
+    format!(
+        "From: x@a.test\nSubject: message {number}\nMessage-ID: <{number}@a.test>\n\n{}",
+        line.repeat(size / line.len() + 1)
+    )
+}
+
+/// A directory site with one account and a few messages in two folders, exported.
+fn exported(world: &World) {
+    for (folder, range) in [("", 0..2), (".Archive", 2..4)] {
+        let dir = world.path("old/mail/a.test/ann/Maildir").join(folder);
+        for sub in ["cur", "new", "tmp"] {
+            fs::create_dir_all(dir.join(sub)).unwrap();
+        }
+        for number in range {
+            let name = format!("cur/{}.M{number}P1.host:2,S", 1_600_000_000 + number);
+            fs::write(dir.join(name), message(number, BODIES[number])).unwrap();
+        }
+    }
+    fs::create_dir_all(world.path("old/etc")).unwrap();
+    world.write("old/etc/passwd", "ann@a.test:{PLAIN}pw-ann::::::\n");
+    world.wagon(0, "export --from {}/old --archive {}/archive");
+}
+
+fn wanted() -> Vec<String> {
+    let mut all: Vec<_> =
+        BODIES.iter().enumerate().map(|(number, size)| message(number, *size).replace('\n', "\r\n")).collect();
+    all.sort();
+    all
+}
+
+fn found(mailbox: &Mailbox) -> Vec<String> {
+    let contents = mailbox.values().flat_map(|folder| &folder.messages);
+    let mut all: Vec<_> = contents.map(|one| String::from_utf8_lossy(&one.content).into_owned()).collect();
+    all.sort();
+    all
+}
+
+/// A Cyrus behind a proxy, with a description for each of several targets that know nothing of each other.
+struct Behind {
+    site: Site,
+    proxy: Proxy,
+}
+
+impl Behind {
+    fn new(world: &World, accounts: &[String]) -> Self {
+        let names: Vec<&str> = accounts.iter().map(String::as_str).collect();
+        let site = world.cyrus("new", &names);
+        let proxy = Proxy::to(site.port());
+        Self { site, proxy }
+    }
+
+    /// Imports ann as `account`, through these faults, into a site of its own; then once more without any. The account then
+    /// has each message once.
+    fn import(&self, world: &World, name: &str, account: &str, faults: Faults) -> u64 {
+        let domain = account.split_once('@').unwrap().1;
+        world.write(&format!("{name}.rename"), &format!("a.test {domain}\n"));
+        let site = Site { kind: crate::world::Kind::Cyrus, name: format!("{name}.toml"), server: None };
+        world.describe_as(&site, &self.site, self.proxy.port, &format!("file = \"{name}.csv\""), "insecure = true");
+        let line = format!("import --archive {{}}/archive --to {{}}/{name}.toml --rename {{}}/{name}.rename --jobs 1");
+        self.proxy.set(faults.clone());
+        // What a broken connection does to a pass is its own affair; nothing but the exit statuses of trouble is allowed.
+        let (_, first) = world.report(&line, &[0, 1, 3]);
+        let touched = self.proxy.counts().faults;
+        self.proxy.set(Faults::default());
+        let (_, second) = world.report(&line, &[0]);
+        let found = found(&self.site.look(account));
+        assert_eq!(found, wanted(), "{faults:?}\n{first}\n{second}");
+        touched
+    }
+}
+
+fn accounts(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("ann@n{number}.test")).collect()
+}
+
+#[test]
+fn a_connection_that_breaks_at_any_byte_of_an_import_leaves_each_message_once() {
+    if !ready("connections break at any byte", &["cyrus"]) {
+        return;
+    }
+    let every: u64 = std::env::var("WAGON_EVERY_BYTE").ok().and_then(|text| text.parse().ok()).unwrap_or(1201);
+    let world = World::new();
+    exported(&world);
+    // How many bytes a whole import has in each direction tells where to cut.
+    let names = accounts(600);
+    let behind = Behind::new(&world, &names);
+    behind.import(&world, "whole", &names[0], Faults::default());
+    behind.proxy.set(Faults::default());
+    let mut next = 1;
+    let measured = {
+        let name = &names[next];
+        next += 1;
+        world.write("m.rename", &format!("a.test {}\n", name.split_once('@').unwrap().1));
+        let site = Site { kind: crate::world::Kind::Cyrus, name: "m.toml".to_owned(), server: None };
+        world.describe_as(&site, &behind.site, behind.proxy.port, "file = \"m.csv\"", "insecure = true");
+        world.wagon(0, "import --archive {}/archive --to {}/m.toml --rename {}/m.rename --jobs 1");
+        behind.proxy.counts()
+    };
+    let (mut tried, mut hit) = (0, 0);
+    for (direction, all) in [("up", measured.up), ("down", measured.down)] {
+        let mut at = 1;
+        while at < all && next < names.len() {
+            let faults = match direction {
+                "up" => Faults { cut_up: Some(at), ..Faults::default() },
+                _ => Faults { cut_down: Some(at), ..Faults::default() },
+            };
+            hit += behind.import(&world, &format!("{direction}{at}"), &names[next], faults).min(1);
+            tried += 1;
+            next += 1;
+            at += every;
+        }
+    }
+    assert!(tried > 10 && hit * 10 >= tried * 9, "only {hit} of {tried} imports were cut off");
+    println!("{tried} imports, of which {hit} were cut off; {measured:?}");
+}
+
+#[test]
+fn servers_that_lag_refuse_or_say_goodbye_cost_time_and_nothing_else() {
+    if !ready("servers refuse", &["cyrus"]) {
+        return;
+    }
+    let world = World::new();
+    exported(&world);
+    let names = accounts(12);
+    let behind = Behind::new(&world, &names);
+    let refusals = [
+        ("APPEND", "NO [UNAVAILABLE] try again later", 1),
+        ("APPEND", "NO [LIMIT] too many at once", 1),
+        ("APPEND", "NO [OVERQUOTA] the mailbox is full", 2),
+        ("APPEND", "* BYE [UNAVAILABLE] restarting", 1),
+        ("AUTHENTICATE", "NO [UNAVAILABLE] the directory does not answer", 1),
+        ("AUTHENTICATE", "* BYE too many connections", 1),
+        ("CREATE", "NO [LIMIT] too many folders", 1),
+    ];
+    for (at, (word, answer, times)) in refusals.into_iter().enumerate() {
+        let faults = Faults { refuse: Some((word, answer, times)), ..Faults::default() };
+        let touched = behind.import(&world, &format!("refused{at}"), &names[at], faults);
+        assert!(touched > 0, "{word} was never sent");
+    }
+    let slow = [
+        Faults { delay: Duration::from_millis(20), ..Faults::default() },
+        Faults { rate: Some(64 * 1024), ..Faults::default() },
+        Faults { garble: Some(700), ..Faults::default() },
+        Faults { garble: Some(1500), ..Faults::default() },
+        Faults { each_down: Some(3000), ..Faults::default() },
+    ];
+    for (at, faults) in slow.into_iter().enumerate() {
+        behind.import(&world, &format!("slow{at}"), &names[7 + at], faults);
+    }
+}
+
+#[test]
+fn a_source_that_breaks_off_is_read_on_and_nothing_counts_as_deleted() {
+    if !ready("a source breaks off", &["dovecot"]) {
+        return;
+    }
+    let world = World::new();
+    exported(&world);
+    let source = world.dovecot("old");
+    let proxy = Proxy::to(source.port());
+    world.describe_open(&source, proxy.port, "file = \"old/etc/passwd\"");
+    let faults = [
+        Faults { each_down: Some(2000), ..Faults::default() },
+        Faults { each_down: Some(9000), ..Faults::default() },
+        Faults { refuse: Some(("UID FETCH", "NO [UNAVAILABLE] try again later", 2)), ..Faults::default() },
+        Faults { refuse: Some(("UID FETCH", "* BYE [UNAVAILABLE] restarting", 1)), ..Faults::default() },
+        Faults { refuse: Some(("LIST", "NO [LIMIT] slow down", 1)), ..Faults::default() },
+        Faults { refuse: Some(("AUTHENTICATE", "NO [UNAVAILABLE] later", 1)), ..Faults::default() },
+        Faults { garble: Some(900), ..Faults::default() },
+    ];
+    for (at, faults) in faults.into_iter().enumerate() {
+        proxy.set(faults.clone());
+        let archive = format!("archive{at}");
+        let line = format!("export --from {{}}/old.toml --archive {{}}/{archive}");
+        let (_, first) = world.report(&line, &[0, 1, 3]);
+        proxy.set(Faults::default());
+        let (_, second) = world.report(&line, &[0]);
+        world.wagon(0, &format!("import --archive {{}}/{archive} --to {{}}/to{at}"));
+        let mut all = Vec::new();
+        for folder in ["", ".Archive"] {
+            let dir = world.path(&format!("to{at}/mail/a.test/ann/Maildir")).join(folder).join("cur");
+            let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+            all.extend(files.map(|path| fs::read_to_string(path).unwrap()));
+        }
+        all.sort();
+        assert_eq!(all, wanted(), "{faults:?}\n{first}\n{second}");
+        assert!(!second.contains(" removed") || second.contains("0 removed"), "{faults:?}\n{second}");
+        assert_eq!(source.look(ANN).len(), 2);
+    }
+}
