@@ -36,11 +36,20 @@ type Answering = dyn Fn(&str, &str, &mut TcpStream) + Send + Sync;
 
 /// A server that answers each request, method and path, as it likes. It ends with the test.
 fn server(answer: impl Fn(&str, &str, &mut TcpStream) + Send + Sync + 'static) -> DavStore {
+    counted(answer, Arc::default())
+}
+
+/// The same; `connections` counts those that were made to it.
+fn counted(
+    answer: impl Fn(&str, &str, &mut TcpStream) + Send + Sync + 'static,
+    connections: Arc<AtomicUsize>,
+) -> DavStore {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let answer: Arc<Answering> = Arc::new(answer);
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
+            connections.fetch_add(1, Ordering::SeqCst);
             let answer = Arc::clone(&answer);
             thread::spawn(move || serve(stream, answer.as_ref()));
         }
@@ -215,6 +224,41 @@ fn resources_outside_their_collection_are_told_and_not_read() {
     let FolderScan::Listed(listing) = store.folder(ANN, &work(), None, Depth::Marks).unwrap() else { panic!() };
     assert_eq!(listing.items.iter().map(|item| item.name.as_str()).collect::<Vec<_>>(), ["one.ics"]);
     assert_eq!(listing.rejected.len(), 2);
+}
+
+#[test]
+fn one_connection_serves_an_account() {
+    let connections = Arc::<AtomicUsize>::default();
+    let store = counted(
+        |method, path, out| {
+            let chunked =
+                "HTTP/1.1 207 Multi-Status\r\nContent-Type: application/xml\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let mut say_in_chunks = |body: &str| {
+                let _ = write!(out, "{chunked}{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+            };
+            match (method, path) {
+                ("PROPFIND", "/") => {
+                    let home = "<c:calendar-home-set><d:href>/home/</d:href></c:calendar-home-set>";
+                    say_in_chunks(&several(&response("/", home)));
+                }
+                ("PROPFIND", "/home/" | "/home/work/") => {
+                    let kind = "<d:resourcetype><d:collection/><c:calendar/></d:resourcetype>";
+                    say_in_chunks(&several(&response("/home/work/", kind)));
+                }
+                ("PUT" | "DELETE", _) => say(out, "201 Created", "", "<x>some words</x>"),
+                _ => say(out, "404 Not Found", "", "<x>nothing</x>"),
+            }
+        },
+        Arc::clone(&connections),
+    );
+    store.mailbox(ANN).unwrap();
+    for number in 0..5 {
+        let (outcomes, _) = store.deliver(ANN, &work(), vec![delivery(&format!("{number}.ics"), "x")]).unwrap();
+        assert_eq!(outcomes, [Delivered::Done { uid: None }]);
+        store.mailbox(ANN).unwrap();
+    }
+    assert!(store.remove_item(ANN, &work(), "1.ics").unwrap());
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
 
 #[test]
