@@ -5,7 +5,8 @@
     clippy::expect_used,
     clippy::panic,
     clippy::disallowed_methods,
-    reason = "a test fails by panicking, and makes and looks at files as they are"
+    clippy::print_stderr,
+    reason = "a test fails by panicking, makes and looks at files as they are, and says what it skips"
 )]
 
 mod archives;
