@@ -284,7 +284,7 @@ fn forwarding_and_answers_have_their_place() {
     let signature = Setting::Signature { name: "s".into(), text: "t".into(), html: false };
     assert!(matches!(book.put_setting("user000001@a1.test", &signature).unwrap(), Err(Reason::Unsupported(_))));
     let again = open(options(&slapd));
-    assert_eq!(again.settings("user000001@a1.test").unwrap(), [answer.clone()]);
+    assert_eq!(again.settings("user000001@a1.test").unwrap(), std::slice::from_ref(&answer));
     let scan = again.provisioning().unwrap();
     assert!(
         aliases(&scan).iter().any(|alias| alias.address == "user000002@a2.test" && alias.targets == ["x@far.test"])
