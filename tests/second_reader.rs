@@ -163,10 +163,10 @@ fn a_gap_in_the_chain_is_read_as_the_snapshot_behind_it_says() {
     let place = Place::at(dir.path());
     place.wagon(0, "demo {}/demo");
     let archive = place.path("demo/archive");
-    // The second snapshot loses its head, so the third is cut off from its past.
+    // The second snapshot loses its head and the copy of it, so the third is cut off from its past.
     let second = snapshots_of(&archive).remove(1);
     let mut bytes = fs::read(&second).unwrap();
-    bytes[20..84].fill(0x5a);
+    bytes[20..].fill(0x5a);
     fs::write(&second, bytes).unwrap();
     let (said, status) = reader(&place, "restore {}/demo/archive 3 {}/none");
     assert!(status == 1 && said.contains("snapshot 2 is needed and cannot be read"), "{said}");
