@@ -214,10 +214,7 @@ impl Disk {
             if meta.is_dir() {
                 self.tear_below(&path, dice);
             } else if path.to_string_lossy().ends_with(".lock") {
-                // The process that made it is dead after a power cut; here it goes on, as the one that runs the test. One
-                // that lost its content would be waited for until it is stale, for two minutes.
-                let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
-                fs::write(&path, format!("99999999:{}", host.trim())).unwrap();
+                bury_holder(&path);
             } else if meta.is_file() && self.dirty.contains(&meta.ino()) && !is_database(&path) {
                 let bytes = fs::read(&path).unwrap();
                 let left = match dice.roll(4) {
@@ -230,6 +227,19 @@ impl Disk {
             }
         }
     }
+}
+
+/// The process that made a lock is dead after a power cut, and has ended after a pass; here it goes on, as the one that runs
+/// the test, and the lock would be waited for until it is stale, for two minutes.
+fn bury_holder(lock: &Path) {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    fs::write(lock, format!("99999999:{}", host.trim())).unwrap();
+}
+
+/// The same for all locks of mailboxes below a folder.
+pub fn bury_holders(dir: &Path) {
+    let files = crate::story::files_below(dir).into_iter();
+    files.filter(|path| path.to_string_lossy().ends_with(".lock")).for_each(|lock| bury_holder(&lock));
 }
 
 /// Whether `earlier` gave `later` a name that it needs, or freed one.

@@ -6,7 +6,7 @@
 //! day, or `all`. `WAGON_FAULTS_STEP=FROM..TO` and `WAGON_FAULTS_PART=K/N` (every N-th, from K on) try some of them, so that
 //! a run over all can be done in pieces.
 
-use crate::disk::Dice;
+use crate::disk::{Dice, bury_holders};
 use crate::faulty_fs::{Fault, FaultyFs};
 use crate::steps::{STEPS, Step};
 use crate::story::Story;
@@ -92,7 +92,11 @@ impl Trial {
         let point = format!("{name}: {:?} at operation {at} ({met}), seed {seed}", self.fault);
         if self.fault == Fault::PowerCut {
             faulty.after_power_cut(seed);
-        } else if let Ok(report) = &outcome
+        } else {
+            bury_holders(&self.story.path("target/mail"));
+        }
+        if self.fault != Fault::PowerCut
+            && let Ok(report) = &outcome
             && self.story.is_whole(step, report)
         {
             self.survived_within += 1;

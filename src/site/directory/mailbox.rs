@@ -266,6 +266,8 @@ impl Scan<'_> {
                 self.reject(&key.to_string(), Reason::Unreadable("a symbolic link that leads nowhere".to_owned()));
                 return Ok(());
             }
+            // On a target it would pass for gone.
+            Err(error) if self.site.unreadable == Unreadable::Fails => return Err(io_error("look at", dir)(error)),
             Err(error) => {
                 self.reject(&key.to_string(), Reason::Unreadable(error.to_string()));
                 return Ok(());

@@ -9,7 +9,7 @@ use super::deliver;
 use super::ledger::{AccountLedger, Fate, Tally};
 use super::merge::{self, Verdict, one};
 use super::pass::Pass;
-use crate::event::Place;
+use crate::event::{Place, Reason};
 use crate::format::manifest::{AccountState, ItemAt};
 use crate::limits;
 use crate::map::{ItemRow, ItemState};
@@ -248,7 +248,13 @@ fn merge_one(
         };
         let (mut target_object, base) = (target_object, row.target_object.unwrap_or(row.object));
         let wanted = target_object.unwrap_or(item.object);
-        let has = contents.object(&present)?;
+        let has = match contents.object(&present)? {
+            Ok(has) => has,
+            Err(reason) => {
+                pass.reject(place(&item.name), reason);
+                return Ok(ItemRow { object: row.object, ..next });
+            }
+        };
         match one(&Some(base), &Some(wanted), &has) {
             Verdict::Apply => {
                 let delivery = deliver::delivery(row.target_name.clone(), content, item);
@@ -288,8 +294,8 @@ impl<'p> Contents<'p> {
         Self { pass, account, listings: BTreeMap::new() }
     }
 
-    /// The object that the item's content is; `None` when it cannot be had.
-    pub fn object(&mut self, present: &Present) -> Result<Option<ObjectId>, ImportError> {
+    /// The object that the item's content is; `None` when it is gone. What cannot be read is no change of the target's.
+    pub fn object(&mut self, present: &Present) -> Result<Result<Option<ObjectId>, Reason>, ImportError> {
         if !self.listings.contains_key(&present.key) {
             let listing = match self.pass.target.folder(self.account, &present.key, None, Depth::Deep)? {
                 FolderScan::Listed(listing) => Some(listing),
@@ -299,8 +305,15 @@ impl<'p> Contents<'p> {
         }
         let listing = self.listings.get(&present.key).and_then(Option::as_ref);
         let found = listing.and_then(|listing| listing.items.iter().find(|item| item.name == present.name));
-        let Some(found) = found else { return Ok(None) };
-        Ok(object_of(self.pass.target.read(self.account, &present.key, found)?))
+        let Some(found) = found else {
+            let mut rejected = listing.into_iter().flat_map(|listing| &listing.rejected);
+            let unread = rejected.find(|one| one.place.item.as_ref() == Some(&present.name));
+            return Ok(unread.map_or(Ok(None), |one| Err(one.reason.clone())));
+        };
+        match self.pass.target.read(self.account, &present.key, found)? {
+            Content::Rejected(reason) => Ok(Err(reason)),
+            content => Ok(Ok(object_of(content))),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::account::{Folders, Job};
 use super::changes::{self, Contents, by_place};
 use super::pass::Pass;
 use super::provisioning::{OnTarget, by_key};
-use crate::event::Place;
+use crate::event::{Place, Reason};
 use crate::format::manifest::AccountState;
 use crate::limits;
 use crate::map::{FolderRow, FolderState, ItemRow, ItemState, RecordRow, RecordState};
@@ -35,10 +35,22 @@ pub fn follow(
             let names: Vec<_> = chunk.iter().map(|row| row.target_name.clone()).collect();
             let present = pass.target.settle(&job.target, &key, &names)?;
             for (row, present) in chunk.iter().zip(present) {
+                let touched = match &present {
+                    Some(present) => is_touched(&mut contents, row, &key, present)?,
+                    None => Ok(false),
+                };
+                let touched = match touched {
+                    Ok(touched) => touched,
+                    // The next pass tries again.
+                    Err(reason) => {
+                        pass.reject(Place::item(&job.source, &key, &row.source_name), reason);
+                        continue;
+                    }
+                };
                 let state = match present {
                     // By its user, or by this very pass before it was killed: gone on both sides.
                     None => ItemState::Removed,
-                    Some(present) if is_touched(&mut contents, row, &key, &present)? => {
+                    Some(_) if touched => {
                         let place = Place::item(&job.source, &key, &row.source_name);
                         pass.conflict(place, "removed on the source, changed on the target: it stays");
                         continue;
@@ -72,13 +84,16 @@ fn is_touched(
     row: &ItemRow,
     key: &FolderKey,
     present: &Present,
-) -> Result<bool, ImportError> {
+) -> Result<Result<bool, Reason>, ImportError> {
     if present.key != *key || present.flags != row.flags || present.keywords != row.keywords {
-        return Ok(true);
+        return Ok(Ok(true));
     }
     // A message has one content for ever; anything else may have been edited in place.
-    let may_change = key.kind() != FolderKind::Mail;
-    Ok(may_change && contents.object(present)? != Some(row.target_object.unwrap_or(row.object)))
+    if key.kind() == FolderKind::Mail {
+        return Ok(Ok(false));
+    }
+    let wanted = row.target_object.unwrap_or(row.object);
+    Ok(contents.object(present)?.map(|has| has != Some(wanted)))
 }
 
 /// Removes what has no item left, from the innermost folder on.
