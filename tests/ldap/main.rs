@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, looks at files as they are, and says what it skips"
 )]
 
+mod hostile;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod source;
