@@ -137,7 +137,7 @@ fn is_passed(there: &Message, kept: &Message) -> bool {
 /// What an import says with `--json`: the messages that the target's server refused. Nothing else may keep mail away.
 fn refused(said: &str) -> Refused {
     let mut refused = Refused::new();
-    let mut report = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let report = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let report = report.rev().find(|line| line["event"] == "report").unwrap_or_else(|| panic!("{said}"));
     for one in report["report"]["rejected"].as_array().unwrap() {
         let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
