@@ -90,7 +90,11 @@ impl Spelling {
 }
 
 /// The name of a message that the server knows by `ident`: the same, where other sites could have it as a file name.
+///
+/// A Dovecot that serves Maildirs gives file names, with sizes in them (`,S=…,W=…`) that are those of the file and not of
+/// what goes over the wire; they are cut off, because whoever serves a file of that name believes them.
 pub fn item_name(ident: &str) -> String {
+    let ident = [",S=", ",W="].iter().fold(ident, |name, field| name.split(field).next().unwrap_or(name));
     let fits = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | ':' | '\\');
     let plain = !ident.is_empty() && !ident.starts_with('.') && ident.chars().all(fits);
     if plain && ident.len() <= limits::ITEM_NAME_BYTES - 20 {
@@ -148,7 +152,8 @@ mod tests {
 
     #[test]
     fn names_of_messages_are_plain() {
-        assert_eq!(item_name("1234.M5P6.host,S=1,W=2"), "1234.M5P6.host,S=1,W=2");
+        assert_eq!(item_name("1234.M5P6.host,S=1,W=2"), "1234.M5P6.host");
+        assert_eq!(item_name("1234.M5P6.host,x"), "1234.M5P6.host,x");
         for ident in ["", ".hidden", "a/b", "a b", "x:2,S", &"x".repeat(300)] {
             let name = item_name(ident);
             assert!(name.len() == 33 && name.starts_with('i'), "{name}");
