@@ -249,7 +249,7 @@ fn a_target_takes_everything(store: &dyn Store, reopened: &dyn Fn() -> ImapStore
     assert_eq!(store.reserve_names(ANN, &key("INBOX"), &wanted).unwrap(), wanted);
     let bare = b"Subject: bare\n\nline\n".to_vec();
     let batch = vec![
-        delivery("one", &message("one", 100), "SF", &["$Work"]),
+        delivery("one", &message("one", 100), "PSF", &["$Work"]),
         delivery("two", &bare, "", &[]),
         delivery("large", &message("large", 3_000_000), "S", &[]),
     ];
@@ -266,7 +266,7 @@ fn a_target_takes_everything(store: &dyn Store, reopened: &dyn Fn() -> ImapStore
     let found: Vec<_> = inbox.items.iter().map(|item| item.name.as_str()).collect();
     assert_eq!(found, ["large", "one", "two"]);
     let one = &inbox.items[1];
-    assert_eq!((one.flags.to_string().as_str(), one.keywords.as_slice()), ("FS", &["$Work".to_owned()][..]));
+    assert_eq!((one.flags.to_string().as_str(), one.keywords.as_slice()), ("FPS", &["$Work".to_owned()][..]));
     assert_eq!(bytes_of(store, "INBOX", one), (message("one", 100), 981_169_506));
     assert_eq!(bytes_of(store, "INBOX", &inbox.items[0]).0, message("large", 3_000_000));
 

@@ -97,7 +97,10 @@ impl ImapStore {
         })?;
         let is_there = set.is_some();
         match set {
-            Some((flags, keywords)) => self.state.set_flags(row.id, &[(message.uid, flags, keywords)])?,
+            Some((there, words)) => {
+                self.state.set_flags(row.id, &[(message.uid, there, words)])?;
+                self.state.set_passed(row.id, message.uid, flags, keywords)?;
+            }
             None => self.state.leave(id, row.id, &[message.uid])?,
         }
         Ok(is_there)

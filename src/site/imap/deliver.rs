@@ -6,7 +6,7 @@
 
 use super::client::{Code, Command, Connection, Mended, Message, Untagged};
 use super::look::SYSTEM_FLAGS;
-use super::state::{FolderRow, Intent, MessageRow, Settled};
+use super::state::{FORWARDED, FolderRow, Intent, MessageRow, Settled};
 use super::{ImapStore, Seen, look, pool};
 use crate::event::Reason;
 use crate::limits;
@@ -558,8 +558,8 @@ pub fn flag_names(flags: Flags, keywords: &[String]) -> Vec<String> {
     let system = SYSTEM_FLAGS.iter().filter(|(letter, _)| flags.contains(*letter)).map(|(_, name)| format!("\\{name}"));
     let mut names: Vec<String> = system.collect();
     names.extend(keywords.iter().filter(|keyword| is_atom(keyword)).cloned());
-    if flags.contains('P') && !names.iter().any(|name| name == "$Forwarded") {
-        names.push("$Forwarded".to_owned());
+    if flags.contains('P') && !names.iter().any(|name| name == FORWARDED) {
+        names.push(FORWARDED.to_owned());
     }
     names
 }

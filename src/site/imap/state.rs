@@ -236,6 +236,13 @@ impl State {
         })
     }
 
+    /// Notes whether the keyword of a message stands for its having been passed on.
+    pub fn set_passed(&self, folder: i64, uid: u32, flags: Flags, keywords: &[String]) -> Result<(), SiteError> {
+        const SQL: &str = "UPDATE message SET passed = ?3 WHERE folder = ?1 AND uid = ?2 AND passed != ?3";
+        let passed = is_passed(flags, keywords);
+        self.write(|db| db.prepare_cached(SQL)?.execute(params![folder, uid, passed]).map(drop))
+    }
+
     /// The UIDs of a folder, ascending.
     pub fn uids(&self, folder: i64) -> Result<Vec<u32>, SiteError> {
         const SQL: &str = "SELECT uid FROM message WHERE folder = ?1 ORDER BY uid";
@@ -333,17 +340,17 @@ impl State {
 
     /// The messages of a folder by name.
     pub fn messages(&self, folder: i64) -> Result<Vec<MessageRow>, SiteError> {
-        const SQL: &str = "SELECT uid, name, size, date, flags, keywords FROM message \
+        const SQL: &str = "SELECT uid, name, size, date, flags, keywords, passed FROM message \
             WHERE folder = ?1 AND name IS NOT NULL ORDER BY name";
         self.read(|db| db.prepare_cached(SQL)?.query_map([folder], message_row)?.collect())
     }
 
     /// Where the message of that name lies: its folder and itself.
     pub fn find(&self, account: i64, name: &str) -> Result<Option<(i64, MessageRow)>, SiteError> {
-        const SQL: &str = "SELECT uid, name, size, date, flags, keywords, folder FROM message \
+        const SQL: &str = "SELECT uid, name, size, date, flags, keywords, passed, folder FROM message \
             WHERE account = ?1 AND name = ?2 ORDER BY folder LIMIT 1";
         self.read(|db| {
-            let row = |row: &Row<'_>| Ok((row.get(6)?, message_row(row)?));
+            let row = |row: &Row<'_>| Ok((row.get(7)?, message_row(row)?));
             db.prepare_cached(SQL)?.query_row(params![account, name], row).optional()
         })
     }
@@ -386,8 +393,8 @@ impl State {
     /// Deliveries came to an end: these lie in the folder now, under their names; those do not.
     pub fn delivered(&self, account: i64, folder: i64, there: &[Settled], not: &[String]) -> Result<(), SiteError> {
         const ADD: &str = "INSERT OR REPLACE INTO message \
-            (folder, uid, account, name, ident, size, date, flags, keywords, object, by_server) \
-            VALUES (?1, ?2, ?3, ?4, (SELECT ident FROM message WHERE folder = ?1 AND uid = ?2), ?5, ?6, ?7, ?8, ?9, ?10)";
+            (folder, uid, account, name, ident, size, date, flags, keywords, object, by_server, passed) \
+            VALUES (?1, ?2, ?3, ?4, (SELECT ident FROM message WHERE folder = ?1 AND uid = ?2), ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
         const DONE: &str = "DELETE FROM intent WHERE account = ?1 AND name = ?2";
         self.write(|db| {
             for Settled { message, object, by_server } in there {
@@ -395,7 +402,9 @@ impl State {
                 let (flags, keywords) = (message.flags.to_string(), keywords_text(&message.keywords));
                 let (uid, name, date) = (message.uid, &message.name, message.date);
                 let object = object.as_ref().map(<[u8; 32]>::as_slice);
-                let values = params![folder, uid, account, name, size, date, flags, keywords, object, by_server];
+                let passed = is_passed(message.flags, &message.keywords);
+                let values =
+                    params![folder, uid, account, name, size, date, flags, keywords, object, by_server, passed];
                 db.prepare_cached(ADD)?.execute(values)?;
             }
             for name in there.iter().map(|one| &one.message.name).chain(not) {
@@ -490,14 +499,30 @@ fn intent_row(row: &Row<'_>) -> Result<Intent, rusqlite::Error> {
 
 fn message_row(row: &Row<'_>) -> Result<MessageRow, rusqlite::Error> {
     let (flags, keywords): (String, String) = (row.get(4)?, row.get(5)?);
+    let mut flags = Flags::from_letters(&flags);
+    let mut keywords: Vec<String> =
+        if keywords.is_empty() { Vec::new() } else { serde_json::from_str(&keywords).unwrap_or_default() };
+    if row.get(6)?
+        && let Some(at) = keywords.iter().position(|keyword| keyword == FORWARDED)
+    {
+        keywords.remove(at);
+        flags = Flags::from_letters(&format!("{flags}P"));
+    }
     Ok(MessageRow {
         uid: row.get(0)?,
         name: row.get(1)?,
         size: row.get::<_, i64>(2)?.cast_unsigned(),
         date: row.get(3)?,
-        flags: Flags::from_letters(&flags),
-        keywords: if keywords.is_empty() { Vec::new() } else { serde_json::from_str(&keywords).unwrap_or_default() },
+        flags,
+        keywords,
     })
+}
+
+/// The keyword that clients set on what they passed on (RFC 5788 registers it).
+pub const FORWARDED: &str = "$Forwarded";
+
+fn is_passed(flags: Flags, keywords: &[String]) -> bool {
+    flags.contains('P') && !keywords.iter().any(|keyword| keyword == FORWARDED)
 }
 
 fn keywords_text(keywords: &[String]) -> String {

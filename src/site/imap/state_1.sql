@@ -42,6 +42,8 @@ CREATE TABLE message (
     flags TEXT NOT NULL,
     -- JSON list; empty text: none.
     keywords TEXT NOT NULL,
+    -- Delivered as passed on (Maildir's P), for which IMAP has the keyword $Forwarded only.
+    passed INTEGER NOT NULL DEFAULT 0,
     -- SHA-256 of what the server has, where it was delivered with other bytes; and who changed them.
     object BLOB,
     by_server INTEGER NOT NULL DEFAULT 0,
