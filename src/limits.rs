@@ -571,8 +571,13 @@ pub const IMAP_AHEAD_ITEMS: usize = 256;
 /// Messages that are asked for with the first command in a folder; twice as many with each next, while they are wanted.
 pub const IMAP_FIRST_WINDOW: usize = 8;
 
-/// Folders of an account whose order of reading is kept.
-pub const IMAP_PLANS: usize = 256;
+/// Folders whose order of reading is kept, and messages in them; 8 bytes each.
+pub const IMAP_PLANS: usize = 4096;
+pub const IMAP_PLANNED: usize = 1 << 20;
+
+/// Commands that are sent ahead of their answers. More could fill the buffers of both sides, and each would wait for the
+/// other to read.
+pub const IMAP_PIPELINE: usize = 128;
 
 /// Accounts for which messages that came ahead are kept; more than one only while a pass goes from one to the next.
 pub const IMAP_AHEAD_ACCOUNTS: usize = 4;

@@ -15,7 +15,7 @@ mod sites;
 
 use servers::dovecot::open_dir;
 use servers::imap::Imap;
-use servers::scripts::{self as testbed, Server};
+use servers::testbed::{Server, missing};
 use sites::skip;
 use stationwagon::event::Reason;
 use stationwagon::fs::RealFs;
@@ -31,7 +31,10 @@ use stationwagon::site::{
 };
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 const ANN: &str = "ann@a.test";
 
@@ -60,18 +63,27 @@ struct Dovecot {
 }
 
 impl Dovecot {
-    fn start() -> Result<Self, &'static str> {
-        let scripts = testbed::dovecot()?;
+    fn start() -> Result<Self, String> {
+        if let Some(why) = missing(&["dovecot"]) {
+            return Err(why);
+        }
         let dir = open_dir();
         fs::create_dir_all(dir.path().join("site/mail/a.test/ann/Maildir")).unwrap();
         fs::create_dir_all(dir.path().join("site/mail/a.test/bob/Maildir")).unwrap();
-        let server = Server::start(&scripts, "dovecot", &dir.path().join("d"), &dir.path().join("site"), &[]);
+        let server = Server::start("dovecot", &dir.path().join("site"), &[]);
         Ok(Self { dir, server })
     }
 
     fn store(&self, state: &str) -> ImapStore {
-        let login = login(LoginMode::Master, "master", self.server.says("DOVECOT_MASTER_PASSWORD"));
+        let login = login(LoginMode::Master, "master", self.server.said("DOVECOT_MASTER_PASSWORD"));
         store(self.server.port("DOVECOT_IMAP_PORT"), &self.dir.path().join(state), login)
+    }
+
+    /// The same through a proxy that hides every extension.
+    fn plain_store(&self, state: &str) -> ImapStore {
+        let port = hiding_proxy(self.server.port("DOVECOT_IMAP_PORT"));
+        let login = login(LoginMode::Master, "master", self.server.said("DOVECOT_MASTER_PASSWORD"));
+        store(port, &self.dir.path().join(state), login)
     }
 
     fn user(&self) -> Imap {
@@ -128,7 +140,7 @@ fn names(store: &dyn Store, path: &str) -> BTreeMap<String, String> {
 fn a_dovecot_is_read_and_read_again_and_moves_keep_their_names() {
     let dovecot = match Dovecot::start() {
         Ok(dovecot) => dovecot,
-        Err(why) => return skip("a Dovecot is read and read again", why),
+        Err(why) => return skip("a Dovecot is read and read again", &why),
     };
     let mut user = dovecot.user();
     user.command("CREATE Projects/2024");
@@ -224,7 +236,7 @@ fn put(store: &dyn Store, path: &str) -> FolderPut {
 }
 
 /// What a target does, from the first folder to the last removal.
-fn a_target_takes_everything(store: &dyn Store, reopened: &dyn Fn() -> ImapStore) {
+fn a_target_takes_everything(store: &dyn Store, reopened: &dyn Fn() -> ImapStore, has_acl: bool) {
     store.make_account(ANN, None).unwrap().unwrap();
     store.mailbox(ANN).unwrap();
     assert!(put(store, "Projects").created);
@@ -285,6 +297,9 @@ fn a_target_takes_everything(store: &dyn Store, reopened: &dyn Fn() -> ImapStore
     store.remove_item(ANN, &key("Plans/Entwürfe"), "one").unwrap();
     store.remove_folder(ANN, &key("Plans/Entwürfe")).unwrap().unwrap();
 
+    if !has_acl {
+        return;
+    }
     let grants = vec![Grant {
         grantee: Grantee::User("bob@a.test".to_owned()),
         rights: Rights::from_letters("lr"),
@@ -300,27 +315,25 @@ fn a_target_takes_everything(store: &dyn Store, reopened: &dyn Fn() -> ImapStore
 fn a_dovecot_takes_folders_messages_flags_moves_and_grants() {
     let dovecot = match Dovecot::start() {
         Ok(dovecot) => dovecot,
-        Err(why) => return skip("a Dovecot takes everything", why),
+        Err(why) => return skip("a Dovecot takes everything", &why),
     };
-    a_target_takes_everything(&dovecot.store("state"), &|| dovecot.store("state"));
+    a_target_takes_everything(&dovecot.store("state"), &|| dovecot.store("state"), true);
 }
 
 #[test]
 fn a_cyrus_takes_folders_messages_flags_moves_and_grants() {
-    let scripts = match testbed::cyrus() {
-        Ok(scripts) => scripts,
-        Err(why) => return skip("a Cyrus takes everything", why),
-    };
+    if let Some(why) = missing(&["cyrus"]) {
+        return skip("a Cyrus takes everything", &why);
+    }
     let dir = open_dir();
     fs::write(dir.path().join("users"), "ann@a.test:pw\nbob@a.test:pw\n").unwrap();
-    let (d, users) = (dir.path().join("c"), dir.path().join("users"));
-    let server = Server::start(&scripts, "cyrus", &d, &users, &[("AUTOCREATE", "0")]);
+    let server = Server::start("cyrus", &dir.path().join("users"), &[("AUTOCREATE", "0")]);
     let open = || {
-        let login = login(LoginMode::Proxy, "cyrus", server.says("CYRUS_ADMIN_PASSWORD"));
+        let login = login(LoginMode::Proxy, "cyrus", server.said("CYRUS_ADMIN_PASSWORD"));
         store(server.port("CYRUS_IMAP_PORT"), &dir.path().join("state"), login)
     };
     let store = open();
-    a_target_takes_everything(&store, &open);
+    a_target_takes_everything(&store, &open, true);
     store.make_account(ANN, Some(50 << 20)).unwrap().unwrap();
     let nul = delivery("nul", b"Subject: nul\r\n\r\n\0\r\n", "", &[]);
     let (outcomes, _) =
@@ -334,4 +347,152 @@ fn a_cyrus_takes_folders_messages_flags_moves_and_grants() {
     let stored = store.stored_as(ANN, &key("INBOX"), &["odd".to_owned()]).unwrap();
     let object = ObjectId::of(b"Subject: cafX\r\n\r\nbody\r\n");
     assert_eq!(stored, [Some(StoredAs { object, by_server: true })]);
+}
+
+#[test]
+fn a_server_without_any_extension_is_read_and_written_all_the_same() {
+    let dovecot = match Dovecot::start() {
+        Ok(dovecot) => dovecot,
+        Err(why) => return skip("a server without any extension", &why),
+    };
+    let store = dovecot.plain_store("state");
+    assert_eq!(store.survey(ANN).unwrap().capabilities, ["AUTH=PLAIN", "IMAP4REV1"]);
+    a_target_takes_everything(&store, &|| dovecot.plain_store("state"), false);
+
+    // As a source: what moves keeps its name, by its header, size and date.
+    let mut user = dovecot.user();
+    for number in 0..10 {
+        append(&mut user, "INBOX", "", "03-Feb-2001 04:05:06 +0100", &message(&format!("m{number}"), 10));
+    }
+    user.command("CREATE Away");
+    store.mailbox(ANN).unwrap();
+    let before = names(&store, "INBOX");
+    let listed = listing(&store, "INBOX", None);
+    user.command("SELECT INBOX");
+    user.command("STORE 3 +FLAGS (\\Flagged)");
+    user.command("MOVE 4 Away");
+    store.mailbox(ANN).unwrap();
+    let scan = store.folder(ANN, &key("INBOX"), Some(&listed.mark), Depth::Marks).unwrap();
+    let FolderScan::Listed(now) = scan else { panic!("{scan:?}") };
+    assert_eq!(now.items.len() + 1, listed.items.len());
+    assert!(now.items.iter().any(|item| item.flags.contains('F')));
+    let away = names(&store, "Away");
+    assert!(away.iter().all(|(subject, name)| before[subject] == *name), "{away:?} {before:?}");
+    assert_eq!(away.len(), 1);
+    store.mailbox(ANN).unwrap();
+    let scan = store.folder(ANN, &key("INBOX"), Some(&now.mark), Depth::Marks).unwrap();
+    assert!(matches!(scan, FolderScan::Unchanged), "{scan:?}");
+}
+
+/// A proxy that shows of the server's capabilities only what every IMAP server has.
+fn hiding_proxy(server: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let upstream = TcpStream::connect(("127.0.0.1", server)).unwrap();
+            let (mut from, mut to) = (client.try_clone().unwrap(), upstream.try_clone().unwrap());
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = to.shutdown(std::net::Shutdown::Both);
+            });
+            let mut client = client;
+            std::thread::spawn(move || {
+                let mut buffer = [0; 65536];
+                let mut upstream = upstream;
+                while let Ok(count @ 1..) = upstream.read(&mut buffer) {
+                    if client.write_all(&hide(&buffer[..count])).is_err() {
+                        break;
+                    }
+                }
+                let _ = client.shutdown(std::net::Shutdown::Both);
+            });
+        }
+    });
+    port
+}
+
+fn hide(bytes: &[u8]) -> Vec<u8> {
+    let text = b"CAPABILITY IMAP4rev1";
+    let Some(at) = bytes.windows(text.len()).position(|window| window == text) else { return bytes.to_vec() };
+    let rest = &bytes[at + text.len()..];
+    let end = rest.iter().position(|byte| matches!(byte, b']' | b'\r')).unwrap_or(rest.len());
+    [&bytes[..at], text, b" AUTH=PLAIN", &rest[end..]].concat()
+}
+
+/// A server of our own: greets, lets everybody in, and answers LIST as it is told. Returns what it was sent, too.
+fn rogue(
+    greeting: &'static str,
+    list: impl Fn(&mut TcpStream, &str) + Send + 'static,
+) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let said = Arc::clone(&heard);
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let _ = write!(client, "* OK [CAPABILITY {greeting}] here\r\n");
+            let lines = BufReader::new(client.try_clone().unwrap()).lines();
+            for line in lines.map_while(Result::ok) {
+                said.lock().unwrap().push(line.clone());
+                let (tag, command) = line.split_once(' ').unwrap_or((&line, ""));
+                if command.starts_with("LIST") {
+                    list(&mut client, tag);
+                } else if write!(client, "{tag} OK done\r\n").is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    (port, heard)
+}
+
+/// What comes of listing an account at such a server.
+fn refused(port: u16, dir: &Path) -> String {
+    let store = store(port, dir, login(LoginMode::Master, "master", "secret"));
+    store.mailbox(ANN).unwrap_err().to_string()
+}
+
+#[test]
+fn a_hostile_server_is_hung_up_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let flood = |client: &mut TcpStream, head: &str, line: &str| {
+        let _ = client.write_all(head.as_bytes());
+        let many = line.repeat(65536 / line.len());
+        while client.write_all(many.as_bytes()).is_ok() {}
+    };
+    let plain = "IMAP4rev1 AUTH=PLAIN";
+    let (port, _) = rogue(plain, move |client, _| flood(client, "* LIST () \"/\" ", "x"));
+    assert!(refused(port, dir.path()).contains("a line of its answer has more than"), "endless line");
+    let (port, _) = rogue(plain, move |client, _| flood(client, "", "* LIST () \"/\" {9999999999}\r\n"));
+    assert!(refused(port, dir.path()).contains("wants to send 9999999999 bytes"), "huge literal");
+    let (port, _) = rogue(plain, move |client, _| flood(client, "", "* LIST () \"/\" folder\r\n"));
+    assert!(refused(port, dir.path()).contains("lists more than 200000 folders"), "folders without end");
+    let (port, _) = rogue(plain, move |client, _| flood(client, "", "* OK still working\r\n"));
+    assert!(refused(port, dir.path()).contains("talks without end"), "talk without end");
+    let (port, _) = rogue(plain, |client, _| drop(write!(client, "A99 OK done\r\n")));
+    assert!(refused(port, dir.path()).contains("answers a command that it was not given"), "a wrong tag");
+    let (port, _) = rogue(plain, |client, _| drop(write!(client, "\0\u{1}garbage\r\n")));
+    assert!(refused(port, dir.path()).contains("says something that is no IMAP"), "garbage");
+    let (port, _) = rogue("IMAP4rev1 IMAP4rev1", |client, tag| {
+        let deep = "(".repeat(100_000);
+        drop(write!(
+            client,
+            "* LIST {deep}\r\n* 1 FETCH (BODYSTRUCTURE {deep}\r\n* OK [ALERT]\u{e9}\r\n{tag} NO enough\r\n"
+        ));
+    });
+    assert!(refused(port, dir.path()).contains("enough"), "lists without a bottom are passed over");
+}
+
+#[test]
+fn a_server_without_starttls_gets_no_password() {
+    let dir = tempfile::tempdir().unwrap();
+    let (port, heard) = rogue("IMAP4rev1 AUTH=PLAIN", |_, _| {});
+    let endpoint = Endpoint::parse(&format!("imap://127.0.0.1:{port}"), SCHEMES).unwrap();
+    let tls = TlsPolicy::Insecure.config(&RealFs).unwrap();
+    let (login, state_dir) = (login(LoginMode::Master, "master", "secret"), dir.path().to_owned());
+    let options = ImapOptions { endpoint, tls, login, insecure: false, state_dir, max_connections: 1 };
+    let error = ImapStore::open(&RealFs, options).unwrap().mailbox(ANN).unwrap_err().to_string();
+    assert!(error.contains("offers no STARTTLS"), "{error}");
+    assert!(!heard.lock().unwrap().iter().any(|line| line.contains("LOGIN") || line.contains("AUTHENTICATE")));
 }

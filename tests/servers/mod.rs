@@ -7,7 +7,6 @@ pub mod http;
 pub mod imap;
 pub mod lmtp;
 pub mod postfix;
-pub mod scripts;
 pub mod slapd;
 pub mod testbed;
 

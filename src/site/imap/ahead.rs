@@ -52,13 +52,25 @@ pub enum Got {
     Vanished,
 }
 
-/// The readers of a store.
+/// In which order the messages of a folder will probably be read.
+struct Plan {
+    account: String,
+    wire: Vec<u8>,
+    uid_validity: u32,
+    order: Arc<Order>,
+}
+
+/// The readers of a store, and what they may guess by.
 #[derive(Default)]
-pub struct Readers(Mutex<Vec<(String, Arc<Mutex<Reader>>)>>);
+pub struct Readers {
+    readers: Mutex<Vec<(String, Arc<Mutex<Reader>>)>>,
+    /// Listing runs ahead of reading by many accounts, so plans outlive the readers of the moment; the oldest go.
+    plans: Mutex<VecDeque<Plan>>,
+}
 
 impl Readers {
     fn of(&self, account: &str) -> Arc<Mutex<Reader>> {
-        let mut readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = readers.iter().position(|(owner, _)| owner == account) {
             let entry = readers.remove(at);
             let reader = Arc::clone(&entry.1);
@@ -75,13 +87,26 @@ impl Readers {
 
     /// Says in which order a folder's messages will be read.
     pub fn plan(&self, account: &str, wire: &[u8], uid_validity: u32, order: Order) {
-        let reader = self.of(account);
-        let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
-        reader.plans.retain(|(known, ..)| known != wire);
-        if reader.plans.len() >= limits::IMAP_PLANS {
-            reader.plans.remove(0);
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        plans.retain(|plan| plan.account != account || plan.wire != wire);
+        plans.push_back(Plan {
+            account: account.to_owned(),
+            wire: wire.to_vec(),
+            uid_validity,
+            order: Arc::new(order),
+        });
+        let mut planned: usize = plans.iter().map(|plan| plan.order.len()).sum();
+        while plans.len() > 1 && (planned > limits::IMAP_PLANNED || plans.len() > limits::IMAP_PLANS) {
+            planned -= plans.pop_front().map_or(0, |plan| plan.order.len());
         }
-        reader.plans.push((wire.to_vec(), uid_validity, Arc::new(order)));
+    }
+
+    fn order(&self, account: &str, place: &Place) -> Arc<Order> {
+        let plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |plan: &&Plan| {
+            plan.account == account && plan.wire == place.wire && plan.uid_validity == place.uid_validity
+        };
+        plans.iter().find(is_it).map(|plan| Arc::clone(&plan.order)).unwrap_or_default()
     }
 
     /// Reads the beginning of a message, up to [`limits::IMAP_PIECE_BYTES`].
@@ -89,7 +114,7 @@ impl Readers {
         let reader = self.of(account);
         let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
         super::pool::patiently(|| {
-            let got = reader.read(pool, account, place, &|| self.release());
+            let got = reader.read(pool, account, place, self);
             if got.is_err() {
                 reader.hang_up();
             }
@@ -100,7 +125,7 @@ impl Readers {
     /// Gives back the connections of readers that nobody is using right now.
     pub fn release(&self) {
         let readers: Vec<_> = {
-            let readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
             readers.iter().map(|(_, reader)| Arc::clone(reader)).collect()
         };
         for reader in readers {
@@ -126,7 +151,6 @@ pub struct Reader {
     /// What came and nobody has read yet.
     here: HashMap<u32, Vec<u8>>,
     here_bytes: u64,
-    plans: Vec<(Vec<u8>, u32, Arc<Order>)>,
     /// The plan of the open folder: where reading is, and up to where was asked.
     order: Arc<Order>,
     at: usize,
@@ -144,10 +168,9 @@ impl Reader {
         (self.asked_bytes, self.here_bytes) = (0, 0);
     }
 
-    fn read(&mut self, pool: &Arc<Pool>, account: &str, place: &Place, release: &dyn Fn()) -> Result<Got, SiteError> {
-        if self.open.as_ref() != Some(&(place.wire.clone(), place.uid_validity))
-            && !self.turn_to(pool, account, place, release)?
-        {
+    fn read(&mut self, pool: &Arc<Pool>, account: &str, place: &Place, readers: &Readers) -> Result<Got, SiteError> {
+        let is_open = self.open.as_ref().is_some_and(|open| open.0 == place.wire && open.1 == place.uid_validity);
+        if !is_open && !self.turn_to(pool, account, place, readers)? {
             return Ok(Got::Vanished);
         }
         self.find(place.uid);
@@ -178,7 +201,7 @@ impl Reader {
         pool: &Arc<Pool>,
         account: &str,
         place: &Place,
-        release: &dyn Fn(),
+        readers: &Readers,
     ) -> Result<bool, SiteError> {
         while !self.asked.is_empty() {
             self.step()?;
@@ -188,7 +211,7 @@ impl Reader {
         self.open = None;
         let mut lease = match self.lease.take() {
             Some(lease) => lease,
-            None => pool.lease(account, release)?,
+            None => pool.lease(account, &|| readers.release())?,
         };
         let opened = lease.open(&place.wire, false, "", &mut |_| Ok(()))?;
         self.lease = Some(lease);
@@ -197,8 +220,7 @@ impl Reader {
             _ => return Ok(false),
         }
         self.open = Some((place.wire.clone(), place.uid_validity));
-        let plan = self.plans.iter().find(|(wire, validity, _)| *wire == place.wire && *validity == place.uid_validity);
-        self.order = plan.map(|(.., order)| Arc::clone(order)).unwrap_or_default();
+        self.order = readers.order(account, place);
         (self.at, self.asked_to) = (0, 0);
         self.window = limits::IMAP_FIRST_WINDOW;
         Ok(true)

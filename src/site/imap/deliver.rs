@@ -85,6 +85,14 @@ impl ImapStore {
                     }
                     outgoing = left;
                 }
+                // It asked to wait, time after time; its words are the reason.
+                Err(SiteError::Lost { source, .. }) if source.kind() == io::ErrorKind::ResourceBusy => {
+                    let names: Vec<String> = outgoing.iter().map(|(_, one)| one.delivery.name.clone()).collect();
+                    self.state.delivered(id, row.id, &[], &names)?;
+                    for (at, _) in std::mem::take(&mut outgoing) {
+                        set(&mut outcomes, at, Delivered::Rejected(Reason::Refused(source.to_string())));
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -198,10 +206,11 @@ impl ImapStore {
         let (Some(validity), next) = told else {
             return Err(lease.complaint(format!("does not tell the UIDVALIDITY of {}", row.path)));
         };
-        if row.uid_validity != 0 && row.uid_validity != validity {
-            if let Err(said) = look::look(lease, &self.state, id, row)? {
-                return Err(lease.complaint(format!("does not open {}: {said}", row.path)));
-            }
+        if row.uid_validity != 0
+            && row.uid_validity != validity
+            && let Err(said) = look::look(lease, &self.state, id, row)?
+        {
+            return Err(lease.complaint(format!("does not open {}: {said}", row.path)));
         }
         Ok((validity, next.unwrap_or(1)))
     }

@@ -45,11 +45,11 @@ pub fn list(connection: &mut Connection, account: &str, known: &[FolderRow]) -> 
     let listing = connection.send(&list)?;
     // It alone lists what is subscribed to and not there.
     let subscribed = connection.send(&Command::new("LSUB \"\" \"*\""))?;
+    let has_acl = connection.can("ACL");
+    let (now, later) = known.split_at(if has_acl { known.len().min(limits::IMAP_PIPELINE) } else { 0 });
     let mut asked = Vec::new();
-    if connection.can("ACL") {
-        for folder in known {
-            asked.push((folder.wire.clone(), connection.send(&get_acl(&folder.wire))?));
-        }
+    for folder in now {
+        asked.push((folder.wire.clone(), connection.send(&get_acl(&folder.wire))?));
     }
 
     let spelling = read_namespace(connection, namespace)?;
@@ -60,19 +60,20 @@ pub fn list(connection: &mut Connection, account: &str, known: &[FolderRow]) -> 
     read_acls(connection, account, asked, &mut grants)?;
 
     let mut found = sort(account, spelling, listed, &subscriptions);
-    let mut asked = Vec::new();
-    let mut uncounted = Vec::new();
-    for folder in found.folders.values() {
-        if !with_status {
-            let status = Command::new("STATUS").string(&folder.wire).words(&format!("({items})"));
-            uncounted.push(connection.send(&status)?);
+    let is_here: BTreeSet<&[u8]> = found.folders.values().map(|folder| folder.wire.as_slice()).collect();
+    let later = later.iter().map(|folder| folder.wire.as_slice()).filter(|wire| is_here.contains(wire));
+    let new = is_here.iter().copied().filter(|wire| !grants.contains_key(*wire));
+    let unasked: Vec<Vec<u8>> = later.chain(new).map(<[u8]>::to_vec).collect();
+    for chunk in unasked.chunks(limits::IMAP_PIPELINE).take_while(|_| has_acl) {
+        let mut asked = Vec::new();
+        for wire in chunk {
+            asked.push((wire.clone(), connection.send(&get_acl(wire))?));
         }
-        if connection.can("ACL") && !grants.contains_key(&folder.wire) {
-            asked.push((folder.wire.clone(), connection.send(&get_acl(&folder.wire))?));
-        }
+        read_acls(connection, account, asked, &mut grants)?;
     }
-    // Commands went out folder by folder, and so come the answers.
-    read_mixed(connection, account, uncounted, asked, &mut counters, &mut grants)?;
+    if !with_status {
+        ask_status(connection, &found, &items, &mut counters)?;
+    }
     for folder in found.folders.values_mut() {
         folder.status = counters.remove(&folder.wire);
         folder.about.guid = folder.status.as_ref().and_then(|status| status.id.clone());
@@ -190,29 +191,28 @@ fn read_acls(
     Ok(())
 }
 
-/// Reads the answers to STATUS and GETACL, which were sent by turns for the folders in order.
-fn read_mixed(
+/// Asks for the counters of each folder, for a server that does not list them.
+fn ask_status(
     connection: &mut Connection,
-    account: &str,
-    uncounted: Vec<Sent>,
-    asked: Vec<(Vec<u8>, Sent)>,
+    found: &Listing,
+    items: &str,
     counters: &mut Counters,
-    grants: &mut HashMap<Vec<u8>, Vec<Grant>>,
 ) -> Result<(), SiteError> {
-    let mut all: Vec<(Sent, Option<Vec<u8>>)> = uncounted.into_iter().map(|sent| (sent, None)).collect();
-    all.extend(asked.into_iter().map(|(wire, sent)| (sent, Some(wire))));
-    all.sort_by_key(|(sent, _)| sent.order());
-    for (sent, wire) in all {
-        connection.finish(sent, &mut |untagged| {
-            match (untagged, &wire) {
-                (Untagged::Status(name, status), None) => drop(counters.insert(name, status)),
-                (Untagged::Acl(_, entries), Some(wire)) => {
-                    grants.insert(wire.clone(), rights::grants(&entries, account));
+    let folders: Vec<&Described> = found.folders.values().collect();
+    for chunk in folders.chunks(limits::IMAP_PIPELINE) {
+        let mut sent = Vec::new();
+        for folder in chunk {
+            let command = Command::new("STATUS").string(&folder.wire).words(&format!("({items})"));
+            sent.push(connection.send(&command)?);
+        }
+        for sent in sent {
+            connection.finish(sent, &mut |untagged| {
+                if let Untagged::Status(name, status) = untagged {
+                    counters.insert(name, status);
                 }
-                _ => {}
-            }
-            Ok(())
-        })?;
+                Ok(())
+            })?;
+        }
     }
     Ok(())
 }

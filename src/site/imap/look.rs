@@ -86,8 +86,8 @@ pub fn look(
     if state.count(row.id)? != u64::from(selected.messages) {
         look.compare(connection)?;
     }
-    let next = selected.uid_next.unwrap_or(0).max(if selected.uid_next.is_none() { look.highest + 1 } else { 0 });
-    let next = next.max(if selected.uid_next.is_none() { from } else { 1 });
+    // A server need not tell it; then it is at least what was met.
+    let next = selected.uid_next.unwrap_or_else(|| look.highest.saturating_add(1).max(from));
     state.looked_at(row.id, selected.uid_validity, next, selected.modseq.unwrap_or(0))?;
     Ok(Ok(()))
 }

@@ -17,7 +17,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const KIND: Kind = Kind {
     application_id: 0x5749_4d41, // "WIMA"
     migrations: &[include_str!("state_1.sql")],
-    durability: Durability::Full,
+    // What announces deliveries is written to the disk at once; the rest a server would tell again.
+    durability: Durability::Rebuildable,
 };
 
 /// What a server says of a folder beside its messages.
@@ -352,11 +353,17 @@ impl State {
         self.read(|db| is_free(db, account, name))
     }
 
+    /// Announces deliveries; they outlive a power loss when this returns.
     pub fn add_intents(&self, account: i64, intents: &[Intent]) -> Result<(), SiteError> {
         const SQL: &str = "INSERT OR REPLACE INTO intent \
             (account, name, folder, uid_validity, uid_from, size, hash, mended, date) \
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-        self.write(|db| {
+        let durable = |on: bool| {
+            let mode = if on { "FULL" } else { "NORMAL" };
+            self.read(|db| db.pragma_update(None, "synchronous", mode))
+        };
+        durable(true)?;
+        let written = self.write(|db| {
             for one in intents {
                 let size = i64::try_from(one.size).unwrap_or(i64::MAX);
                 let (validity, from, hash) = (one.uid_validity, one.uid_from, one.hash.as_slice());
@@ -364,7 +371,9 @@ impl State {
                 db.prepare_cached(SQL)?.execute(values)?;
             }
             Ok(())
-        })
+        });
+        durable(false)?;
+        written
     }
 
     /// Announced deliveries of an account whose end is not known, folder by folder.

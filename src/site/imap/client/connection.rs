@@ -29,13 +29,6 @@ pub struct Sent {
     tag: u32,
 }
 
-impl Sent {
-    /// Commands are answered in this order.
-    pub fn order(&self) -> u32 {
-        self.tag
-    }
-}
-
 /// A connection to a server, logged in or on the way there.
 pub struct Connection {
     wire: Wire,
@@ -406,12 +399,15 @@ impl Connection {
         Ok(Ok(selected))
     }
 
-    /// Leaves the open folder as it is.
+    /// Leaves the open folder as it is: by UNSELECT, or by opening the inbox to read.
     pub fn close(&mut self) -> Result<(), SiteError> {
-        if self.selected.take().is_some() && (self.can("UNSELECT") || self.can("IMAP4REV2")) {
-            self.run(&Command::new("UNSELECT"), &mut |_| Ok(()))?;
+        if self.selected.take().is_none() {
+            return Ok(());
         }
-        Ok(())
+        if self.can("UNSELECT") || self.can("IMAP4REV2") {
+            return self.run(&Command::new("UNSELECT"), &mut |_| Ok(())).map(drop);
+        }
+        self.open(b"INBOX", false, "", &mut |_| Ok(())).map(drop)
     }
 
     /// Says goodbye; whatever the server makes of it.

@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+"""Measure wagon beside mbsync and doveadm backup: all mail of an IMAP server, copied to this machine.
+
+    bench/servers.py HOST PORT MASTER PASSWORD_FILE ACCOUNTS WORK [--runs N] [--name NAME] [--wagon PATH]
+
+HOST:PORT is an IMAP server that speaks without TLS on this machine or a trusted network and knows a Dovecot master user
+(`ACCOUNT*MASTER`); nothing is written there. ACCOUNTS is a file with an address a line, WORK an empty folder.
+
+Steps: `first` (nothing is here yet) and `unchanged` (all is here and nothing has changed). wagon writes its archive
+(`wagon export`); mbsync (isync) and doveadm backup, one account after the other, write Maildirs. Programs that are not
+installed are left out, and the report says so. They take turns; each step is done N times (3), the median shown. CPU is
+that of the program and what it starts, not of the server. Afterwards each step is done once more through a proxy that
+counts bytes on the wire and round trips (how often a client speaks after the server has); that run is not timed.
+"""
+import argparse
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+
+class Counter:
+    """A proxy that counts what goes through it."""
+
+    def __init__(self, upstream):
+        self.upstream = upstream
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.lock = threading.Lock()
+        self.reset()
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def reset(self):
+        self.up = self.down = self.turns = self.connections = 0
+
+    def serve(self):
+        while True:
+            client, _ = self.listener.accept()
+            server = socket.create_connection(self.upstream)
+            with self.lock:
+                self.connections += 1
+            state = {"heard": True}
+            threading.Thread(target=self.pump, args=(client, server, state, True), daemon=True).start()
+            threading.Thread(target=self.pump, args=(server, client, state, False), daemon=True).start()
+
+    def pump(self, source, sink, state, is_up):
+        try:
+            while data := source.recv(65536):
+                with self.lock:
+                    if is_up:
+                        self.up += len(data)
+                        self.turns += state["heard"]
+                    else:
+                        self.down += len(data)
+                    state["heard"] = not is_up
+                sink.sendall(data)
+        except OSError:
+            pass
+        for end in (source, sink):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+class Engine:
+    """A program with a folder of its own below WORK."""
+
+    def __init__(self, args, accounts):
+        self.args, self.accounts = args, accounts
+        self.dir = args.work / self.name
+        self.log = args.work / f"{self.name}.log"
+
+    def fresh(self):
+        shutil.rmtree(self.dir, ignore_errors=True)
+        self.dir.mkdir()
+
+    def run(self, argv, env=None):
+        with open(self.log, "ab") as out:
+            subprocess.run(list(map(str, argv)), env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, stdout=out,
+                           stderr=out, check=True)
+
+
+class Wagon(Engine):
+    name = "wagon"
+
+    def step(self, port):
+        site = self.dir / "site.toml"
+        listed = ", ".join(f'{{ address = "{account}" }}' for account in self.accounts)
+        site.write_text(f'state = "state"\n[accounts]\nlist = [{listed}]\n[mail]\nimap = "imap://{self.args.host}:{port}"\n'
+                        f'insecure = true\nlogin = "master"\nuser = "{self.args.master}"\n'
+                        f'password = {{ file = "{self.args.password.resolve()}" }}\n')
+        # Its place in the catalog is named after the server; the proxy is the same server.
+        self.run([self.args.wagon, "export", "--quiet", "--from", site, "--archive", self.dir / "archive", "--source", "bench",
+                  "--cache-dir", self.dir / "cache"])
+
+    def version(self):
+        return subprocess.run([self.args.wagon, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+class Mbsync(Engine):
+    name = "mbsync"
+
+    def step(self, port):
+        lines = []
+        for at, account in enumerate(self.accounts):
+            home = self.dir / account
+            home.mkdir(exist_ok=True)
+            lines += [f"IMAPStore far{at}", f"Host {self.args.host}", f"Port {port}", f"User \"{account}*{self.args.master}\"",
+                      f"PassCmd \"cat {self.args.password.resolve()}\"", "SSLType None", "AuthMechs LOGIN", "",
+                      f"MaildirStore near{at}", f"Path {home}/", f"Inbox {home}/INBOX", "SubFolders Verbatim", "",
+                      f"Channel c{at}", f"Far :far{at}:", f"Near :near{at}:", "Patterns *", "Create Near", "Sync Pull",
+                      "SyncState *", "CopyArrivalDate yes", ""]
+        config = self.dir / "mbsyncrc"
+        config.write_text("\n".join(lines))
+        self.run(["mbsync", "-c", config, "-a", "-q"])
+
+    def version(self):
+        return subprocess.run(["mbsync", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+class Doveadm(Engine):
+    name = "doveadm backup"
+
+    def step(self, port):
+        config = self.dir / "dovecot.conf"
+        owner = os.stat(self.dir)
+        config.write_text(f"base_dir = {self.dir}/run\nstate_dir = {self.dir}/run\nlog_path = {self.dir}/log\nprotocols =\n"
+                          f"ssl = no\nfirst_valid_uid = 0\nfirst_valid_gid = 0\nmail_uid = {owner.st_uid}\n"
+                          f"mail_gid = {owner.st_gid}\nmail_prefetch_count = 20\nnamespace inbox {{\n  inbox = yes\n"
+                          f"  separator = /\n}}\n")
+        secret = self.args.password.read_text().splitlines()[0]
+        for account in self.accounts:
+            home = self.dir / account
+            home.mkdir(exist_ok=True)
+            options = {"mail_location": f"maildir:{home}/Maildir", "imapc_host": self.args.host, "imapc_port": port,
+                       "imapc_user": f"{account}*{self.args.master}", "imapc_password": secret,
+                       "imapc_features": "rfc822.size fetch-headers"}
+            argv = ["doveadm", "-c", config]
+            for key, value in options.items():
+                argv += ["-o", f"{key}={value}"]
+            self.run(argv + ["backup", "-R", "imapc:"], {"USER": account, "HOME": str(home)})
+
+    def version(self):
+        return "dovecot " + subprocess.run(["dovecot", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def timed(engine, port):
+    """Wall and CPU seconds of a step."""
+    before = os.times()
+    began = time.monotonic()
+    engine.step(port)
+    wall = time.monotonic() - began
+    after = os.times()
+    return wall, (after.children_user + after.children_system) - (before.children_user + before.children_system)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("host")
+    parser.add_argument("port", type=int)
+    parser.add_argument("master")
+    parser.add_argument("password", type=Path)
+    parser.add_argument("accounts", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--name")
+    parser.add_argument("--wagon", default=str(Path(__file__).parent.parent / "target/release/wagon"))
+    args = parser.parse_args()
+    accounts = args.accounts.read_text().split()
+    args.work.mkdir(exist_ok=True)
+    engines, missing = [], []
+    for kind, program in ((Wagon, args.wagon), (Mbsync, "mbsync"), (Doveadm, "doveadm")):
+        if shutil.which(program):
+            engines.append(kind(args, accounts))
+        else:
+            missing.append(kind.name)
+    costs = {(engine.name, step): [] for engine in engines for step in ("first", "unchanged")}
+    for at in range(args.runs):
+        turn = at % len(engines)
+        for engine in engines[turn:] + engines[:turn]:
+            engine.fresh()
+            for step in ("first", "unchanged"):
+                costs[engine.name, step].append(timed(engine, args.port))
+    wire = {}
+    counter = Counter((args.host, args.port))
+    for engine in engines:
+        engine.fresh()
+        for step in ("first", "unchanged"):
+            counter.reset()
+            engine.step(counter.port)
+            time.sleep(0.2)
+            wire[engine.name, step] = (counter.connections, counter.turns, counter.up + counter.down)
+    lines = [f"# {len(accounts)} accounts over IMAP", "",
+             f"{os.cpu_count()} cores; {', '.join(engine.version() for engine in engines)}; {args.runs} runs, medians (range)."]
+    if missing:
+        lines.append(f"Not installed: {', '.join(missing)}.")
+    for step in ("first", "unchanged"):
+        lines += ["", f"## {step}", "", "| | wall s | CPU s | connections | round trips | MB on the wire |",
+                  "|---|---|---|---|---|---|"]
+        for engine in engines:
+            def show(values):
+                return f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
+            walls, cpus = zip(*costs[engine.name, step])
+            connections, turns, size = wire[engine.name, step]
+            lines.append(f"| {engine.name} | {show(walls)} | {show(cpus)} | {connections} | {turns} | {size / 1e6:.2f} |")
+    text = "\n".join(lines) + "\n"
+    sys.stdout.write(text)
+    if args.name:
+        (Path(__file__).parent / "results" / f"{args.name}.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()
