@@ -9,10 +9,13 @@
     reason = "a test fails by panicking, and looks at files as they are"
 )]
 
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sha2::{Digest, Sha256};
 use stationwagon::fs::RealFs;
 use stationwagon::model::mailbox::{Folder, FolderKey, FolderKind};
 use stationwagon::model::provisioning::Secret;
-use stationwagon::net::{Endpoint, TlsPolicy};
+use stationwagon::net::{Endpoint, Pin, TlsPolicy};
 use stationwagon::site::dav::{DavOptions, DavStore};
 use stationwagon::site::managesieve::{SCHEMES, SieveOptions, SieveStore};
 use stationwagon::site::server::{Login, LoginMode, Store};
@@ -20,6 +23,7 @@ use stationwagon::site::{Content, Delivered, Delivery, Depth, FolderScan, ItemCo
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -311,6 +315,74 @@ fn an_invitation_is_not_stored_where_nobody_knows_how_to_keep_the_server_quiet()
     assert!(reason.to_string().contains("would send invitations"), "{reason}");
     let survey = store.survey(ANN);
     assert!(survey.is_err() || !survey.unwrap().cannot_hold.is_empty());
+}
+
+#[test]
+fn a_password_goes_only_to_the_server_whose_certificate_is_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"])
+        .args(["-subj", "/CN=localhost", "-out"])
+        .arg(&cert)
+        .arg("-keyout")
+        .arg(&key)
+        .output();
+    if !made.is_ok_and(|made| made.status.success()) {
+        let _ = writeln!(std::io::stderr(), "skipped: whose certificate is believed: there is no openssl");
+        return;
+    }
+    let chain = vec![CertificateDer::from_pem_file(&cert).unwrap()];
+    let pin: String = Sha256::digest(&chain[0]).iter().map(|byte| format!("{byte:02x}")).collect();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let key = PrivateKeyDer::from_pem_file(&key).unwrap();
+    let config = Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let heard = Arc::<AtomicUsize>::default();
+    let hearing = Arc::clone(&heard);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut lines = BufReader::new(rustls::StreamOwned::new(connection, stream));
+            let home = "<c:calendar-home-set><d:href>/home/</d:href></c:calendar-home-set>";
+            loop {
+                let (mut line, mut size) = (String::new(), 0);
+                while lines.read_line(&mut line).unwrap_or(0) > 0 && !line.trim().is_empty() {
+                    if line.to_ascii_lowercase().starts_with("authorization: basic") {
+                        hearing.fetch_add(1, Ordering::SeqCst);
+                    }
+                    if let Some(length) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                        size = length.trim().parse().unwrap();
+                    }
+                    line.clear();
+                }
+                if line.is_empty() || lines.read_exact(&mut vec![0; size]).is_err() {
+                    break;
+                }
+                let body = several(&response("/", home));
+                let head = format!("HTTP/1.1 207 Multi-Status\r\nContent-Length: {}\r\n\r\n", body.len());
+                if lines.get_mut().write_all((head + &body).as_bytes()).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    let with = |tls: TlsPolicy| {
+        let (url, principal) = (format!("https://localhost:{port}/"), None);
+        let options = DavOptions { url, tls, login: login(), insecure: false, principal, scheduling_is_off: false };
+        DavStore::open(&RealFs, options).and_then(|store| store.mailbox(ANN))
+    };
+    for stranger in
+        [TlsPolicy::Roots(cert.clone()), TlsPolicy::Pinned(Pin::parse(&format!("sha256:{:064}", 0)).unwrap())]
+    {
+        let error = with(stranger).unwrap_err().to_string();
+        assert!(error.contains("no secure connection"), "{error}");
+    }
+    assert_eq!(heard.load(Ordering::SeqCst), 0, "a stranger heard the password");
+    assert!(with(TlsPolicy::Pinned(Pin::parse(&format!("sha256:{pin}")).unwrap())).unwrap().folders.is_empty());
+    assert_ne!(heard.load(Ordering::SeqCst), 0);
 }
 
 #[test]

@@ -114,7 +114,13 @@ impl Readers {
         let reader = self.of(account);
         let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
         super::pool::patiently(|| {
-            let got = reader.read(pool, account, place, self);
+            let was_open = reader.is_open(place);
+            let mut got = reader.read(pool, account, place, self);
+            if was_open && matches!(got, Ok(Got::Vanished)) {
+                // A folder that is open shows what came meanwhile only when the server says so; opening it again does.
+                reader.open = None;
+                got = reader.read(pool, account, place, self);
+            }
             if got.is_err() {
                 reader.hang_up();
             }
@@ -169,11 +175,16 @@ impl Reader {
     }
 
     fn read(&mut self, pool: &Arc<Pool>, account: &str, place: &Place, readers: &Readers) -> Result<Got, SiteError> {
-        let is_open = self.open.as_ref().is_some_and(|open| open.0 == place.wire && open.1 == place.uid_validity);
-        if !is_open && !self.turn_to(pool, account, place, readers)? {
+        if !self.is_open(place) && !self.turn_to(pool, account, place, readers)? {
             return Ok(Got::Vanished);
         }
         self.find(place.uid);
+        if self.order.get(self.at).is_none_or(|(uid, _)| *uid != place.uid) {
+            // It may have been listed since.
+            self.order = readers.order(account, place);
+            (self.at, self.asked_to) = (0, 0);
+            self.find(place.uid);
+        }
         if !self.here.contains_key(&place.uid) && !self.is_asked(place.uid) {
             self.miss(place)?;
         }
@@ -189,6 +200,10 @@ impl Reader {
             }
             self.step()?;
         }
+    }
+
+    fn is_open(&self, place: &Place) -> bool {
+        self.open.as_ref().is_some_and(|open| open.0 == place.wire && open.1 == place.uid_validity)
     }
 
     fn is_asked(&self, uid: u32) -> bool {
