@@ -142,7 +142,7 @@ mod tests {
             mended.write_all(&text[cut..]).unwrap();
             mended.flush().unwrap();
             let written = mended.written;
-            assert_eq!((out.as_slice(), written), (&b"a\r\nb\r\nc\r\rd\r\n\r\n\r\n"[..], 17));
+            assert_eq!((out.as_slice(), written), (&b"a\r\nb\r\nc\r\rd\r\n\r\n\r\n"[..], 16));
         }
     }
 

@@ -31,6 +31,8 @@ pub struct Wire<S = Stream> {
     buffer: Vec<u8>,
     at: usize,
     out: Vec<u8>,
+    /// Something was written that compression may still hold back.
+    held_back: bool,
 }
 
 /// Both directions of a compressed connection.
@@ -43,7 +45,7 @@ struct Packed {
 
 impl<S: Read + Write> Wire<S> {
     pub fn new(stream: S) -> Self {
-        Self { stream, packed: None, buffer: Vec::new(), at: 0, out: Vec::new() }
+        Self { stream, packed: None, buffer: Vec::new(), at: 0, out: Vec::new(), held_back: false }
     }
 
     /// The bare connection; what was read ahead is thrown away, because nothing that came in the open may count as said
@@ -69,15 +71,17 @@ impl<S: Read + Write> Wire<S> {
     }
 
     pub fn flush(&mut self) -> io::Result<()> {
-        if self.out.is_empty() {
+        if self.out.is_empty() && !self.held_back {
             return Ok(());
         }
         self.push(FlushCompress::Sync)?;
+        self.held_back = false;
         self.stream.flush()
     }
 
     fn push(&mut self, flush: FlushCompress) -> io::Result<()> {
         let out = std::mem::take(&mut self.out);
+        self.held_back = true;
         let Some(packed) = &mut self.packed else {
             self.stream.write_all(&out)?;
             self.out = out;
@@ -172,11 +176,7 @@ impl<S: Read + Write> Wire<S> {
         self.buffer.clear();
         self.buffer.reserve(CHUNK);
         loop {
-            if packed.raw.is_empty() {
-                packed.raw.resize(CHUNK, 0);
-                let got = read_some(&mut self.stream, &mut packed.raw)?;
-                packed.raw.truncate(got);
-            }
+            // First what is held back inside: much may come out of little that went in long ago.
             let before = packed.inflate.total_in();
             let status = packed.inflate.decompress_vec(&packed.raw, &mut self.buffer, FlushDecompress::None);
             let status = status.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
@@ -188,7 +188,12 @@ impl<S: Read + Write> Wire<S> {
             if status == Status::StreamEnd {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            if taken == 0 && !packed.raw.is_empty() {
+            if packed.raw.is_empty() {
+                packed.raw.resize(CHUNK, 0);
+                let got = read_some(&mut self.stream, &mut packed.raw);
+                packed.raw.truncate(*got.as_ref().unwrap_or(&0));
+                got?;
+            } else if taken == 0 {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "the compressed connection does not go on"));
             }
         }
