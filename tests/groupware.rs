@@ -185,4 +185,22 @@ fn filters_go_from_pigeonhole_to_cyrus_and_redirects_follow_a_renaming() {
     // A later pass finds nothing to do.
     let again = place.wagon(0, "export --from {}/old.toml --archive {}/archive --json");
     assert!(again.contains("\"items_added\":0") && again.contains("\"items_changed\":0"), "{again}");
+
+    // A script is edited to what Cyrus does not know: it stays as it was, and what is new arrives beside it.
+    fs::write(home.join("sieve/spare.sieve"), b"require \"vnd.dovecot.debug\";\r\ndebug_log \"x\";\r\n").unwrap();
+    fs::write(home.join("sieve/new.sieve"), b"discard;\r\n").unwrap();
+    place.wagon(0, "export --from {}/old.toml --archive {}/archive");
+    let import = "import --archive {}/archive --to {}/new.toml --rename {}/renaming";
+    let out = place.run(import);
+    let told = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(3), "{told}");
+    assert!(told.contains("filters/sieve/spare: refused: its compiler says:"), "{told}");
+    // Mended, it arrives.
+    fs::write(home.join("sieve/spare.sieve"), b"stop;\r\n").unwrap();
+    place.wagon(0, "export --from {}/old.toml --archive {}/archive");
+    place.wagon(0, import);
+    place.wagon(0, "export --from {}/new.toml --archive {}/second");
+    place.wagon(0, "import --archive {}/second --to {}/files");
+    assert_eq!(fs::read(arrived.join("sieve/spare.sieve")).unwrap(), b"stop;\r\n");
+    assert_eq!(fs::read(arrived.join("sieve/new.sieve")).unwrap(), b"discard;\r\n");
 }

@@ -9,10 +9,13 @@
     reason = "a test fails by panicking, and looks at files as they are"
 )]
 
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sha2::{Digest, Sha256};
 use stationwagon::fs::RealFs;
 use stationwagon::model::mailbox::{Folder, FolderKey, FolderKind};
 use stationwagon::model::provisioning::Secret;
-use stationwagon::net::{Endpoint, TlsPolicy};
+use stationwagon::net::{Endpoint, Pin, TlsPolicy};
 use stationwagon::site::dav::{DavOptions, DavStore};
 use stationwagon::site::managesieve::{SCHEMES, SieveOptions, SieveStore};
 use stationwagon::site::server::{Login, LoginMode, Store};
@@ -20,6 +23,7 @@ use stationwagon::site::{Content, Delivered, Delivery, Depth, FolderScan, ItemCo
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -36,11 +40,20 @@ type Answering = dyn Fn(&str, &str, &mut TcpStream) + Send + Sync;
 
 /// A server that answers each request, method and path, as it likes. It ends with the test.
 fn server(answer: impl Fn(&str, &str, &mut TcpStream) + Send + Sync + 'static) -> DavStore {
+    counted(answer, Arc::default())
+}
+
+/// The same; `connections` counts those that were made to it.
+fn counted(
+    answer: impl Fn(&str, &str, &mut TcpStream) + Send + Sync + 'static,
+    connections: Arc<AtomicUsize>,
+) -> DavStore {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let answer: Arc<Answering> = Arc::new(answer);
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
+            connections.fetch_add(1, Ordering::SeqCst);
             let answer = Arc::clone(&answer);
             thread::spawn(move || serve(stream, answer.as_ref()));
         }
@@ -218,6 +231,41 @@ fn resources_outside_their_collection_are_told_and_not_read() {
 }
 
 #[test]
+fn one_connection_serves_an_account() {
+    let connections = Arc::<AtomicUsize>::default();
+    let store = counted(
+        |method, path, out| {
+            let chunked =
+                "HTTP/1.1 207 Multi-Status\r\nContent-Type: application/xml\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let mut say_in_chunks = |body: &str| {
+                let _ = write!(out, "{chunked}{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+            };
+            match (method, path) {
+                ("PROPFIND", "/") => {
+                    let home = "<c:calendar-home-set><d:href>/home/</d:href></c:calendar-home-set>";
+                    say_in_chunks(&several(&response("/", home)));
+                }
+                ("PROPFIND", "/home/" | "/home/work/") => {
+                    let kind = "<d:resourcetype><d:collection/><c:calendar/></d:resourcetype>";
+                    say_in_chunks(&several(&response("/home/work/", kind)));
+                }
+                ("PUT" | "DELETE", _) => say(out, "201 Created", "", "<x>some words</x>"),
+                _ => say(out, "404 Not Found", "", "<x>nothing</x>"),
+            }
+        },
+        Arc::clone(&connections),
+    );
+    store.mailbox(ANN).unwrap();
+    for number in 0..5 {
+        let (outcomes, _) = store.deliver(ANN, &work(), vec![delivery(&format!("{number}.ics"), "x")]).unwrap();
+        assert_eq!(outcomes, [Delivered::Done { uid: None }]);
+        store.mailbox(ANN).unwrap();
+    }
+    assert!(store.remove_item(ANN, &work(), "1.ics").unwrap());
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+}
+
+#[test]
 fn a_busy_server_is_asked_again_and_what_it_refuses_is_one_items_trouble() {
     let tries = AtomicUsize::new(0);
     let store = with_calendar(move |_, path, out| match path {
@@ -267,6 +315,74 @@ fn an_invitation_is_not_stored_where_nobody_knows_how_to_keep_the_server_quiet()
     assert!(reason.to_string().contains("would send invitations"), "{reason}");
     let survey = store.survey(ANN);
     assert!(survey.is_err() || !survey.unwrap().cannot_hold.is_empty());
+}
+
+#[test]
+fn a_password_goes_only_to_the_server_whose_certificate_is_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"])
+        .args(["-subj", "/CN=localhost", "-out"])
+        .arg(&cert)
+        .arg("-keyout")
+        .arg(&key)
+        .output();
+    if !made.is_ok_and(|made| made.status.success()) {
+        let _ = writeln!(std::io::stderr(), "skipped: whose certificate is believed: there is no openssl");
+        return;
+    }
+    let chain = vec![CertificateDer::from_pem_file(&cert).unwrap()];
+    let pin: String = Sha256::digest(&chain[0]).iter().map(|byte| format!("{byte:02x}")).collect();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let key = PrivateKeyDer::from_pem_file(&key).unwrap();
+    let config = Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let heard = Arc::<AtomicUsize>::default();
+    let hearing = Arc::clone(&heard);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut lines = BufReader::new(rustls::StreamOwned::new(connection, stream));
+            let home = "<c:calendar-home-set><d:href>/home/</d:href></c:calendar-home-set>";
+            loop {
+                let (mut line, mut size) = (String::new(), 0);
+                while lines.read_line(&mut line).unwrap_or(0) > 0 && !line.trim().is_empty() {
+                    if line.to_ascii_lowercase().starts_with("authorization: basic") {
+                        hearing.fetch_add(1, Ordering::SeqCst);
+                    }
+                    if let Some(length) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                        size = length.trim().parse().unwrap();
+                    }
+                    line.clear();
+                }
+                if line.is_empty() || lines.read_exact(&mut vec![0; size]).is_err() {
+                    break;
+                }
+                let body = several(&response("/", home));
+                let head = format!("HTTP/1.1 207 Multi-Status\r\nContent-Length: {}\r\n\r\n", body.len());
+                if lines.get_mut().write_all((head + &body).as_bytes()).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    let with = |tls: TlsPolicy| {
+        let (url, principal) = (format!("https://localhost:{port}/"), None);
+        let options = DavOptions { url, tls, login: login(), insecure: false, principal, scheduling_is_off: false };
+        DavStore::open(&RealFs, options).and_then(|store| store.mailbox(ANN))
+    };
+    for stranger in
+        [TlsPolicy::Roots(cert.clone()), TlsPolicy::Pinned(Pin::parse(&format!("sha256:{:064}", 0)).unwrap())]
+    {
+        let error = with(stranger).unwrap_err().to_string();
+        assert!(error.contains("no secure connection"), "{error}");
+    }
+    assert_eq!(heard.load(Ordering::SeqCst), 0, "a stranger heard the password");
+    assert!(with(TlsPolicy::Pinned(Pin::parse(&format!("sha256:{pin}")).unwrap())).unwrap().folders.is_empty());
+    assert_ne!(heard.load(Ordering::SeqCst), 0);
 }
 
 #[test]

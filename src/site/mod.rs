@@ -42,6 +42,9 @@ pub enum SiteError {
     NoAccount(String),
     #[error("{0}")]
     Unsupported(String),
+    /// The target will not have what one item became, in its words; the item is as it was.
+    #[error("{0}")]
+    Refused(Reason),
     #[error(transparent)]
     Net(crate::net::NetError),
     /// The connection ended or fell silent; trying again later may help.
@@ -55,6 +58,9 @@ pub enum SiteError {
 impl SiteError {
     /// The error as a reason for a rejection, where only one folder or account is concerned.
     pub fn as_reason(&self) -> Reason {
+        if let Self::Refused(reason) = self {
+            return reason.clone();
+        }
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
         while let Some(inner) = cause {
@@ -540,7 +546,8 @@ pub trait Target: Source {
     /// Moves an item to another folder of the account, under the same name; `false` when it is gone.
     fn move_item(&self, account: &str, from: &FolderKey, name: &str, to: &FolderKey) -> Result<bool, SiteError>;
 
-    /// Replaces an item's content in place (calendar, contacts, filters); `false` when it is gone.
+    /// Replaces an item's content in place (calendar, contacts, filters); `false` when it is gone. Content that the target
+    /// will not have is [`SiteError::Refused`].
     fn replace_item(&self, account: &str, key: &FolderKey, delivery: Delivery) -> Result<bool, SiteError>;
 
     fn remove_item(&self, account: &str, key: &FolderKey, name: &str) -> Result<bool, SiteError>;

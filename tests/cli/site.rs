@@ -64,7 +64,7 @@ fn what_is_wrong_with_a_description_is_told_with_file_line_and_key_and_no_secret
     let wagon = Wagon::empty();
     let mail = "[mail]\nimap = \"imaps://imap.example.org\"\nlogin = \"master\"\nuser = \"migrate\"\n";
     let cases = [
-        ("unknown", format!("[accounts]\nfile = \"a.csv\"\nformt = \"csv\"\n")),
+        ("unknown", "[accounts]\nfile = \"a.csv\"\nformt = \"csv\"\n".to_owned()),
         ("password", format!("[accounts]\nfile = \"a.csv\"\n{mail}password = \"{SECRET}\"\n")),
         (
             "open",

@@ -5,6 +5,7 @@ use crate::servers::imap::Imap;
 use crate::servers::lmtp;
 use crate::servers::slapd::{Slapd, fingerprint};
 use crate::servers::testbed::{Server, missing, password, testbed, users};
+use std::io::Write as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -49,7 +50,7 @@ fn until(what: &str, holds: impl Fn() -> bool) {
 #[test]
 fn new_mail_comes_first_by_account_and_the_old_mail_arrives_beneath() {
     if let Some(why) = missing(&["cyrus", "postfix"]) {
-        eprintln!("skipped: {why}");
+        let _ = writeln!(std::io::stderr(), "skipped: a story of LDAP, Cyrus and Postfix: {why}");
         return;
     }
     let Some(slapd) = Slapd::start(3, 1) else { return };

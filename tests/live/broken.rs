@@ -126,7 +126,7 @@ fn a_connection_that_breaks_at_any_byte_of_an_import_leaves_each_message_once() 
         }
     }
     assert!(tried > 10 && hit * 10 >= tried * 9, "only {hit} of {tried} imports were cut off");
-    println!("{tried} imports, of which {hit} were cut off; {measured:?}");
+    eprintln!("{tried} imports, of which {hit} were cut off; {measured:?}");
 }
 
 #[test]

@@ -138,7 +138,7 @@ fn is_passed(there: &Message, kept: &Message) -> bool {
 fn refused(said: &str) -> Refused {
     let mut refused = Refused::new();
     let report = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let report = report.filter(|line| line["event"] == "report").last().unwrap_or_else(|| panic!("{said}"));
+    let report = report.rev().find(|line| line["event"] == "report").unwrap_or_else(|| panic!("{said}"));
     for one in report["report"]["rejected"].as_array().unwrap() {
         let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
         if !text("item").is_empty() && text("reason") == "refused" {
@@ -172,7 +172,7 @@ fn dovecot_to_cyrus() {
     let target = world.cyrus("new", &EXAMPLE);
     let before = look_all(&source, &EXAMPLE);
     let refused = there(&world, "old.toml", "new.toml", &EXAMPLE, "archive");
-    println!("{:?}", compare_all(&before, &target, &refused));
+    eprintln!("{:?}", compare_all(&before, &target, &refused));
     world.report("verify --archive {}/archive --to {}/new.toml", &[0]);
 }
 
@@ -192,7 +192,7 @@ fn cyrus_to_dovecot_and_files() {
     world.empty_site("new", &EXAMPLE);
     let target = world.dovecot("new");
     let refused = there(&world, "middle.toml", "new.toml", &EXAMPLE, "second");
-    println!("{:?}", compare_all(&before, &target, &refused));
+    eprintln!("{:?}", compare_all(&before, &target, &refused));
     // A passwd-file has no place for the one alias.
     let (_, verified) = world.report("verify --archive {}/second --to {}/new.toml", &[5]);
     let alias = "info@station.example: alias info@station.example has not been imported";
@@ -201,7 +201,7 @@ fn cyrus_to_dovecot_and_files() {
     world.report("import --archive {}/second --to {}/new-files", &[0, 3]);
     world.report("verify --archive {}/second --to {}/new-files", &[0]);
     let served = world.dovecot("new-files");
-    println!("{:?}", compare_all(&before, &served, &Refused::new()));
+    eprintln!("{:?}", compare_all(&before, &served, &Refused::new()));
 }
 
 #[test]
@@ -218,13 +218,13 @@ fn real_mail_goes_from_files_to_cyrus_and_from_dovecot_into_files() {
     let before = look_all(&source, &SMALL);
     let target = world.cyrus("new", &SMALL);
     let refused = there(&world, "old", "new.toml", &SMALL, "archive");
-    println!("{:?}", compare_all(&before, &target, &refused));
+    eprintln!("{:?}", compare_all(&before, &target, &refused));
 
     let only = chosen(&SMALL);
     world.report(&format!("export --from {{}}/old.toml --archive {{}}/served{only}"), &[0, 3]);
     world.report("import --archive {}/served --to {}/files", &[0, 3]);
     let served = world.dovecot("files");
-    println!("{:?}", compare_all(&before, &served, &Refused::new()));
+    eprintln!("{:?}", compare_all(&before, &served, &Refused::new()));
 }
 
 #[test]
@@ -242,5 +242,5 @@ fn oddities_arrive_on_cyrus_or_are_named() {
     let before = look_all(&source, &edge);
     let target = world.cyrus("new", &edge);
     let refused = there(&world, "old.toml", "new.toml", &edge, "archive");
-    println!("{:?}", compare_all(&before, &target, &refused));
+    eprintln!("{:?}", compare_all(&before, &target, &refused));
 }

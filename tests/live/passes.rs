@@ -124,7 +124,7 @@ fn three_passes_of_a_source_in_use_bring_everything_once() {
         before.values().flat_map(|mailbox| mailbox.values()).map(|folder| folder.messages.len()).sum();
     let acts = acts.load(Ordering::Relaxed);
     assert!(messages > 100 && acts > 50, "{messages} messages, {acts} acts");
-    println!("{acts} acts, {messages} messages: {:?}", compare_all(&before, &target, &Refused::new()));
+    eprintln!("{acts} acts, {messages} messages: {:?}", compare_all(&before, &target, &Refused::new()));
     world.report("verify --archive {}/archive --to {}/new.toml", &[0]);
 
     // The source is quiet now: nothing is left to do.

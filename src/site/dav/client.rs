@@ -53,6 +53,12 @@ impl Reply {
         self.body
     }
 
+    /// Hears the answer to its end, so that the connection can be used again; the status.
+    pub fn finish(mut self) -> u16 {
+        xml::drain(&mut self.body);
+        self.status
+    }
+
     /// The status and what the server says about it, for a person.
     pub fn words(self) -> String {
         let status = self.status;
@@ -207,7 +213,10 @@ impl Client {
                 _ => None,
             };
             match to {
-                Some(to) => url = href::resolve(&url, &to).map_err(|what| self.says(&what))?,
+                Some(to) => {
+                    url = href::resolve(&url, &to).map_err(|what| self.says(&what))?;
+                    reply.finish();
+                }
                 None => return Ok((url, reply)),
             }
         }

@@ -101,6 +101,7 @@ fn make(session: &Session, url: &Url, folder: &Folder) -> Result<Result<(), Reas
         let reply = session.client.send(url, &say)?;
         match reply.status {
             200 | 201 => {
+                reply.finish();
                 if at > 0
                     && let Some(there) = collection::at(session, url)?
                 {

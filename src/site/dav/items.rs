@@ -165,7 +165,11 @@ fn put(
 
 /// A refusal in the server's words.
 fn judge(reply: Reply) -> Result<(), Reason> {
-    if reply.status < 300 { Ok(()) } else { Err(Reason::Refused(reply.words())) }
+    if reply.status >= 300 {
+        return Err(Reason::Refused(reply.words()));
+    }
+    reply.finish();
+    Ok(())
 }
 
 /// The first UID of a calendar object or card; servers that write anew what they get keep it.
@@ -206,8 +210,11 @@ pub fn relocate(session: &Session, from: &FolderKey, name: &str, to: &FolderKey)
     }
     let headers = [ASLEEP[0], ASLEEP[1], ("destination", new.as_str()), ("overwrite", "F")];
     let reply = session.client.send(&old, &Say { method: "MOVE", headers: &headers, body: b"" })?;
+    if reply.status < 300 {
+        reply.finish();
+        return Ok(true);
+    }
     match reply.status {
-        200..=299 => Ok(true),
         // A first try of this very request may have moved it.
         404 | 410 => Ok(multistatus::look(&session.client, &new, "<D:getetag/>")?.is_some()),
         _ => Err(session.client.says(&format!("{}, moving {name} from {from} to {to}", reply.words()))),
@@ -219,12 +226,15 @@ pub fn relocate(session: &Session, from: &FolderKey, name: &str, to: &FolderKey)
 fn carry(session: &Session, kind: FolderKind, old: &Url, new: &Url) -> Result<Option<bool>, SiteError> {
     let Content::Bytes { bytes, .. } = ahead::get_at(session, old)? else { return Ok(None) };
     let reply = put(session, kind, new, ("if-none-match", "*"), &bytes)?;
-    if reply.status >= 300 {
+    if reply.finish() >= 300 {
         return Ok(None);
     }
     let reply = session.client.send(old, &Say { method: "DELETE", headers: &ASLEEP, body: b"" })?;
     match reply.status {
-        200..=299 | 404 | 410 => Ok(Some(true)),
+        200..=299 | 404 | 410 => {
+            reply.finish();
+            Ok(Some(true))
+        }
         _ => Err(session.client.says(&format!("{}, removing {} after it was copied", reply.words(), old.path()))),
     }
 }
@@ -238,8 +248,7 @@ pub fn remove(session: &Session, key: &FolderKey, name: &str) -> Result<bool, Si
     }
     let reply = session.client.send(&url, &Say { method: "DELETE", headers: &ASLEEP, body: b"" })?;
     match reply.status {
-        200..=299 => Ok(true),
-        404 | 410 => Ok(false),
+        200..=299 | 404 | 410 => Ok(reply.finish() < 300),
         _ => Err(session.client.says(&format!("{}, removing {key}/{name}", reply.words()))),
     }
 }

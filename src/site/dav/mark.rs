@@ -5,6 +5,7 @@ use super::collection::Collection;
 use super::members::{Member, Members, hash};
 use crate::limits;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// Another form of mark says nothing.
 const VERSION: u8 = 1;
@@ -40,7 +41,7 @@ impl Mark {
             ctag,
             folder: folder_hash(collection),
             members: few.then(rows),
-            listed: hash(format!("{members:?}").as_bytes()),
+            listed: listed_hash(members),
         }
     }
 
@@ -65,6 +66,16 @@ impl Mark {
                 .collect(),
         )
     }
+}
+
+fn listed_hash(members: &Members) -> u64 {
+    let mut digest = Sha256::new();
+    for (name, member) in members {
+        digest.update(name.as_bytes());
+        digest.update([0]);
+        digest.update(member.version.to_le_bytes());
+    }
+    hash(&digest.finalize())
 }
 
 fn folder_hash(collection: &Collection) -> u64 {

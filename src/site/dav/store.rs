@@ -191,8 +191,7 @@ impl Store for DavStore {
             Ok(bytes) => self.replace(&session, key, &name, &bytes)?,
             Err(reason) => Err(reason),
         };
-        outcome
-            .map_err(|reason| session.client.says(&format!("{account}:{key}/{name} keeps its old content: {reason}")))
+        outcome.map_err(SiteError::Refused)
     }
 
     fn remove_item(&self, account: &str, key: &FolderKey, name: &str) -> Result<bool, SiteError> {

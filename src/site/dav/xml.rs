@@ -119,7 +119,11 @@ pub fn read(input: impl Read, whole: u64, each: &mut dyn FnMut(Node) -> io::Resu
         }
         if let Some(node) = finished {
             match open.len() {
-                0 => return Ok(node),
+                0 => {
+                    // Only a connection whose answer was heard to its end can be used again.
+                    drain(reader.get_mut());
+                    return Ok(node);
+                }
                 1 => {
                     held = open.iter().map(|node| node.text.len()).sum();
                     each(node)?;
@@ -132,6 +136,12 @@ pub fn read(input: impl Read, whole: u64, each: &mut dyn FnMut(Node) -> io::Resu
             }
         }
     }
+}
+
+/// Reads what is left of an answer, if that is little.
+pub fn drain(input: &mut impl Read) {
+    // Whatever goes wrong here concerns nobody: the connection is then not used again.
+    let _ = io::copy(&mut input.take(limits::DAV_WORDS_BYTES), &mut io::sink());
 }
 
 /// What an event costs beside its text, bytes; an element has a name and a place for children.

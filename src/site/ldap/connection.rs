@@ -196,6 +196,11 @@ impl Connection {
         Ok(match result.rc {
             SUCCESS => Answer::Done,
             NO_SUCH_ATTRIBUTE | VALUE_EXISTS => Answer::AlreadySo(words(&result)),
+            NO_SUCH_OBJECT if matches!(change, Change::Add { .. }) => {
+                let above = super::dn::parent(change.dn());
+                let hint = format!("make {above} first, or name another place under new.below in the mapping");
+                Answer::Refused(format!("{}; {hint}", words(&result)))
+            }
             _ => Answer::Refused(words(&result)),
         })
     }

@@ -24,8 +24,10 @@ pub struct Index {
     pub users: HashMap<String, String>,
     /// Groups by name.
     pub groups: HashMap<String, String>,
-    /// Groups and lists in which a member stands itself.
+    /// Groups and lists that name somebody, as a member or an owner.
     within: HashMap<Member, BTreeSet<String>>,
+    /// Groups that somebody is a member of, himself.
+    member_of: HashMap<Member, BTreeSet<String>>,
     /// Names of classes of service by what accounts call them.
     pub classes: HashMap<String, String>,
     /// Entries whose address another one has already, or that have none, and what is wrong.
@@ -183,12 +185,19 @@ impl Index {
         }
         let attributes: BTreeSet<String> =
             referring(mapping).into_iter().map(|name| name.to_ascii_lowercase()).collect();
-        for text in attributes.iter().filter_map(|attribute| values.get(attribute)).flatten() {
-            let names = self.within.entry(Member::parse(text, mapping.lower_case)).or_default();
-            if there {
-                names.insert(name.to_owned());
-            } else {
-                names.remove(name);
+        for attribute in &attributes {
+            let group = mapping.group.as_ref().filter(|_| entry.is(EntryKind::Group));
+            let counts = group.is_some_and(|map| map.members.iter().any(|held| held.eq_ignore_ascii_case(attribute)));
+            for text in values.get(attribute).into_iter().flatten() {
+                let member = Member::parse(text, mapping.lower_case);
+                let maps = counts.then_some(&mut self.member_of).into_iter().chain([&mut self.within]);
+                for names in maps.map(|map| map.entry(member.clone()).or_default()) {
+                    if there {
+                        names.insert(name.to_owned());
+                    } else {
+                        names.remove(name);
+                    }
+                }
             }
         }
     }
@@ -201,23 +210,16 @@ impl Index {
     /// Names of the groups to which an account's entry is counted, through groups in groups too, whatever ring they form.
     pub fn groups_of(&self, tree: &Tree, mapping: &Mapping, name: &str) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
-        let Some(map) = &mapping.group else { return found };
         let users = tree.entries.get(name).map_or(&[][..], |entry| entry.all("uid"));
         let mut to_do = vec![Member::Entry(name.to_owned())];
         to_do.extend(users.iter().map(|user| Member::User(user.to_lowercase())));
         to_do.extend(self.addresses.get(name).cloned().map(Member::Address));
         let mut seen: HashSet<String> = HashSet::new();
         while let Some(member) = to_do.pop() {
-            for group in self.within.get(&member).into_iter().flatten() {
-                let Some(entry) = tree.entries.get(group).filter(|entry| entry.is(EntryKind::Group)) else { continue };
-                let mut members = map.members.iter().flat_map(|attribute| entry.all(attribute));
-                // As its owner only, it is no member.
-                let is_member =
-                    seen.contains(group) || members.any(|text| Member::parse(text, mapping.lower_case) == member);
-                if is_member && seen.insert(group.clone()) {
-                    found.extend(group_name(mapping, entry).map(str::to_owned));
-                    to_do.push(Member::Entry(group.clone()));
-                }
+            for group in self.member_of.get(&member).into_iter().flatten() {
+                let Some(entry) = tree.entries.get(group).filter(|_| seen.insert(group.clone())) else { continue };
+                found.extend(group_name(mapping, entry).map(str::to_owned));
+                to_do.push(Member::Entry(group.clone()));
             }
         }
         found

@@ -189,7 +189,7 @@ impl<'a> Plan<'a> {
         dn::within(&making.below, &self.options.base)
     }
 
-    /// The name of a new entry: the first that is free. `taken` may say that one is free although it is there.
+    /// The name of a new entry, and the value that makes it: the first that nobody has, or whose entry `free` gives away.
     pub fn free_name(
         &self,
         making: &Making,

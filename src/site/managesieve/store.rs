@@ -201,20 +201,16 @@ impl Store for SieveStore {
         Err(SiteError::Unsupported(format!("{account}: {name} cannot move from {from} to {to}")))
     }
 
-    fn replace_item(&self, account: &str, key: &FolderKey, delivery: Delivery) -> Result<bool, SiteError> {
+    fn replace_item(&self, account: &str, _: &FolderKey, delivery: Delivery) -> Result<bool, SiteError> {
         let Delivery { name, content, .. } = delivery;
-        let refused = |reason: Reason| SiteError::Server {
-            server: self.locator(),
-            what: format!("{account}:{key}/{name} keeps its old content: {reason}"),
-        };
-        let bytes = content.whole(limits::SIEVE_SCRIPT_BYTES).map_err(refused)?;
+        let bytes = content.whole(limits::SIEVE_SCRIPT_BYTES).map_err(SiteError::Refused)?;
         let outcome = self.with(account, |scripts| match scripts.list()?.has(&name) {
             true => scripts.put(&name, &bytes).map(Some),
             false => Ok(None),
         })?;
         match outcome {
             Some(Ok(())) => Ok(true),
-            Some(Err(reason)) => Err(refused(reason)),
+            Some(Err(reason)) => Err(SiteError::Refused(reason)),
             None => Ok(false),
         }
     }

@@ -15,7 +15,7 @@ use crate::limits;
 use crate::map::{ItemRow, ItemState};
 use crate::model::id::{ItemId, ObjectId};
 use crate::model::mailbox::{Flags, FolderKey};
-use crate::site::{Content, Depth, FolderListing, FolderScan, Present};
+use crate::site::{Content, Depth, FolderListing, FolderScan, Present, SiteError};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -252,7 +252,14 @@ fn merge_one(
         match one(&Some(base), &Some(wanted), &has) {
             Verdict::Apply => {
                 let delivery = deliver::delivery(row.target_name.clone(), content, item);
-                if pass.target.replace_item(&job.target, &present.key, delivery)? {
+                let replaced = match pass.target.replace_item(&job.target, &present.key, delivery) {
+                    Err(SiteError::Refused(reason)) => {
+                        pass.reject(place(&item.name), reason);
+                        return Ok(ItemRow { object: row.object, ..next });
+                    }
+                    outcome => outcome?,
+                };
+                if replaced {
                     let names = std::slice::from_ref(&row.target_name);
                     let stored = pass.target.stored_as(&job.target, &present.key, names)?;
                     // The target may have made something else of it.

@@ -361,7 +361,7 @@ impl Target for DirectoryTarget {
             return Ok(false);
         }
         if let Err(reason) = file_items::replace(&self.hand, &dir, key.kind(), &delivery)? {
-            return Err(SiteError::Unsupported(format!("{account}:{key}/{}: {reason}", delivery.name)));
+            return Err(SiteError::Refused(reason));
         }
         self.label(account, key, &[delivery], &[Delivered::Done { uid: None }], &[])?;
         Ok(true)

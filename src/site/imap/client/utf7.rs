@@ -83,7 +83,7 @@ mod tests {
             ("~peter/mail/&U,BTFw-/&ZeVnLIqe-", "~peter/mail/台北/日本語"),
             ("Entw&APw-rfe", "Entwürfe"),
             ("Me &- you", "Me & you"),
-            ("&2D3c5g- Orders", "\u{1f4e6} Orders".replace('\u{1f4e6}', "\u{1f4e6}").as_str()),
+            ("&2D3c5g- Orders", "\u{1f4e6} Orders"),
         ] {
             assert_eq!(decode(encode(name).as_bytes()).as_deref(), Some(name));
             if wire.contains("U,BTFw") || wire.contains("APw") || wire.contains("Me") {
