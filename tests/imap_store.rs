@@ -44,7 +44,11 @@ fn key(path: &str) -> FolderKey {
 
 /// A store for a server of the testbed at `port`, with its state in `state`.
 fn store(port: u16, state: &Path, login: Login) -> ImapStore {
-    let endpoint = Endpoint::parse(&format!("imap://127.0.0.1:{port}"), SCHEMES).unwrap().in_the_open();
+    store_at("127.0.0.1", port, state, login)
+}
+
+fn store_at(host: &str, port: u16, state: &Path, login: Login) -> ImapStore {
+    let endpoint = Endpoint::parse(&format!("imap://{host}:{port}"), SCHEMES).unwrap().in_the_open();
     let tls = TlsPolicy::Insecure.config(&RealFs).unwrap();
     let state_dir = state.to_owned();
     ImapStore::open(&RealFs, ImapOptions { endpoint, tls, login, insecure: true, state_dir, max_connections: 4 })
@@ -318,6 +322,21 @@ fn a_dovecot_takes_folders_messages_flags_moves_and_grants() {
         Err(why) => return skip("a Dovecot takes everything", &why),
     };
     a_target_takes_everything(&dovecot.store("state"), &|| dovecot.store("state"), true);
+}
+
+#[test]
+fn a_compressed_connection_carries_the_same() {
+    let dovecot = match Dovecot::start() {
+        Ok(dovecot) => dovecot,
+        Err(why) => return skip("a compressed connection", &why),
+    };
+    // By this name the store does not know that the server is on the same machine, where compression would be of no use.
+    let open = || {
+        let login = login(LoginMode::Master, "master", dovecot.server.said("DOVECOT_MASTER_PASSWORD"));
+        store_at("0.0.0.0", dovecot.server.port("DOVECOT_IMAP_PORT"), &dovecot.dir.path().join("state"), login)
+    };
+    assert!(open().survey(ANN).unwrap().capabilities.contains(&"COMPRESS=DEFLATE".to_owned()));
+    a_target_takes_everything(&open(), &open, true);
 }
 
 #[test]
