@@ -18,7 +18,8 @@ fn a_folder_that_is_no_site_is_refused() {
     let Err(unknown) = crate::site::open_source(Arc::new(RealFs), "imap:host") else { panic!("no such scheme") };
     assert_eq!(
         unknown.to_string(),
-        "no kind of site is called \"imap\"; known are a folder and dir:FOLDER (a folder of that name is ./imap:…)"
+        "no kind of site is called \"imap\"; known are a folder, dir:FOLDER and a site description FILE.toml \
+         (a folder of that name is ./imap:…)"
     );
 }
 
