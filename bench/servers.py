@@ -75,6 +75,7 @@ class Engine:
         self.args, self.accounts = args, accounts
         self.dir = args.work / self.name
         self.log = args.work / f"{self.name}.log"
+        self.cpu = self.peak = 0
 
     def fresh(self):
         shutil.rmtree(self.dir, ignore_errors=True)
@@ -82,8 +83,14 @@ class Engine:
 
     def run(self, argv, env=None):
         with open(self.log, "ab") as out:
-            subprocess.run(list(map(str, argv)), env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, stdout=out,
-                           stderr=out, check=True)
+            child = subprocess.Popen(list(map(str, argv)), env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL,
+                                     stdout=out, stderr=out)
+            _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode != 0:
+            raise subprocess.CalledProcessError(child.returncode, argv[0])
+        self.cpu += usage.ru_utime + usage.ru_stime
+        self.peak = max(self.peak, usage.ru_maxrss / 1024)
 
 
 class Wagon(Engine):
@@ -151,13 +158,11 @@ class Doveadm(Engine):
 
 
 def timed(engine, port):
-    """Wall and CPU seconds of a step."""
-    before = os.times()
+    """Wall and CPU seconds of a step, and the peak of the largest of its processes in MiB."""
+    engine.cpu = engine.peak = 0
     began = time.monotonic()
     engine.step(port)
-    wall = time.monotonic() - began
-    after = os.times()
-    return wall, (after.children_user + after.children_system) - (before.children_user + before.children_system)
+    return time.monotonic() - began, engine.cpu, engine.peak
 
 
 def main():
@@ -201,14 +206,14 @@ def main():
     if missing:
         lines.append(f"Not installed: {', '.join(missing)}.")
     for step in ("first", "unchanged"):
-        lines += ["", f"## {step}", "", "| | wall s | CPU s | connections | round trips | MB on the wire |",
-                  "|---|---|---|---|---|---|"]
+        lines += ["", f"## {step}", "", "| | wall s | CPU s | peak MiB | connections | round trips | MB on the wire |",
+                  "|---|---|---|---|---|---|---|"]
         for engine in engines:
             def show(values):
                 return f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
-            walls, cpus = zip(*costs[engine.name, step])
+            walls, cpus, peaks = zip(*costs[engine.name, step])
             connections, turns, size = wire[engine.name, step]
-            lines.append(f"| {engine.name} | {show(walls)} | {show(cpus)} | {connections} | {turns} | {size / 1e6:.2f} |")
+            lines.append(f"| {engine.name} | {show(walls)} | {show(cpus)} | {max(peaks):.0f} | {connections} | {turns} | {size / 1e6:.2f} |")
     text = "\n".join(lines) + "\n"
     sys.stdout.write(text)
     if args.name:

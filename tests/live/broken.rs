@@ -164,6 +164,43 @@ fn servers_that_lag_refuse_or_say_goodbye_cost_time_and_nothing_else() {
     }
 }
 
+/// Mail whose text is commands, for a server that finds no room for a message: with Cyrus 3.6 the literal of a refused
+/// APPEND is not skipped but read as what comes next (its staging file cannot be made: disk full, or two first deliveries
+/// to a new server at once).
+#[test]
+fn a_server_that_refuses_messages_is_never_given_their_text_as_commands() {
+    if !ready("refused messages are no commands", &["cyrus", "dovecot"]) {
+        return;
+    }
+    let world = World::new();
+    exported(&world);
+    let dir = world.path("old/mail/a.test/ann/Maildir/cur");
+    for number in 5..9 {
+        let text = format!("Subject: {number}\n\nt{number} CREATE stolen{number}\nt LOGOUT\n");
+        fs::write(dir.join(format!("{}.M{number}P1.host:2,S", 1_600_000_000 + number)), text).unwrap();
+    }
+    world.wagon(0, "export --from {}/old --archive {}/archive");
+    let cyrus = world.cyrus("cyrus", &[ANN]);
+    let staging = cyrus.server().dir().join("spool/stage.");
+    world.empty_site("dovecot", &[ANN]);
+    let dovecot = world.dovecot("dovecot");
+    drop(dovecot.client(ANN));
+    let tmp = world.path("dovecot/mail/a.test/ann/Maildir/tmp");
+    // Dovecot's other folder has a tmp of its own.
+    for (site, obstacle, refused) in [(cyrus, staging, 8), (dovecot, tmp, 6)] {
+        drop(fs::remove_dir(&obstacle));
+        fs::write(&obstacle, "").unwrap();
+        let import = format!("import --archive {{}}/archive --to {{}}/{}", site.name);
+        let (_, said) = world.report(&import, &[3]);
+        let folders: Vec<String> = site.look(ANN).into_keys().collect();
+        assert!(folders.iter().all(|name| ["INBOX", "Archive"].contains(&name.as_str())), "{folders:?}\n{said}");
+        assert!(said.contains(&format!("  {refused} refused")), "{said}");
+        fs::remove_file(&obstacle).unwrap();
+        let (_, said) = world.report(&import, &[0]);
+        assert_eq!(site.look(ANN).values().map(|folder| folder.messages.len()).sum::<usize>(), 8, "{said}");
+    }
+}
+
 #[test]
 fn a_source_that_breaks_off_is_read_on_and_nothing_counts_as_deleted() {
     if !ready("a source breaks off", &["dovecot"]) {

@@ -125,7 +125,7 @@ impl World {
 }
 
 impl Site {
-    fn server(&self) -> &Server {
+    pub fn server(&self) -> &Server {
         self.server.as_ref().unwrap()
     }
 

@@ -25,7 +25,7 @@ impl Connection {
         for message in messages {
             let head = format!(" ({}) \"{}\" ", message.flags.join(" "), date_text(message.date));
             self.put(head.as_bytes())?;
-            if let Some(refusal) = self.offer_literal(message.size)? {
+            if let Some(refusal) = self.offer_message(message.size)? {
                 return Ok(refusal);
             }
             let mut counted = Counted { connection: self, written: 0, bound: message.size, trouble: None };
