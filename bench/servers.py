@@ -2,17 +2,20 @@
 """Measure wagon beside mbsync and doveadm backup: all mail of an IMAP server, copied to this machine.
 
     bench/servers.py HOST PORT MASTER PASSWORD_FILE ACCOUNTS WORK [--runs N] [--name NAME] [--wagon PATH]
+                     [--day]
 
 HOST:PORT is an IMAP server that speaks without TLS on this machine or a trusted network and knows a Dovecot master user
-(`ACCOUNT*MASTER`); nothing is written there. ACCOUNTS is a file with an address a line, WORK an empty folder.
+(`ACCOUNT*MASTER`); nothing is written there without --day. ACCOUNTS is a file with an address a line, WORK an empty folder.
 
-Steps: `first` (nothing is here yet) and `unchanged` (all is here and nothing has changed). wagon writes its archive
-(`wagon export`); mbsync (isync) and doveadm backup, one account after the other, write Maildirs. Programs that are not
+Steps: `first` (nothing is here yet), `unchanged` (all is here and nothing has changed) and, with --day, `day`: in each
+inbox five letters have arrived, ten got another flag and two were removed since. wagon writes its archive (`wagon export`); mbsync (isync) and doveadm backup, one account after the other, write Maildirs. Programs that are not
 installed are left out, and the report says so. They take turns; each step is done N times (3), the median shown. CPU is
 that of the program and what it starts, not of the server. Afterwards each step is done once more through a proxy that
 counts bytes on the wire and round trips (how often a client speaks after the server has); that run is not timed.
 """
 import argparse
+import imaplib
+import json
 import os
 import shutil
 import socket
@@ -75,26 +78,37 @@ class Engine:
         self.args, self.accounts = args, accounts
         self.dir = args.work / self.name
         self.log = args.work / f"{self.name}.log"
-        self.cpu = self.peak = 0
+        self.cpu = self.peak = self.uneasy = 0
 
     def fresh(self):
         shutil.rmtree(self.dir, ignore_errors=True)
         self.dir.mkdir()
 
-    def run(self, argv, env=None):
+    def run(self, argv, env=None, fine=(0,)):
         with open(self.log, "ab") as out:
             child = subprocess.Popen(list(map(str, argv)), env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL,
                                      stdout=out, stderr=out)
             _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode != 0:
+        if child.returncode not in fine:
             raise subprocess.CalledProcessError(child.returncode, argv[0])
+        self.uneasy += child.returncode != 0
         self.cpu += usage.ru_utime + usage.ru_stime
         self.peak = max(self.peak, usage.ru_maxrss / 1024)
+
+    def messages(self):
+        """How many messages lie in the Maildirs."""
+        return sum(len(files) for dir, _, files in os.walk(self.dir) if os.path.basename(dir) in ("cur", "new"))
 
 
 class Wagon(Engine):
     name = "wagon"
+
+    def messages(self):
+        shown = subprocess.run([self.args.wagon, "snapshots", "--json", "--archive", self.dir / "archive"], capture_output=True,
+                               text=True, check=True).stdout
+        counts = [snapshot["counts"] for snapshot in json.loads(shown.splitlines()[-1])["report"]]
+        return sum(count["items_added"] - count["items_removed"] for count in counts)
 
     def step(self, port):
         site = self.dir / "site.toml"
@@ -133,6 +147,17 @@ class Mbsync(Engine):
 
 class Doveadm(Engine):
     name = "doveadm backup"
+    nobody = 65534
+
+    def own(self, folder):
+        """doveadm writes no mail as root; started by root, it becomes nobody."""
+        folder.mkdir(exist_ok=True)
+        if os.geteuid() == 0:
+            os.chown(folder, self.nobody, self.nobody)
+
+    def fresh(self):
+        super().fresh()
+        self.own(self.dir)
 
     def step(self, port):
         config = self.dir / "dovecot.conf"
@@ -144,17 +169,32 @@ class Doveadm(Engine):
         secret = self.args.password.read_text().splitlines()[0]
         for account in self.accounts:
             home = self.dir / account
-            home.mkdir(exist_ok=True)
+            self.own(home)
             options = {"mail_location": f"maildir:{home}/Maildir", "imapc_host": self.args.host, "imapc_port": port,
                        "imapc_user": f"{account}*{self.args.master}", "imapc_password": secret,
                        "imapc_features": "rfc822.size fetch-headers"}
             argv = ["doveadm", "-c", config]
             for key, value in options.items():
                 argv += ["-o", f"{key}={value}"]
-            self.run(argv + ["backup", "-R", "imapc:"], {"USER": account, "HOME": str(home)})
+            # 2: it wants to be run again, which it does not get.
+            self.run(argv + ["backup", "-R", "imapc:"], {"USER": account, "HOME": str(home)}, fine=(0, 2))
 
     def version(self):
         return "dovecot " + subprocess.run(["dovecot", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def a_day(args, account, number):
+    """What happens to an account in a day, the same for everybody who reads it afterwards."""
+    with imaplib.IMAP4(args.host, args.port) as server:
+        server.login(f"{account}*{args.master}", args.password.read_text().splitlines()[0])
+        for letter in range(5):
+            text = f"From: x@example.org\r\nSubject: day {number}\r\nMessage-ID: <{number}.{letter}.{account}>\r\n\r\n"
+            server.append("INBOX", None, None, (text + f"line of letter {letter}\r\n" * 100).encode())
+        _, [count] = server.select("INBOX")
+        seen = "+FLAGS" if number % 2 == 0 else "-FLAGS"
+        server.store(f"1:{min(10, int(count))}", seen, "(\\Flagged)")
+        server.store(f"{max(1, int(count) - 6)}:{max(1, int(count) - 5)}", "+FLAGS", "(\\Deleted)")
+        server.expunge()
 
 
 def timed(engine, port):
@@ -175,9 +215,11 @@ def main():
     parser.add_argument("work", type=Path)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--name")
+    parser.add_argument("--day", action="store_true")
     parser.add_argument("--wagon", default=str(Path(__file__).parent.parent / "target/release/wagon"))
     args = parser.parse_args()
     accounts = args.accounts.read_text().split()
+    args.work = args.work.resolve()
     args.work.mkdir(exist_ok=True)
     engines, missing = [], []
     for kind, program in ((Wagon, args.wagon), (Mbsync, "mbsync"), (Doveadm, "doveadm")):
@@ -185,27 +227,32 @@ def main():
             engines.append(kind(args, accounts))
         else:
             missing.append(kind.name)
-    costs = {(engine.name, step): [] for engine in engines for step in ("first", "unchanged")}
-    for at in range(args.runs):
-        turn = at % len(engines)
-        for engine in engines[turn:] + engines[:turn]:
-            engine.fresh()
-            for step in ("first", "unchanged"):
-                costs[engine.name, step].append(timed(engine, args.port))
+    steps = ["first", "unchanged"] + ["day"] * bool(args.day)
+    costs = {(engine.name, step): [] for engine in engines for step in steps}
     wire = {}
     counter = Counter((args.host, args.port))
-    for engine in engines:
-        engine.fresh()
-        for step in ("first", "unchanged"):
-            counter.reset()
-            engine.step(counter.port)
-            time.sleep(0.2)
-            wire[engine.name, step] = (counter.connections, counter.turns, counter.up + counter.down)
+    for at in range(args.runs + 1):
+        turn = at % len(engines)
+        turns = engines[turn:] + engines[:turn]
+        for engine in turns:
+            engine.fresh()
+        for step in steps:
+            if step == "day":
+                for account in accounts:
+                    a_day(args, account, at)
+            for engine in turns:
+                if at < args.runs:
+                    costs[engine.name, step].append(timed(engine, args.port))
+                else:
+                    counter.reset()
+                    engine.step(counter.port)
+                    time.sleep(0.2)
+                    wire[engine.name, step] = (counter.connections, counter.turns, counter.up + counter.down)
     lines = [f"# {len(accounts)} accounts over IMAP", "",
              f"{os.cpu_count()} cores; {', '.join(engine.version() for engine in engines)}; {args.runs} runs, medians (range)."]
     if missing:
         lines.append(f"Not installed: {', '.join(missing)}.")
-    for step in ("first", "unchanged"):
+    for step in steps:
         lines += ["", f"## {step}", "", "| | wall s | CPU s | peak MiB | connections | round trips | MB on the wire |",
                   "|---|---|---|---|---|---|---|"]
         for engine in engines:
@@ -214,6 +261,9 @@ def main():
             walls, cpus, peaks = zip(*costs[engine.name, step])
             connections, turns, size = wire[engine.name, step]
             lines.append(f"| {engine.name} | {show(walls)} | {show(cpus)} | {max(peaks):.0f} | {connections} | {turns} | {size / 1e6:.2f} |")
+    lines += ["", "Messages held in the end: " + ", ".join(f"{engine.name} {engine.messages()}" for engine in engines) + "."]
+    lines += [f"{engine.name} ended {engine.uneasy} times with a status that asks for another run."
+              for engine in engines if engine.uneasy]
     text = "\n".join(lines) + "\n"
     sys.stdout.write(text)
     if args.name:

@@ -32,6 +32,11 @@ pub const IMAP_PIECE_BYTES: u64 = MIB;
 pub const IMAP_AHEAD_BYTES: u64 = 2 * MIB;
 pub const IMAP_AHEAD_ITEMS: usize = 256;
 
+/// Bytes of messages that came ahead and wait for a thread that is behind, for one account, and messages of which is known
+/// when they came, read or not. More than is asked for, so that only what nobody comes for is ever fetched twice.
+pub const IMAP_HERE_BYTES: u64 = 6 * MIB;
+pub const IMAP_CAME: usize = 8192;
+
 /// Messages that are asked for with the first command in a folder; twice as many with each next, while they are wanted.
 pub const IMAP_FIRST_WINDOW: usize = 8;
 

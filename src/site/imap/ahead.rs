@@ -1,8 +1,9 @@
 //! Reading messages: asked for ahead of their being wanted, several with one command, so that the network carries the next
 //! ones while the last are taken apart.
 //!
-//! For each account that is being read there is one reader with a connection of its own. Reading follows the order in
-//! which the folder was listed; a read that does not costs the round trip that it would have cost anyway.
+//! For each account that is being read there is one reader with a connection of its own. It follows the order in which a
+//! folder was listed. Several threads read an account at once, each some messages ahead of another: what lies between is
+//! fetched on the way and kept for whoever is behind, so that every message crosses the network once.
 
 use super::client::{Command, Untagged, set_of};
 use super::pool::{Lease, Pool};
@@ -10,6 +11,7 @@ use crate::limits;
 use crate::site::SiteError;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 /// Where a message lies.
@@ -54,6 +56,7 @@ pub enum Got {
 
 /// In which order the messages of a folder will probably be read.
 struct Plan {
+    number: u64,
     account: String,
     wire: Vec<u8>,
     uid_validity: u32,
@@ -66,6 +69,7 @@ pub struct Readers {
     readers: Mutex<Vec<(String, Arc<Mutex<Reader>>)>>,
     /// Listing runs ahead of reading by many accounts, so plans outlive the readers of the moment; the oldest go.
     plans: Mutex<VecDeque<Plan>>,
+    last_plan: AtomicU64,
 }
 
 impl Readers {
@@ -90,6 +94,7 @@ impl Readers {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         plans.retain(|plan| plan.account != account || plan.wire != wire);
         plans.push_back(Plan {
+            number: self.last_plan.fetch_add(1, Ordering::Relaxed) + 1,
             account: account.to_owned(),
             wire: wire.to_vec(),
             uid_validity,
@@ -101,12 +106,13 @@ impl Readers {
         }
     }
 
-    fn order(&self, account: &str, place: &Place) -> Arc<Order> {
+    /// A folder's plan and its number; without one, an empty plan 0.
+    fn order(&self, account: &str, place: &Place) -> (u64, Arc<Order>) {
         let plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         let is_it = |plan: &&Plan| {
             plan.account == account && plan.wire == place.wire && plan.uid_validity == place.uid_validity
         };
-        plans.iter().find(is_it).map(|plan| Arc::clone(&plan.order)).unwrap_or_default()
+        plans.iter().find(is_it).map(|plan| (plan.number, Arc::clone(&plan.order))).unwrap_or_default()
     }
 
     /// Reads the beginning of a message, up to [`limits::IMAP_PIECE_BYTES`].
@@ -118,7 +124,7 @@ impl Readers {
             let mut got = reader.read(pool, account, place, self);
             if was_open && matches!(got, Ok(Got::Vanished)) {
                 // A folder that is open shows what came meanwhile only when the server says so; opening it again does.
-                reader.open = None;
+                reader.leave();
                 got = reader.read(pool, account, place, self);
             }
             if got.is_err() {
@@ -149,47 +155,65 @@ impl Readers {
 pub struct Reader {
     lease: Option<Lease>,
     /// The open folder, and its UIDVALIDITY.
-    open: Option<(Vec<u8>, u32)>,
-    /// What was asked for and has not come, command by command.
+    open: Option<Opened>,
+    /// What was asked for in it and has not come, command by command.
     asked: VecDeque<HashSet<u32>>,
     /// Bytes of that, as the listing had them.
     asked_bytes: u64,
-    /// What came and nobody has read yet.
-    here: HashMap<u32, Vec<u8>>,
+    /// What came and nobody has read yet, of any folder.
+    here: HashMap<(Opened, u32), Vec<u8>>,
     here_bytes: u64,
-    /// The plan of the open folder: where reading is, and up to where was asked.
+    /// In which order it came; what has been read since is in it too.
+    came: VecDeque<(Opened, u32)>,
+    /// The plan of the open folder, its number, where reading is, and up to where was asked.
     order: Arc<Order>,
+    plan: u64,
     at: usize,
     asked_to: usize,
+    /// Up to where was asked in the other folders, by plan.
+    left_at: HashMap<u64, usize>,
     /// How many messages are asked for at once; grows while they are wanted.
     window: usize,
 }
 
+/// A folder's name on the wire and its UIDVALIDITY.
+type Opened = (Arc<[u8]>, u32);
+
 impl Reader {
     fn hang_up(&mut self) {
         self.lease = None;
-        self.open = None;
+        self.leave();
         self.asked.clear();
+        self.left_at.clear();
         self.here.clear();
+        self.came.clear();
         (self.asked_bytes, self.here_bytes) = (0, 0);
     }
 
+    fn leave(&mut self) {
+        if self.open.take().is_some() {
+            self.left_at.insert(self.plan, self.asked_to);
+        }
+    }
+
     fn read(&mut self, pool: &Arc<Pool>, account: &str, place: &Place, readers: &Readers) -> Result<Got, SiteError> {
-        if !self.is_open(place) && !self.turn_to(pool, account, place, readers)? {
-            return Ok(Got::Vanished);
-        }
-        self.find(place.uid);
-        if self.order.get(self.at).is_none_or(|(uid, _)| *uid != place.uid) {
-            // It may have been listed since.
-            self.order = readers.order(account, place);
-            (self.at, self.asked_to) = (0, 0);
-            self.find(place.uid);
-        }
-        if !self.here.contains_key(&place.uid) && !self.is_asked(place.uid) {
-            self.miss(place)?;
+        let name = ((Arc::from(place.wire.as_slice()), place.uid_validity), place.uid);
+        if !self.here.contains_key(&name) {
+            if !self.is_open(place) && !self.turn_to(pool, account, place, readers)? {
+                return Ok(Got::Vanished);
+            }
+            if !self.is_asked(place.uid) {
+                self.find(place.uid);
+                if self.order.get(self.at).is_none_or(|(uid, _)| *uid != place.uid) {
+                    // It may have been listed since.
+                    self.take_plan(account, place, readers);
+                    self.find(place.uid);
+                }
+                self.miss(place)?;
+            }
         }
         loop {
-            if let Some(bytes) = self.here.remove(&place.uid) {
+            if let Some(bytes) = self.here.remove(&name) {
                 self.here_bytes = self.here_bytes.saturating_sub(bytes.len() as u64);
                 self.ask_ahead()?;
                 let is_whole = (bytes.len() as u64) < limits::IMAP_PIECE_BYTES;
@@ -203,7 +227,7 @@ impl Reader {
     }
 
     fn is_open(&self, place: &Place) -> bool {
-        self.open.as_ref().is_some_and(|open| open.0 == place.wire && open.1 == place.uid_validity)
+        self.open.as_ref().is_some_and(|open| *open.0 == *place.wire && open.1 == place.uid_validity)
     }
 
     fn is_asked(&self, uid: u32) -> bool {
@@ -221,9 +245,7 @@ impl Reader {
         while !self.asked.is_empty() {
             self.step()?;
         }
-        self.here.clear();
-        self.here_bytes = 0;
-        self.open = None;
+        self.leave();
         let mut lease = match self.lease.take() {
             Some(lease) => lease,
             None => pool.lease(account, &|| readers.release())?,
@@ -234,11 +256,15 @@ impl Reader {
             Ok(selected) if selected.uid_validity == place.uid_validity => {}
             _ => return Ok(false),
         }
-        self.open = Some((place.wire.clone(), place.uid_validity));
-        self.order = readers.order(account, place);
-        (self.at, self.asked_to) = (0, 0);
+        self.open = Some((Arc::from(place.wire.as_slice()), place.uid_validity));
+        self.take_plan(account, place, readers);
         self.window = limits::IMAP_FIRST_WINDOW;
         Ok(true)
+    }
+
+    fn take_plan(&mut self, account: &str, place: &Place, readers: &Readers) {
+        (self.plan, self.order) = readers.order(account, place);
+        (self.at, self.asked_to) = (0, self.left_at.get(&self.plan).copied().unwrap_or_default());
     }
 
     /// Finds where in the plan reading is: near where it was, else anywhere.
@@ -253,21 +279,23 @@ impl Reader {
 
     /// Something is wanted that was not asked for.
     fn miss(&mut self, place: &Place) -> Result<(), SiteError> {
-        if self.here.is_empty() && self.asked.is_empty() {
-            self.window = (self.window * 2).min(limits::IMAP_AHEAD_ITEMS);
-        } else {
-            // What came ahead was not what was wanted.
-            self.window = (self.window / 2).max(1);
-            self.here.clear();
-            self.here_bytes = 0;
+        let size = place.size.min(limits::IMAP_PIECE_BYTES);
+        let is_planned = self.order.get(self.at).is_some_and(|(uid, _)| *uid == place.uid);
+        if !is_planned || self.at < self.asked_to {
+            return self.ask(&[place.uid], size);
         }
-        let mut uids = vec![place.uid];
-        let mut bytes = place.size.min(limits::IMAP_PIECE_BYTES);
-        if self.order.get(self.at).is_some_and(|(uid, _)| *uid == place.uid) {
-            self.asked_to = self.at + 1;
-            let (more, more_bytes) = self.next_batch(limits::IMAP_AHEAD_BYTES.saturating_sub(bytes), self.window);
-            uids.extend(more);
-            bytes += more_bytes;
+        let between = self.order.get(self.asked_to..self.at).unwrap_or_default();
+        let short = between.iter().map(|(_, size)| u64::from(*size)).filter(|size| *size < limits::IMAP_PIECE_BYTES);
+        if between.len() > limits::IMAP_AHEAD_ITEMS || short.sum::<u64>() > limits::IMAP_AHEAD_BYTES {
+            // Too far to fetch everything on the way.
+            self.asked_to = self.at;
+            self.window = limits::IMAP_FIRST_WINDOW;
+        }
+        let least = self.at - self.asked_to;
+        let (mut uids, mut bytes) = self.next_batch(2 * limits::IMAP_AHEAD_BYTES, least + self.window);
+        if !uids.contains(&place.uid) {
+            uids.push(place.uid);
+            bytes += size;
         }
         self.ask(&uids, bytes)
     }
@@ -276,7 +304,7 @@ impl Reader {
     fn ask_ahead(&mut self) -> Result<(), SiteError> {
         let held = self.here_bytes + self.asked_bytes;
         let waiting = self.here.len() + self.asked.iter().map(HashSet::len).sum::<usize>();
-        if held > limits::IMAP_AHEAD_BYTES / 2 || waiting > self.window / 2 || self.asked_to <= self.at {
+        if self.open.is_none() || held > limits::IMAP_AHEAD_BYTES / 2 || waiting > self.window / 2 {
             return Ok(());
         }
         self.window = (self.window * 2).min(limits::IMAP_AHEAD_ITEMS);
@@ -293,7 +321,7 @@ impl Reader {
                 break;
             }
             self.asked_to += 1;
-            if size < limits::IMAP_PIECE_BYTES && !self.here.contains_key(&uid) && !self.is_asked(uid) {
+            if size < limits::IMAP_PIECE_BYTES && !self.is_asked(uid) {
                 bytes += size;
                 uids.push(uid);
             }
@@ -311,6 +339,15 @@ impl Reader {
         Ok(())
     }
 
+    /// What nobody came for makes room; should it be wanted all the same, it is fetched again.
+    fn forget_oldest(&mut self) {
+        while self.here_bytes > limits::IMAP_HERE_BYTES || self.came.len() > limits::IMAP_CAME {
+            let Some(name) = self.came.pop_front() else { return };
+            let bytes = self.here.remove(&name).map_or(0, |bytes| bytes.len() as u64);
+            self.here_bytes = self.here_bytes.saturating_sub(bytes);
+        }
+    }
+
     /// Reads one answer.
     fn step(&mut self) -> Result<(), SiteError> {
         let Some(lease) = &mut self.lease else {
@@ -320,12 +357,15 @@ impl Reader {
         match lease.step()? {
             Ok(Untagged::Fetch(fetched)) => {
                 // Servers work on several commands at once, so it may belong to any of them (RFC 9051 5.5).
-                if let (Some(uid), Some(body)) = (fetched.uid, fetched.body)
+                if let (Some(uid), Some(body), Some(open)) = (fetched.uid, fetched.body, &self.open)
                     && self.asked.iter_mut().any(|batch| batch.remove(&uid))
                 {
+                    let name = (open.clone(), uid);
                     self.asked_bytes = self.asked_bytes.saturating_sub(body.len() as u64);
                     self.here_bytes += body.len() as u64;
-                    self.here.insert(uid, body);
+                    self.came.push_back(name.clone());
+                    self.here.insert(name, body);
+                    self.forget_oldest();
                 }
                 Ok(())
             }
