@@ -205,19 +205,20 @@ fn bring(pass: &Pass<'_>, job: &Job, state: &AccountState, ledger: &mut AccountL
     };
     deliver::deliver(pass, job, state, &mut folders, fresh, ledger)?;
     let changed = changes::apply(pass, job, state, &folders, sorted.changed)?;
-    gone::follow(pass, job, state, &folders, sorted.gone)?;
+    let followed = gone::follow(pass, job, state, &folders, sorted.gone)?;
     // After folders went: a subscription may outlive its folder.
     settings::bring(pass, job, state, &mut ledger.settings)?;
     folders::set_active_scripts(pass, job, state, &mut folders)?;
-    finish(pass, job, ledger, changed)
+    finish(pass, job, ledger, changed && followed)
 }
 
-/// Remembers how far the account came, unless something is left to try again: a new item, a setting, or what `changed`.
-fn finish(pass: &Pass<'_>, job: &Job, ledger: &AccountLedger, changed: bool) -> Result<(), ImportError> {
+/// Remembers how far the account came, unless something is left to try again: a new item, a setting, or what `merged` says
+/// of items that changed or went.
+fn finish(pass: &Pass<'_>, job: &Job, ledger: &AccountLedger, merged: bool) -> Result<(), ImportError> {
     if !pass.started.provisioning.records.contains_key(&job.record) {
         return Ok(());
     }
-    let complete = changed && ledger.items().rejected.is_empty() && ledger.settings.rejected.is_empty();
+    let complete = merged && ledger.items().rejected.is_empty() && ledger.settings.rejected.is_empty();
     let progress = Progress {
         snapshot: pass.snapshot,
         rules: pass.rules(),

@@ -193,6 +193,11 @@ impl<'a> Pass<'a> {
         self.notes().rejected.insert(rejection);
     }
 
+    /// Whether something of this account of the source was rejected in this pass.
+    pub fn rejected_in(&self, account: &str) -> bool {
+        self.notes().rejected.iter().any(|rejection| rejection.place.account.as_deref() == Some(account))
+    }
+
     pub fn notice(&self, place: Place, text: impl Into<String>) {
         let text = text.into();
         self.sink.emit(Event::Notice { place: place.clone(), text: text.clone() });
