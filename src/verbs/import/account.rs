@@ -139,6 +139,7 @@ pub fn items_of_all(pass: &Pass<'_>, work: Work) -> Result<Vec<AccountLedger>, I
         let mut ledger = opening(pass, job, &state);
         if let Err(error) = bring(pass, job, &state, &mut ledger) {
             let reason = survives(pass, job, error)?;
+            pass.postpone(job.record);
             let tallies = ledger.folders.values_mut().chain([&mut ledger.settings]);
             tallies.for_each(|tally| tally.count_many(&Fate::Rejected(reason.clone()), tally.missing()));
             // Its grants may still be brought, where an earlier pass made its folders.

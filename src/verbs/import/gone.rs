@@ -47,6 +47,7 @@ pub fn follow(
                     Err(reason) => {
                         pass.reject(Place::item(&job.source, &key, &row.source_name), reason);
                         unread.insert(key.clone());
+                        pass.postpone(job.record);
                         continue;
                     }
                 };
@@ -177,7 +178,7 @@ pub fn records(pass: &Pass<'_>) -> Result<(), ImportError> {
             pass.map.put_records(&[removed])?;
             continue;
         };
-        if row.kind == RecordKind::Account && pass.rejected_in(&row.source_key) {
+        if pass.is_postponed(row.id) {
             continue;
         }
         let touched = *record != *row.seen.as_ref().unwrap_or(&row.base);

@@ -47,6 +47,7 @@ struct Notes {
     removed: BTreeMap<Place, Removed>,
     rejected: BTreeSet<Rejection>,
     notices: BTreeSet<Note>,
+    postponed: BTreeSet<RecordId>,
 }
 
 /// What was removed at one place.
@@ -193,9 +194,14 @@ impl<'a> Pass<'a> {
         self.notes().rejected.insert(rejection);
     }
 
-    /// Whether something of this account of the source was rejected in this pass.
-    pub fn rejected_in(&self, account: &str) -> bool {
-        self.notes().rejected.iter().any(|rejection| rejection.place.account.as_deref() == Some(account))
+    /// Notes that this pass could not do everything for an account that the source may no longer have.
+    pub fn postpone(&self, account: RecordId) {
+        self.notes().postponed.insert(account);
+    }
+
+    /// Whether something of the account waits for the next pass.
+    pub fn is_postponed(&self, account: RecordId) -> bool {
+        self.notes().postponed.contains(&account)
     }
 
     pub fn notice(&self, place: Place, text: impl Into<String>) {
