@@ -3,6 +3,7 @@
 //! `fuzz/run` drives these with libFuzzer; `tests/fuzz_corpus.rs` of the main package includes this file, and replays
 //! everything that is kept in `corpus/` and `crashes/` without any fuzzer.
 
+mod answers;
 mod archive_files;
 mod control_files;
 mod memory_fs;
@@ -10,17 +11,24 @@ mod messages;
 mod names;
 mod records;
 mod sealed;
+mod site_files;
 
 /// A target: the name of its folder in `corpus/` and `crashes/`, and what is done with each input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by name. Each has a file of six lines in `targets/`.
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 24] = [
     ("acl", control_files::acl),
     ("aliases", control_files::aliases),
+    ("csv", site_files::csv),
+    ("dav", answers::dav),
+    ("description", site_files::description),
     ("header", messages::header),
+    ("imap", answers::imap),
     ("index", archive_files::index),
     ("keywords", control_files::keywords),
+    ("ldap", site_files::ldap),
+    ("managesieve", answers::managesieve),
     ("manifest", records::manifest),
     ("message", messages::message),
     ("names", names::names),

@@ -35,6 +35,7 @@ mod snapshot_scan;
 pub mod snapshot_writer;
 mod spool;
 mod table;
+mod unjoinable;
 mod usage;
 pub mod wanted;
 mod window;

@@ -9,6 +9,7 @@
 use super::layout::{PackName, io_error};
 use super::lock::ArchiveLock;
 use super::rewrite::{Rewriter, Style};
+use super::unjoinable::without;
 use super::usage::{Damage, Usage, advance, begin, by_segment, end, share, stop_if_asked};
 use super::{Archive, ArchiveError};
 use crate::event::Sink;
@@ -225,6 +226,7 @@ fn apply(
     sink: &dyn Sink,
 ) -> Result<(), ArchiveError> {
     let style = options.level.map_or(Style::AsTheyAre, Style::Small);
+    delist(archive, plan, sink)?;
     let mut gone: Vec<PackName> = Vec::new();
     for pack in plan.packs.iter().filter(|pack| pack.fate == Fate::Remove) {
         gone.push(pack.name);
@@ -236,11 +238,6 @@ fn apply(
     // Small ones together, so that they become one.
     numbered.sort_by_key(|(_, pack)| pack.bytes);
     archive.remove_packs(&gone)?;
-    // A prune that was killed may have left a new pack without one.
-    for pack in plan.packs.iter().filter(|pack| pack.fate == Fate::Keep && !pack.has_index) {
-        archive.write_index(pack.name, &archive.whole_index(pack.name)?)?;
-        plan.report.indexes_made += 1;
-    }
     while !numbered.is_empty() {
         let mut bytes = 0;
         let fits = numbered.iter().take_while(|(_, pack)| {
@@ -284,6 +281,38 @@ fn apply(
         archive.remove_packs(&old)?;
     }
     plan.report.left_unused_bytes = plan.packs.iter().filter(|pack| pack.fate == Fate::Keep).map(unused).sum();
+    Ok(())
+}
+
+/// Takes what cannot be joined any more, once everything is gone that is to go, out of the indexes of all packs before anything
+/// goes: a message that no snapshot needs may come back, and must not pass for present by its recipe alone. Makes indexes
+/// that are missing; a prune that was killed may have left a new pack without one.
+fn delist(archive: &Archive, plan: &mut Plan, sink: &dyn Sink) -> Result<(), ArchiveError> {
+    let stays = |pack: &&Pack| pack.fate == Fate::Keep;
+    if plan.packs.iter().all(|pack| stays(&pack) && pack.has_index) {
+        return Ok(());
+    }
+    let (mut unneeded, mut staying) = (HashSet::new(), HashSet::new());
+    for pack in plan.packs.iter().filter(|pack| pack.fate != Fate::Remove) {
+        let index = archive.current_index(pack.name, Damage::IsAnError)?;
+        for entry in index.entries().filter(|entry| !plan.owner.contains_key(&entry.prefix)) {
+            unneeded.insert(entry.prefix);
+            if stays(&pack) {
+                staying.insert(entry.prefix);
+            }
+        }
+    }
+    let remains = |prefix: &Prefix| plan.owner.contains_key(prefix) || staying.contains(prefix);
+    let usage = archive.usage_of(unneeded, &remains, Damage::IsAnError, sink)?;
+    let unjoinable: HashSet<Prefix> = usage.unjoinable().collect();
+    for pack in plan.packs.iter().filter(|pack| pack.fate != Fate::Remove) {
+        let (index, any) = without(&archive.current_index(pack.name, Damage::IsAnError)?, &unjoinable);
+        let missing = stays(&pack) && !pack.has_index;
+        if any || missing {
+            archive.write_index(pack.name, &index)?;
+        }
+        plan.report.indexes_made += u64::from(missing);
+    }
     Ok(())
 }
 

@@ -51,7 +51,8 @@ pub struct RepairReport {
     pub indexes_removed: Vec<PathBuf>,
     /// Objects that snapshots need and no pack holds any more.
     pub objects_lost: u64,
-    /// Messages that cannot be joined for want of them; the next export stores those again that the source still has.
+    /// Messages that cannot be joined, whether or not a snapshot needs them; no index lists them any more, so an export stores
+    /// those again that the source still has.
     pub messages_unjoinable: u64,
     /// Items of all snapshots that this costs; an item counts once for each snapshot that names it anew.
     pub items: u64,
@@ -128,10 +129,10 @@ pub fn repair(archive: &Archive, lock: Option<&ArchiveLock>, sink: &dyn Sink) ->
     archive.sync_shelves(report.indexes_removed.iter().filter(|_| lock.is_some()).cloned())?;
     let usage = archive.usage(Damage::PassedOver, sink)?;
     report.objects_lost = usage.missing().count() as u64;
-    let unjoinable: HashSet<Prefix> = usage.broken.difference(&usage.skeletons).copied().collect();
+    let unjoinable = archive.unjoinable(&usage, sink)?;
     report.messages_unjoinable = unjoinable.len() as u64;
-    if let Some(lock) = lock {
-        delist(archive, lock, &unjoinable)?;
+    if lock.is_some() {
+        archive.delist(&unjoinable)?;
     }
     want(archive, lock, &usage, sink, &mut report)?;
     look_at_snapshots(archive, lock, &mut report)?;
@@ -171,22 +172,6 @@ fn mend_pack(
                 }
             }
             report.packs_mended.push(mended);
-        }
-    }
-    Ok(())
-}
-
-/// Takes messages that cannot be joined out of the indexes, so that they do not count as present.
-fn delist(archive: &Archive, _lock: &ArchiveLock, unjoinable: &HashSet<Prefix>) -> Result<(), ArchiveError> {
-    if unjoinable.is_empty() {
-        return Ok(());
-    }
-    for name in archive.packs()?.names {
-        let index = archive.current_index(name, Damage::PassedOver)?;
-        let kept: Vec<_> = index.entries().filter(|entry| !unjoinable.contains(&entry.prefix)).collect();
-        if kept.len() < index.len() {
-            let index = PackIndex::new(name.0, index.pack_bytes(), index.segments().to_vec(), kept);
-            archive.write_index(name, &index)?;
         }
     }
     Ok(())

@@ -60,12 +60,25 @@ enum Refers {
 impl Archive {
     /// What the snapshots need. Damage is an error, or passed over.
     pub(super) fn usage(&self, damage: Damage, sink: &dyn Sink) -> Result<Usage, ArchiveError> {
-        let mut usage = Usage::default();
+        let mut named = HashSet::new();
         self.each_item_line(damage, sink, &mut |_, _, line| {
-            usage.needed.insert(prefix(&line.item.object), false);
+            named.insert(prefix(&line.item.object));
         })?;
+        self.usage_of(named, &|_| true, damage, sink)
+    }
+
+    /// What these objects need. What is not to remain counts as missing to those that are joined from it.
+    pub(super) fn usage_of(
+        &self,
+        named: HashSet<Prefix>,
+        remains: &dyn Fn(&Prefix) -> bool,
+        damage: Damage,
+        sink: &dyn Sink,
+    ) -> Result<Usage, ArchiveError> {
+        let needed = named.iter().map(|one| (*one, false)).collect();
+        let mut usage = Usage { needed, ..Usage::default() };
         let mut refers: HashMap<Prefix, Vec<Prefix>> = HashMap::new();
-        let mut round: HashSet<Prefix> = usage.needed.keys().copied().collect();
+        let mut round = named;
         while !round.is_empty() {
             let mut next = HashSet::new();
             for name in self.packs()?.names {
@@ -93,7 +106,7 @@ impl Archive {
             }
             round = next;
         }
-        usage.broken = broken(&usage, &refers);
+        usage.broken = broken(&usage, &refers, remains);
         Ok(usage)
     }
 
@@ -240,22 +253,21 @@ fn refers(tar: &[u8], entry: &IndexEntry, skeletons: &HashSet<Prefix>) -> Option
     Some((entry.prefix, refers))
 }
 
-/// What refers to something that is missing, at any depth.
-fn broken(usage: &Usage, refers: &HashMap<Prefix, Vec<Prefix>>) -> HashSet<Prefix> {
-    let mut broken: HashSet<Prefix> = usage.missing().copied().collect();
-    let missing = broken.clone();
-    if missing.is_empty() {
-        return missing;
-    }
+/// What refers to something that is missing or does not remain, at any depth.
+fn broken(usage: &Usage, refers: &HashMap<Prefix, Vec<Prefix>>, remains: &dyn Fn(&Prefix) -> bool) -> HashSet<Prefix> {
+    let absent = usage.needed.iter().filter(|(prefix, there)| !**there || !remains(prefix));
+    let mut absent: HashSet<Prefix> = absent.map(|(prefix, _)| *prefix).collect();
+    let mut broken = HashSet::new();
     loop {
         let before = broken.len();
         for (from, to) in refers {
-            if to.iter().any(|to| broken.contains(to)) {
+            if to.iter().any(|to| absent.contains(to)) {
+                absent.insert(*from);
                 broken.insert(*from);
             }
         }
         if broken.len() == before {
-            return broken.difference(&missing).copied().collect();
+            return broken;
         }
     }
 }

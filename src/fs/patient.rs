@@ -4,6 +4,7 @@
 //! write off what could be read a moment later. A sector that is bad stays bad, and its error is passed on after
 //! [`READ_TRIES`]. Writing is not tried again: after an error nobody knows what a disk has taken.
 
+use super::forward::forward_changes;
 use super::{DirEntry, FileRead, FileWrite, Fs, Stat};
 use crate::limits::READ_TRIES;
 use std::io;
@@ -82,10 +83,6 @@ impl Fs for PatientFs {
         again(|| self.inner.canonical(path))
     }
 
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.inner.create_dir_all(dir)
-    }
-
     fn create_temp(&self, dir: &Path, prefix: &str) -> io::Result<Box<dyn FileWrite>> {
         self.inner.create_temp(dir, prefix)
     }
@@ -94,53 +91,7 @@ impl Fs for PatientFs {
         self.inner.create_new(path)
     }
 
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-
-    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename_new(from, to)
-    }
-
-    fn symlink(&self, target: &Path, link: &Path) -> io::Result<()> {
-        self.inner.symlink(target, link)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove_file(path)
-    }
-
-    fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove_dir(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.inner.sync_dir(dir)
-    }
-
-    fn sync_all(&self, path: &Path) -> io::Result<()> {
-        self.inner.sync_all(path)
-    }
-
-    fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
-        self.inner.set_owner(path, uid, gid)
-    }
-
-    fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
-        self.inner.set_mode(path, mode)
-    }
-
-    fn try_share(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
-        self.inner.try_share(path)
-    }
-
-    fn try_exclude(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
-        self.inner.try_exclude(path)
-    }
-
-    fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
-        self.inner.try_lock(path)
-    }
+    forward_changes!();
 }
 
 #[cfg(test)]

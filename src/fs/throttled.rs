@@ -4,7 +4,8 @@
 //! threads, and that a wait ends within a moment of the user's wish to stop; from then on nothing is held back, so that the
 //! pass comes to its safe point at full speed. Counts the content of files, not listings, and not what SQLite does.
 
-use super::{DirEntry, FileRead, FileWrite, Fs, Stat};
+use super::forward::{forward_changes, forward_looking};
+use super::{FileRead, FileWrite, Fs, Stat};
 use crate::limits;
 use std::io::{self, Write};
 use std::num::NonZeroU64;
@@ -179,30 +180,6 @@ impl Fs for ThrottledFs {
         Ok(self.read_through(self.inner.open_plain(path)?))
     }
 
-    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        self.inner.list(dir)
-    }
-
-    fn lstat(&self, path: &Path) -> io::Result<Stat> {
-        self.inner.lstat(path)
-    }
-
-    fn stat(&self, path: &Path) -> io::Result<Stat> {
-        self.inner.stat(path)
-    }
-
-    fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
-        self.inner.read_link(path)
-    }
-
-    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
-        self.inner.canonical(path)
-    }
-
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.inner.create_dir_all(dir)
-    }
-
     fn create_temp(&self, dir: &Path, prefix: &str) -> io::Result<Box<dyn FileWrite>> {
         Ok(self.write_through(self.inner.create_temp(dir, prefix)?))
     }
@@ -211,53 +188,8 @@ impl Fs for ThrottledFs {
         Ok(self.write_through(self.inner.create_new(path)?))
     }
 
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-
-    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename_new(from, to)
-    }
-
-    fn symlink(&self, target: &Path, link: &Path) -> io::Result<()> {
-        self.inner.symlink(target, link)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove_file(path)
-    }
-
-    fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove_dir(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.inner.sync_dir(dir)
-    }
-
-    fn sync_all(&self, path: &Path) -> io::Result<()> {
-        self.inner.sync_all(path)
-    }
-
-    fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
-        self.inner.set_owner(path, uid, gid)
-    }
-
-    fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
-        self.inner.set_mode(path, mode)
-    }
-
-    fn try_share(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
-        self.inner.try_share(path)
-    }
-
-    fn try_exclude(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
-        self.inner.try_exclude(path)
-    }
-
-    fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
-        self.inner.try_lock(path)
-    }
+    forward_looking!();
+    forward_changes!();
 }
 
 #[cfg(test)]

@@ -100,6 +100,11 @@ impl FolderKey {
         &self.path
     }
 
+    /// Whether it lies, at whatever depth, in `other`.
+    pub fn is_below(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.path.strip_prefix(&other.path).is_some_and(|rest| rest.starts_with('/'))
+    }
+
     /// The levels of the path, outermost first; at least one.
     pub fn levels(&self) -> impl Iterator<Item = &str> {
         self.path.split('/')

@@ -273,6 +273,36 @@ fn a_dry_run_finds_the_folders_that_it_would_have_made_and_renamed() {
 }
 
 #[test]
+fn what_cannot_be_read_while_adopting_is_not_delivered_a_second_time() {
+    let world = World::new();
+    world.account("ann@example.org", &["one", "two"]);
+    world.account("bob@example.org", &["three"]);
+    world.target.edit(|site| {
+        site.put_account("ann@example.org", "{PLAIN}secret");
+        site.put_item("ann@example.org", &mail("INBOX"), "copied-1", message_text("one").as_bytes(), 1_000);
+    });
+    world.export();
+    let options = ImportOptions { adopt: Some(Adopt::Exact), ..world.options() };
+    world.target.lose_sight_of("copied-1");
+    let first = world.import_with(&options);
+    assert_eq!(
+        first.ledger.items.to_string(),
+        "3 in snapshot = 1 imported + 0 already there + 2 rejected + 0 excluded"
+    );
+    world.target.see_all();
+    let second = world.import_with(&options);
+    assert_eq!(
+        second.ledger.items.to_string(),
+        "3 in snapshot = 1 imported + 2 already there + 0 rejected + 0 excluded"
+    );
+    assert_snapshot!(world.target_tree("ann@example.org"), @r"
+    INBOX
+      copied-1
+      two
+    ");
+}
+
+#[test]
 fn what_was_copied_by_other_means_is_adopted() {
     let world = World::new();
     world.account("ann@example.org", &["one", "two"]);

@@ -193,6 +193,34 @@ fn deletions_follow_only_when_asked_and_only_what_nobody_touched() {
 }
 
 #[test]
+fn what_cannot_be_read_on_the_target_when_it_is_to_go_goes_with_its_folder_and_account_in_a_later_pass() {
+    let world = World::new();
+    let calendar = at(FolderKind::Calendars, "plans");
+    for account in [ANN, "gone@example.org"] {
+        world.account(account, &[]);
+        world.source.edit(|site| site.put_item(account, &calendar, "e.ics", b"BEGIN:VCALENDAR", 5).date);
+    }
+    world.export().import();
+    world.source.edit(|site| {
+        site.mailboxes.get_mut(ANN).unwrap().folders.remove(&calendar);
+        site.records.remove(&(RecordKind::Account, "gone@example.org".to_owned()));
+        site.mailboxes.remove("gone@example.org");
+    });
+    world.export();
+    let delete = ImportOptions { delete: true, ..world.options() };
+    world.target.lose_sight_of("e.ics");
+    let first = world.import_with(&delete);
+    assert_eq!(first.conflicts, [], "that nobody could read it is no change by a user");
+    let rejected: Vec<_> = first.rejected.iter().map(|one| one.place.to_string()).collect();
+    assert_eq!(rejected, [format!("{ANN}:calendars/plans/e.ics"), "gone@example.org:calendars/plans/e.ics".into()]);
+    world.target.see_all();
+    let second = world.import_with(&delete);
+    assert_eq!((second.conflicts, second.rejected), (vec![], vec![]));
+    assert!(!world.target_tree(ANN).contains("plans"), "{}", world.target_tree(ANN));
+    assert!(!world.target.edit(|site| site.mailboxes.contains_key("gone@example.org")));
+}
+
+#[test]
 fn an_additive_pass_moves_and_removes_nothing() {
     let world = World::new();
     world.account(ANN, &["one", "two"]);

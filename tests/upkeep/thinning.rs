@@ -281,6 +281,78 @@ fn a_prune_makes_the_index_that_a_killed_one_left_out_and_touches_no_damaged_pac
     assert_eq!(std::fs::read(&pack).unwrap(), bytes);
 }
 
+/// A letter with an attachment.
+fn letter(name: &str, attachment: &str) -> Vec<u8> {
+    let lines = format!("{attachment:0>76}\r\n").repeat(40);
+    format!(
+        "Received: by host for {name}\r\nSubject: {name}\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; \
+         boundary=b\r\n\r\n--b\r\n\r\ntext of {name}\r\n--b\r\nContent-Type: text/csv\r\n\r\n{lines}\r\n--b--\r\n"
+    )
+    .into_bytes()
+}
+
+/// A site whose letter `later` lies in a pack that much else is needed of, and its attachment in one that nothing is.
+fn a_letter_without_its_attachment() -> (World, Vec<u8>) {
+    let world = World::new();
+    world.account("ann@example.org", &["a-0"]);
+    let put = |name: &str, bytes: &[u8]| {
+        world.source.edit(|site| {
+            site.put_item("ann@example.org", &mail("INBOX"), name, bytes, 5);
+        });
+    };
+    put("first", &letter("first", "77"));
+    world.export();
+    // Its attachment is in the first pack already.
+    let later = letter("later", "77");
+    put("later", &later);
+    (1..20).for_each(|n| world.message("ann@example.org", "INBOX", &format!("a-{n}")));
+    world.export();
+    world.source.edit(|site| {
+        for name in ["a-0", "first", "later"] {
+            site.remove_item("ann@example.org", name);
+        }
+    });
+    world.export();
+    forget_these(&world.archive, &[1, 2]).unwrap();
+    let report = pruned(&world.archive, &PruneOptions { max_unused: MaxUnused::Unlimited, ..PRUNE });
+    assert_eq!((report.packs_removed, report.packs_rewritten), (1, 0), "{report:?}");
+    sound(&world.archive);
+    (world, later)
+}
+
+#[test]
+fn a_message_that_comes_back_after_a_prune_took_its_attachment_is_stored_again() {
+    let (world, later) = a_letter_without_its_attachment();
+    world.source.edit(|site| {
+        site.put_item("ann@example.org", &mail("INBOX"), "later", &later, 5);
+    });
+    world.export();
+    sound(&world.archive);
+    everything(&world.archive, [3, 4]);
+}
+
+#[test]
+fn the_same_holds_in_a_copy_without_its_indexes_for_an_export_and_for_a_repair() {
+    for repairs in [false, true] {
+        let (world, later) = a_letter_without_its_attachment();
+        for index in files_below(&world.archive.dir().join("index")) {
+            std::fs::remove_file(index).unwrap();
+        }
+        if repairs {
+            let report = stationwagon::verbs::repair::repair(&world.archive, false, ("a story", 0), &Silent).unwrap();
+            assert_eq!((report.indexes_made.len(), report.messages_unjoinable), (1, 1), "{report:?}");
+            let again = stationwagon::verbs::repair::repair(&world.archive, false, ("a story", 0), &Silent).unwrap();
+            assert_eq!((again.indexes_made.len(), again.messages_unjoinable), (0, 0), "{again:?}");
+        }
+        world.source.edit(|site| {
+            site.put_item("ann@example.org", &mail("INBOX"), "later", &later, 5);
+        });
+        world.export();
+        sound(&world.archive);
+        everything(&world.archive, [3, 4]);
+    }
+}
+
 /// Looks how much the packs take whenever something happens.
 struct DiskUse<'a> {
     packs: &'a Path,

@@ -10,7 +10,7 @@ use super::{Keep, ObjectTable};
 use crate::archive::cursor::read_exact_at;
 use crate::archive::index::IndexState;
 use crate::archive::layout::{PackName, io_error};
-use crate::archive::{Archive, ArchiveError, SealError};
+use crate::archive::{Archive, ArchiveError};
 use crate::format::pack_index::{PackIndex, Prefix};
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -82,25 +82,17 @@ impl Archive {
         let names = self.packs()?.names;
         let mut table = self.table_from_last_pass(&names)?.unwrap_or_else(|| ObjectTable::new(self));
         let listed: HashSet<_> = table.names().collect();
-        for name in names.into_iter().filter(|name| !listed.contains(name)) {
-            let path = self.dir.join(name.pack_path());
-            let size = self.fs.stat(&path).map_err(io_error("look at", &path))?.size;
-            let index = match self.read_index(name)? {
-                IndexState::Sound(index) if index.pack_bytes() == size => index,
-                // One that is made again lists what a repair has taken out of it: only where there is no other way.
-                IndexState::Refused(error) => {
-                    return Err(io_error("read", &self.dir.join(name.index_path()))(error));
-                }
-                _ => {
-                    let index = match self.rebuild_index(name) {
-                        // What cannot be looked into counts as absent, and is stored again.
-                        Err(ArchiveError::Sealed { source: SealError::NotKnownHere, .. }) => continue,
-                        outcome => outcome?,
-                    };
-                    self.write_index(name, &index)?;
-                    index
-                }
-            };
+        let unlisted: Vec<_> = names.into_iter().filter(|name| !listed.contains(name)).collect();
+        let mut unusable = Vec::new();
+        for &name in &unlisted {
+            if self.index_for_writing(name)?.is_none() {
+                unusable.push(name);
+            }
+        }
+        self.write_indexes_again(&unusable)?;
+        for name in unlisted {
+            // What cannot be looked into counts as absent, and is stored again.
+            let Some(index) = self.index_for_writing(name)? else { continue };
             match table.load(name, index, Keep::File) {
                 Err(_) if table.is_kept() => {
                     self.drop_kept_table()?;
@@ -115,6 +107,18 @@ impl Archive {
                 self.table_for_writing()
             }
             outcome => outcome.map(|()| table),
+        }
+    }
+
+    /// The index of a pack, where there is one that fits it.
+    fn index_for_writing(&self, name: PackName) -> Result<Option<PackIndex>, ArchiveError> {
+        let path = self.dir.join(name.pack_path());
+        let size = self.fs.stat(&path).map_err(io_error("look at", &path))?.size;
+        match self.read_index(name)? {
+            IndexState::Sound(index) if index.pack_bytes() == size => Ok(Some(index)),
+            // To make it again costs the whole pack, and the disk may give it the next time.
+            IndexState::Refused(error) => Err(io_error("read", &self.dir.join(name.index_path()))(error)),
+            _ => Ok(None),
         }
     }
 

@@ -9,8 +9,8 @@ pub fn resolve(base: &Url, href: &str) -> Result<Url, String> {
     let bad = |what: &str| Err(format!("the address {:?} {what}", href.chars().take(200).collect::<String>()));
     let href = href.trim();
     let path = match href.split_once("://") {
-        Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),
-        None => href,
+        Some((scheme, rest)) if is_scheme(scheme) => rest.split_once('/').map_or("", |(_, path)| path),
+        _ => href,
     };
     if !path.split('/').all(|level| decode(level).is_some_and(|level| !is_hostile(&level))) {
         return bad("does not follow the rules of paths");
@@ -23,7 +23,9 @@ pub fn resolve(base: &Url, href: &str) -> Result<Url, String> {
     url.set_fragment(None);
     // One spelling for one address, as little encoded as may be: Radicale does not decode what MOVE names.
     let is_collection = url.path().ends_with('/');
-    let levels = levels(&url).unwrap_or_default();
+    let Some(levels) = levels(&url).filter(|levels| !levels.iter().any(|level| is_hostile(level))) else {
+        return bad("does not follow the rules of paths");
+    };
     if let Ok(mut path) = url.path_segments_mut() {
         path.clear().extend(levels);
         if is_collection {
@@ -31,6 +33,12 @@ pub fn resolve(base: &Url, href: &str) -> Result<Url, String> {
         }
     }
     Ok(url)
+}
+
+/// RFC 3986, section 3.1. What is none begins a path, however it goes on.
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
 }
 
 fn is_hostile(level: &str) -> bool {
@@ -104,6 +112,8 @@ mod tests {
         assert_eq!(name_in(&base, &url).as_deref(), Some("work"));
         assert_eq!(resolve(&base, "https://dav.test:443/x/").unwrap().path(), "/x/");
         for hostile in [
+            "a%00b://c",
+            "a%2f..%2fb&://c/d",
             "https://evil.test/home/",
             "//evil.test/home/",
             "http://dav.test/home/",

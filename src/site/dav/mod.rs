@@ -7,7 +7,7 @@ mod ahead;
 mod client;
 mod collection;
 mod folders;
-mod href;
+pub mod href;
 mod items;
 mod mark;
 mod members;
@@ -17,7 +17,7 @@ mod scheduling;
 mod session;
 mod store;
 mod wire;
-mod xml;
+pub mod xml;
 
 use crate::fs::Fs;
 use crate::net::TlsPolicy;

@@ -6,7 +6,7 @@
 
 mod ahead;
 mod change;
-mod client;
+pub mod client;
 mod deliver;
 mod folders;
 mod listing;

@@ -8,18 +8,18 @@ mod apply;
 mod cache;
 mod change;
 mod connection;
-mod decode;
-mod dn;
-mod entry;
+pub mod decode;
+pub mod dn;
+pub mod entry;
 mod fetch;
-mod index;
+pub mod index;
 mod mapping;
 mod plan;
 mod plan_account;
 mod plan_domain;
 mod plan_list;
 mod scan;
-mod value;
+pub mod value;
 
 pub use mapping::Mapping;
 

@@ -8,7 +8,7 @@ mod connection;
 mod names;
 mod scripts;
 mod store;
-mod syntax;
+pub mod syntax;
 
 use crate::fs::Fs;
 use crate::limits;

@@ -6,7 +6,7 @@
 mod accounts;
 mod book;
 mod connect;
-mod csv_file;
+pub mod csv_file;
 pub mod description;
 pub mod draft;
 mod examine;

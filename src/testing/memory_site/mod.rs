@@ -80,6 +80,8 @@ struct Faults {
     left: Option<u64>,
     /// Items that the target refuses, by a part of their name.
     refused: BTreeSet<String>,
+    /// Items that nobody can read, by a part of their name.
+    unreadable: BTreeSet<String>,
 }
 
 impl MemorySite {
@@ -114,6 +116,16 @@ impl MemorySite {
     /// Refuses nothing any more.
     pub fn refuse_nothing(&self) {
         self.faults().refused.clear();
+    }
+
+    /// Gives no item whose name contains `part`, as a disk with a bad sector.
+    pub fn lose_sight_of(&self, part: &str) {
+        self.faults().unreadable.insert(part.to_owned());
+    }
+
+    /// Gives all items again.
+    pub fn see_all(&self) {
+        self.faults().unreadable.clear();
     }
 
     /// Counts one write; an error when it is the one to fail, or later.

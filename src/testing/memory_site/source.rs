@@ -1,6 +1,7 @@
 //! The memory site as a source.
 
 use super::MemorySite;
+use crate::event::Reason;
 use crate::model::mailbox::FolderKey;
 use crate::site::{
     Content, Depth, FolderListing, FolderScan, FoundFolder, FoundItem, FoundRecord, MailboxScan, ProvisioningScan,
@@ -74,6 +75,9 @@ impl Source for MemorySite {
     }
 
     fn read(&self, account: &str, key: &FolderKey, item: &FoundItem) -> Result<Content, SiteError> {
+        if self.faults().unreadable.iter().any(|part| item.name.contains(part.as_str())) {
+            return Ok(Content::Rejected(Reason::Unreadable("a bad sector".to_owned())));
+        }
         let contents = self.contents();
         let folder = contents.mailboxes.get(account).and_then(|mailbox| mailbox.folders.get(key));
         Ok(match folder.and_then(|folder| folder.items.get(&item.name)) {

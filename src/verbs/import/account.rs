@@ -139,6 +139,7 @@ pub fn items_of_all(pass: &Pass<'_>, work: Work) -> Result<Vec<AccountLedger>, I
         let mut ledger = opening(pass, job, &state);
         if let Err(error) = bring(pass, job, &state, &mut ledger) {
             let reason = survives(pass, job, error)?;
+            pass.postpone(job.record);
             let tallies = ledger.folders.values_mut().chain([&mut ledger.settings]);
             tallies.for_each(|tally| tally.count_many(&Fate::Rejected(reason.clone()), tally.missing()));
             // Its grants may still be brought, where an earlier pass made its folders.
@@ -205,19 +206,20 @@ fn bring(pass: &Pass<'_>, job: &Job, state: &AccountState, ledger: &mut AccountL
     };
     deliver::deliver(pass, job, state, &mut folders, fresh, ledger)?;
     let changed = changes::apply(pass, job, state, &folders, sorted.changed)?;
-    gone::follow(pass, job, state, &folders, sorted.gone)?;
+    let followed = gone::follow(pass, job, state, &folders, sorted.gone)?;
     // After folders went: a subscription may outlive its folder.
     settings::bring(pass, job, state, &mut ledger.settings)?;
     folders::set_active_scripts(pass, job, state, &mut folders)?;
-    finish(pass, job, ledger, changed)
+    finish(pass, job, ledger, changed && followed)
 }
 
-/// Remembers how far the account came, unless something is left to try again: a new item, a setting, or what `changed`.
-fn finish(pass: &Pass<'_>, job: &Job, ledger: &AccountLedger, changed: bool) -> Result<(), ImportError> {
+/// Remembers how far the account came, unless something is left to try again: a new item, a setting, or what `merged` says
+/// of items that changed or went.
+fn finish(pass: &Pass<'_>, job: &Job, ledger: &AccountLedger, merged: bool) -> Result<(), ImportError> {
     if !pass.started.provisioning.records.contains_key(&job.record) {
         return Ok(());
     }
-    let complete = changed && ledger.items().rejected.is_empty() && ledger.settings.rejected.is_empty();
+    let complete = merged && ledger.items().rejected.is_empty() && ledger.settings.rejected.is_empty();
     let progress = Progress {
         snapshot: pass.snapshot,
         rules: pass.rules(),

@@ -10,14 +10,16 @@ use super::contents::damage;
 use super::ledger::AccountLedger;
 use super::pass::Pass;
 use super::{Adopt, ImportError};
+use crate::event::Reason;
 use crate::format::manifest::{AccountState, ItemAt};
 use crate::limits;
 use crate::map::{ItemRow, ItemState};
 use crate::message::{self, with_crlf};
 use crate::model::id::{ItemId, ObjectId};
 use crate::model::mailbox::{FolderKey, FolderKind};
-use crate::site::{Content, Depth, FolderScan, LineEnds};
+use crate::site::{Content, Depth, FolderScan, LineEnds, SiteError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Display;
 
 /// An item of the target that no import brought.
 struct Stranger {
@@ -115,7 +117,10 @@ fn strangers(pass: &Pass<'_>, job: &Job, how: Adopt) -> Result<HashMap<ObjectId,
                 (Adopt::WithoutTrace, FolderKind::Mail, Content::Bytes { bytes, .. }) => {
                     Some((without_trace(&bytes), ObjectId::of(&bytes)))
                 }
-                (_, _, content) => object_of(content).map(|object| (object, object)),
+                (_, _, Content::Rejected(reason)) => return Err(unread(&found.key, &item.name, &reason)),
+                (_, _, content) => object_of(content)
+                    .map_err(|error| unread(&found.key, &item.name, &error))?
+                    .map(|object| (object, object)),
             };
             if let Some((content, object)) = named {
                 let stranger = Stranger { key: found.key.clone(), name: item.name.clone(), object };
@@ -124,6 +129,12 @@ fn strangers(pass: &Pass<'_>, job: &Job, how: Adopt) -> Result<HashMap<ObjectId,
         }
     }
     Ok(strangers)
+}
+
+/// What cannot be read may be an item of the source: delivering that would double it, so the account waits.
+fn unread(key: &FolderKey, name: &str, why: &dyn Display) -> ImportError {
+    let what = format!("{key}/{name} on the target cannot be read, and may be what is to be imported: {why}");
+    ImportError::Site(SiteError::Refused(Reason::Unreadable(what)))
 }
 
 /// The name under which an item of the source would be among the strangers. Messages are read from the archive only

@@ -11,14 +11,14 @@ use super::merge::{self, Verdict, one};
 use super::pass::Pass;
 use crate::event::{Place, Reason};
 use crate::format::manifest::{AccountState, ItemAt};
+use crate::fs::digest;
 use crate::limits;
 use crate::map::{ItemRow, ItemState};
 use crate::model::id::{ItemId, ObjectId};
 use crate::model::mailbox::{Flags, FolderKey};
 use crate::site::{Content, Depth, FolderListing, FolderScan, Present, SiteError};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io;
 
 /// An account's items by what is to be done.
 #[derive(Default)]
@@ -312,26 +312,19 @@ impl<'p> Contents<'p> {
         };
         match self.pass.target.read(self.account, &present.key, found)? {
             Content::Rejected(reason) => Ok(Err(reason)),
-            content => Ok(Ok(object_of(content))),
+            content => Ok(object_of(content).map_err(|error| Reason::Unreadable(error.to_string()))),
         }
     }
 }
 
-/// The name of some content.
-pub fn object_of(content: Content) -> Option<ObjectId> {
-    match content {
+/// The name of some content; `None` where there is none.
+pub fn object_of(content: Content) -> io::Result<Option<ObjectId>> {
+    Ok(match content {
         Content::Bytes { bytes, .. } => Some(ObjectId::of(&bytes)),
         Content::Large { open, .. } => {
-            let mut input = open().ok()?;
-            let mut digest = Sha256::new();
-            let mut buffer = vec![0; 64 * limits::KIB as usize];
-            loop {
-                match input.read(&mut buffer).ok()? {
-                    0 => return Some(ObjectId::from_digest(digest.finalize().into())),
-                    n => digest.update(buffer.get(..n)?),
-                }
-            }
+            let (digest, _) = digest(open()?.as_mut())?;
+            Some(ObjectId::from_digest(digest))
         }
         Content::Vanished | Content::Rejected(_) => None,
-    }
+    })
 }

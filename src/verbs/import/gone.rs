@@ -12,18 +12,21 @@ use crate::map::{FolderRow, FolderState, ItemRow, ItemState, RecordRow, RecordSt
 use crate::model::mailbox::{FolderKey, FolderKind};
 use crate::model::provisioning::{RecordKind, domain_of};
 use crate::site::{Depth, FolderScan, Present, RecordChange};
+use std::collections::BTreeSet;
 
-/// Removes items, then the folders that are empty without them.
+/// Removes items, then the folders that are empty without them. `false`: some item of the target could not be read, so
+/// nobody knows whether it was touched, and the next pass has to try again.
 pub fn follow(
     pass: &Pass<'_>,
     job: &Job,
     state: &AccountState,
     folders: &Folders,
     gone: Vec<ItemRow>,
-) -> Result<(), ImportError> {
+) -> Result<bool, ImportError> {
     if !pass.options.delete || pass.options.additive {
-        return Ok(());
+        return Ok(true);
     }
+    let mut unread = BTreeSet::new();
     let mut contents = Contents::new(pass, &job.target);
     let mut settled = Vec::new();
     for (key, rows) in by_place(gone, folders) {
@@ -41,9 +44,10 @@ pub fn follow(
                 };
                 let touched = match touched {
                     Ok(touched) => touched,
-                    // The next pass tries again.
                     Err(reason) => {
                         pass.reject(Place::item(&job.source, &key, &row.source_name), reason);
+                        unread.insert(key.clone());
+                        pass.postpone(job.record);
                         continue;
                     }
                 };
@@ -71,7 +75,8 @@ pub fn follow(
         }
     }
     changes::remember(pass, job, &settled)?;
-    remove_folders(pass, job, state, folders)
+    remove_folders(pass, job, state, folders, &unread)?;
+    Ok(unread.is_empty())
 }
 
 /// What the source calls the item's folder.
@@ -96,8 +101,15 @@ fn is_touched(
     Ok(contents.object(present)?.map(|has| has != Some(wanted)))
 }
 
-/// Removes what has no item left, from the innermost folder on.
-fn remove_folders(pass: &Pass<'_>, job: &Job, state: &AccountState, folders: &Folders) -> Result<(), ImportError> {
+/// Removes what has no item left, from the innermost folder on. One that holds something `unread`, or has such a folder
+/// below it, is left to the next pass.
+fn remove_folders(
+    pass: &Pass<'_>,
+    job: &Job,
+    state: &AccountState,
+    folders: &Folders,
+    unread: &BTreeSet<FolderKey>,
+) -> Result<(), ImportError> {
     let gone = folders.rows.values().filter(|row| !state.folders.contains_key(&row.id));
     let mut gone: Vec<&FolderRow> = gone.filter(|row| pass.skips_folder(row.target_key.kind()).is_none()).collect();
     gone.sort_by_key(|row| std::cmp::Reverse(row.target_key.levels().count()));
@@ -105,7 +117,8 @@ fn remove_folders(pass: &Pass<'_>, job: &Job, state: &AccountState, folders: &Fo
         // Another folder of the source may have taken its place on the target.
         let shared = folders.rows.values().any(|other| other.id != row.id && other.target_key == row.target_key);
         let place = Place::folder(&job.source, &row.source_key);
-        if row.target_key == FolderKey::inbox() || shared {
+        let waits = unread.iter().any(|key| *key == row.target_key || key.is_below(&row.target_key));
+        if row.target_key == FolderKey::inbox() || shared || waits {
             continue;
         }
         if is_empty(pass, &job.target, &row.target_key)? {
@@ -144,7 +157,7 @@ fn mailbox_is_empty(pass: &Pass<'_>, account: &str) -> Result<bool, ImportError>
 }
 
 /// With `--delete`: removes from the target what the source no longer has and nobody has touched. An account goes only
-/// when its mailbox is empty, for its items went before.
+/// when its mailbox is empty, for its items went before; where this pass could not take one, the next one sees to both.
 pub fn records(pass: &Pass<'_>) -> Result<(), ImportError> {
     let present = &pass.started.provisioning.records;
     let gone: Vec<_> = pass
@@ -165,6 +178,9 @@ pub fn records(pass: &Pass<'_>) -> Result<(), ImportError> {
             pass.map.put_records(&[removed])?;
             continue;
         };
+        if pass.is_postponed(row.id) {
+            continue;
+        }
         let touched = *record != *row.seen.as_ref().unwrap_or(&row.base);
         let keeps = match row.kind {
             _ if touched => Some("changed on the target"),

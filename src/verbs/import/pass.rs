@@ -47,6 +47,7 @@ struct Notes {
     removed: BTreeMap<Place, Removed>,
     rejected: BTreeSet<Rejection>,
     notices: BTreeSet<Note>,
+    postponed: BTreeSet<RecordId>,
 }
 
 /// What was removed at one place.
@@ -191,6 +192,16 @@ impl<'a> Pass<'a> {
         let rejection = Rejection { place, reason };
         self.sink.emit(Event::Rejected(rejection.clone()));
         self.notes().rejected.insert(rejection);
+    }
+
+    /// Notes that this pass could not do everything for an account that the source may no longer have.
+    pub fn postpone(&self, account: RecordId) {
+        self.notes().postponed.insert(account);
+    }
+
+    /// Whether something of the account waits for the next pass.
+    pub fn is_postponed(&self, account: RecordId) -> bool {
+        self.notes().postponed.contains(&account)
     }
 
     pub fn notice(&self, place: Place, text: impl Into<String>) {

@@ -85,7 +85,8 @@ impl Drop for Dotlock<'_> {
         // out. One that was taken over is another's.
         if self.fs.lstat(&self.path).map_or_else(|error| error.kind() != ErrorKind::NotFound, |now| now.ino == self.ino)
         {
-            drop(self.fs.remove_file(&self.path));
+            // Left behind, it would keep everybody waiting, ourselves too, so one failure is not taken for an answer.
+            drop(self.fs.remove_file(&self.path).or_else(|_| self.fs.remove_file(&self.path)));
         }
     }
 }

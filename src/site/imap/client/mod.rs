@@ -4,7 +4,7 @@
 //! Knows nothing of accounts, folders of ours or what is done with an answer. Everything a server sends is bounded before
 //! it is held.
 
-mod answer;
+pub mod answer;
 mod append;
 mod code;
 mod command;
@@ -13,7 +13,7 @@ mod login;
 mod start;
 pub mod utf7;
 mod value;
-mod wire;
+pub mod wire;
 
 pub use answer::{Fetched, Listed, Status, Untagged, set_of};
 pub use append::{Mended, Message};
