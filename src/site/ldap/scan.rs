@@ -35,15 +35,15 @@ pub fn scan(fetched: &Fetched, options: &LdapOptions) -> (ProvisioningScan, Sett
     all.accounts(&mut classes, &mut aliases);
     all.lists(&mut aliases);
     let aliases = all.aliases(aliases);
-    for entry in fetched.tree.of(EntryKind::Class) {
-        if let Some(class) = all.reader.class(entry) {
-            classes.insert(class.name.clone(), (class, idents(entry)));
+    for (_, entry) in fetched.tree.of(EntryKind::Class) {
+        if let Some(class) = all.reader.class(&entry) {
+            classes.insert(class.name.clone(), (class, idents(&entry)));
         }
     }
-    for entry in fetched.tree.of(EntryKind::Domain) {
-        for (at, domain) in all.reader.domain(entry).into_iter().enumerate() {
+    for (_, entry) in fetched.tree.of(EntryKind::Domain) {
+        for (at, domain) in all.reader.domain(&entry).into_iter().enumerate() {
             // The id is that of the entry's own domain; those that only repeat it have none.
-            let idents = if at == 0 { idents(entry) } else { Vec::new() };
+            let idents = if at == 0 { idents(&entry) } else { Vec::new() };
             domains.entry(domain.name.clone()).or_insert((domain, idents));
         }
     }
@@ -96,12 +96,12 @@ impl Scan<'_> {
     ) {
         let no_groups = self.fetched.incomplete.contains(&EntryKind::Group);
         let seen = if no_groups || self.no_password_seen() { Seen::Existence } else { Seen::Whole };
-        for (name, entry) in self.fetched.tree.entries.iter().filter(|(_, entry)| entry.is(EntryKind::Account)) {
+        for (name, entry) in self.fetched.tree.of(EntryKind::Account) {
             let Some(address) = self.reader.index.addresses.get(name) else { continue };
             if self.reader.index.account(address) != Some(name) {
                 continue;
             }
-            let (account, odd) = self.reader.account(entry, address);
+            let (account, odd) = self.reader.account(&entry, address);
             for what in odd {
                 self.reject(Some(address), &entry.dn, Reason::Malformed(what));
             }
@@ -109,14 +109,16 @@ impl Scan<'_> {
                 let class = ClassOfService { name: name.clone(), quota_bytes: None, attributes: BTreeMap::new() };
                 classes.entry(name.clone()).or_insert((class, Vec::new()));
             }
-            self.settings.insert(address.clone(), self.reader.vacation(entry).into_iter().collect());
-            for alias in self.reader.aliases(entry, EntryKind::Account) {
-                aliases.entry(alias).or_default().insert(address.clone());
+            if let Some(vacation) = self.reader.vacation(&entry) {
+                self.settings.insert(address.to_string(), vec![vacation]);
             }
-            if let Some(forward) = self.reader.forward(entry, address) {
+            for alias in self.reader.aliases(&entry, EntryKind::Account) {
+                aliases.entry(alias).or_default().insert(address.to_string());
+            }
+            if let Some(forward) = self.reader.forward(&entry, address) {
                 aliases.entry(forward.address).or_default().extend(forward.targets);
             }
-            self.out.records.push(FoundRecord { seen, ..found(Record::Account(account), idents(entry)) });
+            self.out.records.push(FoundRecord { seen, ..found(Record::Account(account), idents(&entry)) });
         }
     }
 
@@ -125,7 +127,7 @@ impl Scan<'_> {
     fn no_password_seen(&mut self) -> bool {
         let Some(attribute) = self.reader.mapping.account.password.clone() else { return false };
         let (mut accounts, mut any) = (0, false);
-        for entry in self.fetched.tree.of(EntryKind::Account) {
+        for (_, entry) in self.fetched.tree.of(EntryKind::Account) {
             accounts += 1;
             any |= !entry.all(&attribute).is_empty() || entry.strange.contains(&attribute.to_ascii_lowercase());
         }
@@ -147,19 +149,19 @@ impl Scan<'_> {
         if !self.fetched.incomplete.is_empty() {
             return;
         }
-        for (name, entry) in self.fetched.tree.entries.iter().filter(|(_, entry)| entry.is(EntryKind::List)) {
+        for (name, entry) in self.fetched.tree.of(EntryKind::List) {
             let Some(address) = self.reader.index.addresses.get(name) else { continue };
             if self.reader.index.list(address) != Some(name) {
                 continue;
             }
-            let (list, lost) = self.reader.list(map, entry, address);
+            let (list, lost) = self.reader.list(map, &entry, address);
             for what in lost {
                 self.reject(Some(address), &entry.dn, Reason::Malformed(what));
             }
-            for alias in self.reader.aliases(entry, EntryKind::List) {
-                aliases.entry(alias).or_default().insert(address.clone());
+            for alias in self.reader.aliases(&entry, EntryKind::List) {
+                aliases.entry(alias).or_default().insert(address.to_string());
             }
-            self.out.records.push(found(Record::List(list), idents(entry)));
+            self.out.records.push(found(Record::List(list), idents(&entry)));
         }
     }
 
@@ -168,10 +170,10 @@ impl Scan<'_> {
         let mut kept = Vec::new();
         for (address, targets) in aliases {
             let holder = self.reader.index.holder(&address).cloned();
-            let forwards = holder.as_ref().and_then(|name| self.fetched.tree.entries.get(name));
+            let forwards = holder.as_ref().and_then(|name| self.fetched.tree.at(name));
             let forwards = forwards
                 .filter(|entry| entry.is(EntryKind::Account))
-                .and_then(|entry| self.reader.forward(entry, &address));
+                .and_then(|entry| self.reader.forward(&entry, &address));
             match (holder, forwards) {
                 (Some(_), Some(forward)) => kept.push(forward),
                 (Some(name), None) => {
