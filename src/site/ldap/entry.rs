@@ -177,6 +177,15 @@ impl Tree {
         self.entries.iter().filter(move |(_, held)| held.is(kind)).map(|(name, held)| (name, held.entry()))
     }
 
+    /// Takes out what is an account and nothing else: one after the other, to be forgotten as they are looked at.
+    pub fn take_accounts(&mut self) -> impl Iterator<Item = (Name, Entry)> + use<> {
+        let all = std::mem::take(&mut self.entries);
+        let (accounts, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            all.into_iter().partition(|(_, held)| matches!(held, Held::Account(_)));
+        self.entries = others;
+        accounts.into_iter().map(|(name, held)| (name, held.into_entry()))
+    }
+
     /// Takes out every entry of which `other` has the same, as `same` sees it, and gives the others of `other`: what
     /// another look at the directory may take from this one, and what it has to ask for.
     pub fn shared_with(&mut self, other: Self, same: impl Fn(&Entry, &Entry) -> bool) -> (Self, Vec<Entry>) {
