@@ -112,7 +112,7 @@ fn read(session: &Session, home: &Url, resource: &Resource) -> Result<Option<Col
     let order = text(Ns::Apple, "calendar-order").filter(|_| kind != FolderKind::Contacts);
     let title = text(Ns::Dav, "displayname").filter(|title| *title != name);
     let acl = resource.prop(Ns::Dav, "acl");
-    let grants = acl.map(|acl| rights::grants(session, &resource.url, acl)).unwrap_or_default();
+    let grants = acl.map(|acl| rights::grants(rights::Owner::of(session), &resource.url, acl)).unwrap_or_default();
     let folder = Folder { title, color, description, order, grants, ..Folder::at(key) };
     let mut url = resource.url.clone();
     if !url.path().ends_with('/') {
