@@ -208,8 +208,11 @@ pub fn put(session: &Session, there: &Collection, grants: &[Grant]) -> Result<Re
         return Ok(Err(Reason::Unsupported(what)));
     }
     let found = multistatus::look(&session.client, &there.url, "<D:acl/>")?;
-    let present = found.as_ref().and_then(|found| found.prop(Ns::Dav, "acl"));
-    let entries = match list(Owner::of(session), &there.url, present, grants) {
+    let Some(present) = found.as_ref().and_then(|found| found.prop(Ns::Dav, "acl")) else {
+        let what = "the server does not show its access list, so a new one could take away what is in it";
+        return Ok(Err(Reason::Unsupported(what.to_owned())));
+    };
+    let entries = match list(Owner::of(session), &there.url, Some(present), grants) {
         Ok(entries) => entries,
         Err(reason) => return Ok(Err(reason)),
     };

@@ -104,8 +104,9 @@ impl fmt::Debug for Held {
 impl Held {
     fn of(entry: Entry) -> Self {
         let is_plain = entry.kinds.len() == 1 && entry.is(EntryKind::Account);
-        match serde_json::to_vec(&entry) {
-            Ok(text) if is_plain => Self::Account(text.into()),
+        // A group may have many thousand members, each added by a change of its own: it stays as it is.
+        match is_plain.then(|| serde_json::to_vec(&entry)) {
+            Some(Ok(text)) => Self::Account(text.into()),
             _ => Self::Whole(Box::new(entry)),
         }
     }

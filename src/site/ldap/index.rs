@@ -195,9 +195,11 @@ impl Index {
             let counts = group.is_some_and(|map| map.members.iter().any(|held| held.eq_ignore_ascii_case(attribute)));
             for text in values.get(attribute).into_iter().flatten() {
                 let names = self.within.entry(Member::parse(text, mapping.lower_case)).or_default();
-                names.retain(|(held, by)| there || held != name || *by != counts);
-                if there && !names.iter().any(|(held, by)| held == name && *by == counts) {
-                    names.push((name.clone(), counts));
+                let is_this = |(held, by): &(Name, bool)| held == name && *by == counts;
+                match there {
+                    true if names.iter().any(is_this) => {}
+                    true => names.push((name.clone(), counts)),
+                    false => names.retain(|held| !is_this(held)),
                 }
             }
         }
