@@ -24,6 +24,7 @@ use sites::skip;
 use stationwagon::fs::RealFs;
 use stationwagon::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use stationwagon::model::provisioning::Secret;
+use stationwagon::model::share::{Grant, Grantee, Rights};
 use stationwagon::net::TlsPolicy;
 use stationwagon::site::dav::{DavOptions, DavStore};
 use stationwagon::site::server::{Login, LoginMode, Store};
@@ -251,12 +252,39 @@ fn what_is_written_to_cyrus_comes_back_byte_for_byte() {
     assert_ne!(folded[0], folded[1], "Cyrus has learnt to keep lines as they are folded: say so in docs/");
     assert_same(&stored, &sent, Same::Bytes);
     assert!(read(&store, BOB).is_empty());
-    shares_are_read(&server, &store);
+    shares_are_read_and_given(&server, &store);
+    descriptions_are_kept(&store);
     changes_are_found(&store);
 }
 
-/// Shares of calendars are made through IMAP here; DAV shows them.
-fn shares_are_read(server: &Server, store: &DavStore) {
+/// What a folder says of itself is there when it is made, follows a change, and goes.
+fn descriptions_are_kept(store: &DavStore) {
+    let told = |key: &FolderKey, description: Option<&str>, order: Option<&str>| {
+        let [description, order] = [description, order].map(|text| text.map(str::to_owned));
+        let folder = Folder { title: Some("Plan".to_owned()), description, order, ..Folder::at(key.clone()) };
+        let put = store.put_folder(ANN, &folder).unwrap().unwrap();
+        assert_eq!((&put.key, put.lost.as_slice()), (key, [].as_slice()));
+        store.mailbox(ANN).unwrap();
+        let found = listed(store, ANN, key, None).folder;
+        assert_eq!(
+            (&found.title, &found.description, &found.order),
+            (&folder.title, &folder.description, &folder.order)
+        );
+    };
+    let plan = FolderKey::new(FolderKind::Calendars, "plan").unwrap();
+    told(&plan, Some("Wer ist <wo> & wann"), Some("3"));
+    told(&plan, Some("anders"), None);
+    told(&plan, None, Some("12"));
+    let book = FolderKey::new(FolderKind::Contacts, "plan-book").unwrap();
+    told(&book, Some("Leute"), None);
+    told(&book, None, None);
+    for key in [plan, book] {
+        store.remove_folder(ANN, &key).unwrap().unwrap();
+    }
+}
+
+/// Shares of calendars are made through IMAP here; DAV shows them, and gives those to everybody.
+fn shares_are_read_and_given(server: &Server, store: &DavStore) {
     let admin = server.said("CYRUS_ADMIN_PASSWORD");
     let mut imap = Imap::login(server.port("CYRUS_IMAP_PORT"), "cyrus", admin).unwrap();
     imap.command(&format!("SETACL \"user/ann/#calendars/leer@a.test\" {BOB} lrswi"));
@@ -265,10 +293,24 @@ fn shares_are_read(server: &Server, store: &DavStore) {
     let shown: Vec<_> = grants.iter().map(|grant| format!("{}: {}", grant.grantee, grant.rights)).collect();
     assert_eq!(shown.len(), 1, "{shown:?}");
     assert!(shown[0].starts_with("user bob@b.test: lr"), "{shown:?}");
-    let refused = store.put_grants(ANN, &key, &grants).unwrap().unwrap_err();
-    assert!(refused.to_string().contains("not written over DAV"), "{refused}");
+    // What is there already needs no writing; Cyrus takes nobody by name from DAV, and then leaves everything as it was.
+    assert_eq!(store.put_grants(ANN, &key, &grants).unwrap(), Ok(()));
+    let with = |who: Grantee| [Grant { grantee: who, rights: Rights::from_letters("lr"), negative: false }];
+    let refused = store.put_grants(ANN, &key, &with(Grantee::User("carl@a.test".into()))).unwrap().unwrap_err();
+    assert!(refused.to_string().contains("recognized-principal"), "Cyrus has learnt names: say so in docs/: {refused}");
+    assert_eq!(listed(store, ANN, &key, None).folder.grants, grants);
     imap.command(&format!("DELETEACL \"user/ann/#calendars/leer@a.test\" {BOB}"));
     assert!(listed(store, ANN, &key, None).folder.grants.is_empty());
+    // Everybody it does take; and the owner goes on as before.
+    let public = with(Grantee::Public);
+    assert_eq!(store.put_grants(ANN, &key, &public).unwrap(), Ok(()));
+    assert_eq!(listed(store, ANN, &key, None).folder.grants, public);
+    assert_eq!(store.put_grants(ANN, &key, &[]).unwrap(), Ok(()));
+    assert!(listed(store, ANN, &key, None).folder.grants.is_empty());
+    let batch = vec![delivery("after.ics", &event("after@test", ""))];
+    let (outcomes, _) = store.deliver(ANN, &key, batch).unwrap();
+    assert!(matches!(outcomes[..], [Delivered::Done { .. }]), "{outcomes:?}");
+    assert!(store.remove_item(ANN, &key, "after.ics").unwrap());
 }
 
 #[test]
@@ -281,6 +323,7 @@ fn what_is_written_to_radicale_comes_back_line_for_line() {
     let store = of_radicale(&server);
     write(&store, ANN, &example());
     assert_same(&read(&store, ANN), &example(), Same::Lines);
+    descriptions_are_kept(&store);
     changes_are_found(&store);
 }
 

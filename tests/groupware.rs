@@ -79,6 +79,8 @@ fn a_sites_calendars_and_contacts_go_from_radicale_to_cyrus_and_on_to_files() {
     let ann = Http::new(old, ANN, &password(ANN));
     ann.make(&format!("/{ANN}/work/"), "Arbeit");
     ann.make(&format!("/{ANN}/people/"), "");
+    let described = "<C:calendar-description>Wer wo ist</C:calendar-description><A:calendar-order>2</A:calendar-order>";
+    assert_eq!(ann.describe(&format!("/{ANN}/work/"), described), 207);
     let long =
         "DESCRIPTION:Ein langer Text\\, der in jedem Fall irgendwo umbrochen wird\\, weil er mehr als 75 Byte hat\r\n";
     let items = [
@@ -142,6 +144,10 @@ fn a_sites_calendars_and_contacts_go_from_radicale_to_cyrus_and_on_to_files() {
     }
     let title = place.path("files/dav/a.test/ann/calendars/work/displayname");
     assert_eq!(fs::read_to_string(title).unwrap(), "Arbeit\n");
+    for (file, text) in [("description", "Wer wo ist\n"), ("order", "2\n")] {
+        let file = place.path(&format!("files/dav/a.test/ann/calendars/work/{file}"));
+        assert_eq!(fs::read_to_string(file).unwrap(), text);
+    }
 }
 
 #[test]

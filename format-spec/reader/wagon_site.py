@@ -224,8 +224,9 @@ class Folder:
         else:
             where.mkdir(mode=0o700, parents=True, exist_ok=True)
         if kind in ENDINGS:
-            for file, value in (("displayname", folder.get("title")), ("color", folder.get("color"))):
-                if value is not None:
+            titles = (("displayname", "title"), ("color", "color"), ("description", "description"), ("order", "order"))
+            for file, key in titles:
+                if (value := folder.get(key)) is not None:
                     put(where / file, value.strip().encode() + b"\n", 0o600)
         if kind == "filters" and "active" in folder:
             refuse_if(not may_be_a_file(kind, folder["active"]), "no script can be called so")
@@ -389,7 +390,7 @@ def holdable(path):
 
 def collection_level(level):
     shown = "\u2024" + level[1:] if level.startswith(".") else level
-    if shown in ("displayname", "color", "lost+found"):
+    if shown in ("displayname", "color", "description", "order", "lost+found"):
         return shown + "_"
     if len(shown.encode()) <= 255:
         return shown

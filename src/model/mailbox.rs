@@ -159,6 +159,12 @@ pub struct Folder {
     /// `#rrggbb` or `#rrggbbaa`, as the site spells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub color: Option<String>,
+    /// What a calendar or an address book is for, in a sentence or more (RFC 4791 5.2.1, vdirsyncer's `description`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Where it stands among its like, as the site spells it: a number, the smallest first (Apple's `calendar-order`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
     /// Name of the active script; `Filters` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<String>,
@@ -178,6 +184,8 @@ impl Folder {
             guid: None,
             title: None,
             color: None,
+            description: None,
+            order: None,
             active: None,
             grants: Vec::new(),
         }

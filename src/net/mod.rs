@@ -5,6 +5,7 @@
 
 mod endpoint;
 mod error;
+mod own_roots;
 mod secret;
 mod stream;
 mod tls;

@@ -1,14 +1,17 @@
 //! Whom a connection trusts: the system's roots, roots that the description names, one pinned key, or (loudly) anybody.
 
 use super::NetError;
+use super::own_roots::OwnRoots;
 use crate::fs::Fs;
 use crate::limits;
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use sha2::{Digest, Sha256};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,7 +34,7 @@ pub enum TlsPolicy {
     /// It is checked against the system's roots and the host's name.
     #[default]
     System,
-    /// The same against the roots in this PEM file alone.
+    /// The same against the certificates in this PEM file alone: as roots, or as the server's own.
     Roots(PathBuf),
     /// It is this very certificate, whatever its name and dates say.
     Pinned(Pin),
@@ -48,7 +51,10 @@ impl TlsPolicy {
             .map_err(|error| NetError::BadUrl(format!("this build has no usable TLS: {error}")))?;
         let config = match self {
             Self::System => builder.with_root_certificates(system_roots()?).with_no_client_auth(),
-            Self::Roots(path) => builder.with_root_certificates(roots_in(fs, path)?).with_no_client_auth(),
+            Self::Roots(path) => {
+                let verifier = Arc::new(own_roots(fs, path, provider)?);
+                builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+            }
             Self::Pinned(pin) => own_check(builder, provider, Some(*pin)),
             Self::Insecure => own_check(builder, provider, None),
         };
@@ -70,20 +76,23 @@ fn system_roots() -> Result<RootCertStore, NetError> {
     if store.is_empty() { Err(NetError::NoRoots) } else { Ok(store) }
 }
 
-fn roots_in(fs: &dyn Fs, path: &Path) -> Result<RootCertStore, NetError> {
+fn own_roots(fs: &dyn Fs, path: &Path, provider: Arc<CryptoProvider>) -> Result<OwnRoots, NetError> {
     let bad = |what, source| NetError::Certificates { what, path: path.to_owned(), source };
+    let none = |source| bad("no certificate is in", source);
+    let useless = |source| bad("no usable certificate is in", source);
     let bytes =
         fs.read(path, limits::CERTIFICATE_FILE_BYTES).map_err(|error| bad("cannot read the certificates in", error))?;
-    let mut store = RootCertStore::empty();
+    let (mut store, mut certificates) = (RootCertStore::empty(), Vec::new());
     for certificate in CertificateDer::pem_slice_iter(&bytes) {
-        let certificate =
-            certificate.map_err(|error| bad("no certificate is in", std::io::Error::other(error.to_string())))?;
-        store.add(certificate).map_err(|error| bad("no usable certificate is in", std::io::Error::other(error)))?;
+        let certificate = certificate.map_err(|error| none(io::Error::other(error.to_string())))?;
+        store.add(certificate.clone()).map_err(|error| useless(io::Error::other(error)))?;
+        certificates.push(certificate);
     }
-    match store.is_empty() {
-        true => Err(bad("no certificate is in", std::io::Error::from(std::io::ErrorKind::InvalidData))),
-        false => Ok(store),
+    if store.is_empty() {
+        return Err(none(io::ErrorKind::InvalidData.into()));
     }
+    let roots = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider).build();
+    Ok(OwnRoots { roots: roots.map_err(|error| useless(io::Error::other(error)))?, certificates })
 }
 
 /// Believes one certificate, or any; that the server holds its key is checked in either case.

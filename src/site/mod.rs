@@ -353,6 +353,8 @@ pub struct FolderPut {
     /// Where the folder is now; differs from what was asked for where the target cannot hold that name.
     pub key: FolderKey,
     pub created: bool,
+    /// A sentence for each thing that it should say of itself and does not: the target has refused it, in its words.
+    pub lost: Vec<String>,
 }
 
 /// An item on its way in.

@@ -45,6 +45,13 @@ impl Http {
     }
 
     /// The bytes of a resource; nothing where there is none.
+    /// Sets properties of a collection, elements with the prefixes `C` (CalDAV) and `A` (Apple's); the status.
+    pub fn describe(&self, path: &str, properties: &str) -> u16 {
+        let names = "xmlns='DAV:' xmlns:C='urn:ietf:params:xml:ns:caldav' xmlns:A='http://apple.com/ns/ical/'";
+        let body = format!("<propertyupdate {names}><set><prop>{properties}</prop></set></propertyupdate>");
+        self.request("PROPPATCH", path, "Content-Type: application/xml\r\n", body.as_bytes()).0
+    }
+
     pub fn get(&self, path: &str) -> Option<Vec<u8>> {
         let (status, body) = self.request("GET", path, "", b"");
         (status == 200).then_some(body)

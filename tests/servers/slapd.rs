@@ -104,10 +104,6 @@ impl Slapd {
         fingerprint(Path::new(self.get("LDAP_CERT")))
     }
 
-    pub fn pin(&self) -> stationwagon::net::Pin {
-        self.server.pin()
-    }
-
     pub fn path(&self) -> &Path {
         self.dir.path()
     }

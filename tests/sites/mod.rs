@@ -224,7 +224,7 @@ fn files_below(site: &Path, dir: &Path, files: &mut BTreeMap<String, (Vec<u8>, i
         let name = file.strip_prefix(site).unwrap().to_string_lossy().into_owned();
         let hidden = file.file_name().unwrap().as_bytes().starts_with(b".");
         let (mut content, mut time) = (fs::read(&file).unwrap(), file.metadata().unwrap().mtime());
-        if name.ends_with("/displayname") || name.ends_with("/color") {
+        if ["/displayname", "/color", "/description", "/order"].iter().any(|end| name.ends_with(end)) {
             // What a collection is called is no item: its time means nothing, nor does the white space around it.
             (content, time) = (content.trim_ascii().to_vec(), 0);
         }

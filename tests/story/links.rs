@@ -27,7 +27,7 @@ fn shared() -> World {
     world
 }
 
-fn rename_account(site: &MemorySite, from: &str, to: &str) {
+pub fn rename_account(site: &MemorySite, from: &str, to: &str) {
     site.edit(|site| {
         let key = (RecordKind::Account, from.to_owned());
         let Record::Account(mut account) = site.records[&key].record.clone() else { panic!() };

@@ -1,6 +1,7 @@
 //! A site put together of servers, each with its kinds of folders, and a file of accounts beside them. The servers are in
 //! memory here; tests/live has real ones.
 
+use crate::links::rename_account;
 use crate::world::{World, at, export_site, grant, mail, message_text};
 use stationwagon::archive::Archive;
 use stationwagon::event::Silent;
@@ -172,4 +173,42 @@ fn folders_for_which_no_server_is_named_are_rejected_with_what_to_do() {
     assert!(told.iter().all(|one| one.contains("names no server for calendars ([groupware] dav)")), "{told:#?}");
     assert_eq!(told.len(), 2);
     assert_eq!((report.ledger.grants.in_snapshot, report.ledger.grants.rejected_sum()), (1, 1));
+}
+
+#[test]
+fn an_account_that_no_server_can_rename_keeps_address_and_mail_until_its_administrator_has_renamed_both() {
+    let world = World::new();
+    world.account("ann@a.test", &["one"]);
+    world.export();
+    let new = world.dir.path().join("new");
+    std::fs::create_dir_all(&new).unwrap();
+    let others = Servers::new(&new);
+    let target = others.site(&new, Use::Target, others.stores());
+    import_to(&world, &world.archive, &target);
+
+    rename_account(&world.source, "ann@a.test", "anna@a.test");
+    world.message("anna@a.test", "INBOX", "two");
+    world.export();
+    for _ in 0..2 {
+        let report = import_to(&world, &world.archive, &target);
+        let told: Vec<_> = report.rejected.iter().map(|one| one.reason.to_string()).collect();
+        assert!(told[0].contains("cannot give the mailbox of ann@a.test to anna@a.test; rename it there"), "{told:?}");
+    }
+    let accounts = || std::fs::read_to_string(new.join("accounts.csv")).unwrap();
+    assert!(accounts().contains("\nann@a.test,") && !accounts().contains("anna"), "{}", accounts());
+    assert_eq!(others.mail.edit(|site| site.tree("ann@a.test")), "INBOX\n  one\n  two\n");
+
+    // By hand, on both sides.
+    std::fs::write(new.join("accounts.csv"), accounts().replace("ann@a.test", "anna@a.test")).unwrap();
+    for server in [&others.mail, &others.dav] {
+        server.edit(|site| {
+            let mailbox = site.mailboxes.remove("ann@a.test").unwrap();
+            site.mailboxes.insert("anna@a.test".to_owned(), mailbox);
+        });
+    }
+    world.message("anna@a.test", "INBOX", "three");
+    world.export();
+    let report = import_to(&world, &world.archive, &target);
+    assert!(report.rejected.is_empty(), "{:?}", report.rejected);
+    assert_eq!(others.mail.edit(|site| site.tree("anna@a.test")), "INBOX\n  one\n  three\n  two\n");
 }

@@ -13,7 +13,8 @@ use url::Url;
 
 /// The properties that are asked for.
 const PROPS: &str = "<D:resourcetype/><D:displayname/><D:sync-token/><S:getctag/><A:calendar-color/>\
-    <I:addressbook-color/><C:supported-calendar-component-set/><D:acl/>";
+    <I:addressbook-color/><C:supported-calendar-component-set/><C:calendar-description/><R:addressbook-description/>\
+    <A:calendar-order/><D:acl/>";
 
 /// A collection of events, tasks or contacts.
 #[derive(Clone, Debug)]
@@ -104,14 +105,15 @@ fn read(session: &Session, home: &Url, resource: &Resource) -> Result<Option<Col
         let text = resource.text(ns, prop).filter(|text| text.len() <= limits::DAV_TITLE_BYTES);
         text.map(str::to_owned)
     };
-    let color = match kind {
-        FolderKind::Contacts => text(Ns::Inf, "addressbook-color"),
-        _ => text(Ns::Apple, "calendar-color"),
+    let (color, description) = match kind {
+        FolderKind::Contacts => (text(Ns::Inf, "addressbook-color"), text(Ns::CardDav, "addressbook-description")),
+        _ => (text(Ns::Apple, "calendar-color"), text(Ns::CalDav, "calendar-description")),
     };
+    let order = text(Ns::Apple, "calendar-order").filter(|_| kind != FolderKind::Contacts);
     let title = text(Ns::Dav, "displayname").filter(|title| *title != name);
     let acl = resource.prop(Ns::Dav, "acl");
-    let grants = acl.map(|acl| rights::grants(session, &resource.url, acl)).unwrap_or_default();
-    let folder = Folder { title, color, grants, ..Folder::at(key) };
+    let grants = acl.map(|acl| rights::grants(rights::Owner::of(session), &resource.url, acl)).unwrap_or_default();
+    let folder = Folder { title, color, description, order, grants, ..Folder::at(key) };
     let mut url = resource.url.clone();
     if !url.path().ends_with('/') {
         url.set_path(&format!("{}/", resource.url.path()));

@@ -31,12 +31,12 @@ pub fn put(session: &Session, folder: &Folder) -> Result<Result<FolderPut, Reaso
         session.forget(&key);
         match collection::at(session, &url)? {
             Some(there) if there.folder.key.kind() == kind => {
-                let described = describe(session, &there, folder)?;
-                return Ok(described.map(|()| FolderPut { key, created: false }));
+                let lost = describe(session, &there, folder)?;
+                return Ok(Ok(FolderPut { key, created: false, lost }));
             }
             Some(_) => {}
             None => match make(session, &url, folder)? {
-                Ok(()) => return Ok(Ok(FolderPut { key, created: true })),
+                Ok(lost) => return Ok(Ok(FolderPut { key, created: true, lost })),
                 Err(reason) => drop(refused.get_or_insert(reason)),
             },
         }
@@ -63,9 +63,10 @@ fn names(key: &FolderKey) -> Vec<String> {
     names
 }
 
-/// Makes a collection with its description; one that will not have the description is made without.
-fn make(session: &Session, url: &Url, folder: &Folder) -> Result<Result<(), Reason>, SiteError> {
-    let described: String = properties(folder).into_iter().map(|(_, set)| set).collect();
+/// Makes a collection with its properties; one that will not have them is made without. Gives what it does not say of
+/// itself then.
+fn make(session: &Session, url: &Url, folder: &Folder) -> Result<Result<Vec<String>, Reason>, SiteError> {
+    let described: String = said(folder).filter_map(|(_, set)| set).collect();
     let components = |names: &[&str]| -> String {
         let names: String = names.iter().map(|name| format!("<C:comp name=\"{name}\"/>")).collect();
         format!("<C:supported-calendar-component-set>{names}</C:supported-calendar-component-set>")
@@ -102,13 +103,12 @@ fn make(session: &Session, url: &Url, folder: &Folder) -> Result<Result<(), Reas
         match reply.status {
             200 | 201 => {
                 reply.finish();
-                if at > 0
-                    && let Some(there) = collection::at(session, url)?
-                {
-                    // What it would not have at once it may have now; a collection without a colour is one all the same.
-                    let _ = describe(session, &there, folder)?;
+                if at == 0 {
+                    return Ok(Ok(Vec::new()));
                 }
-                return Ok(Ok(()));
+                // What it would not have at once it may have now; a collection without a colour is one all the same.
+                let there = collection::at(session, url)?;
+                return Ok(Ok(there.map(|there| describe(session, &there, folder)).transpose()?.unwrap_or_default()));
             }
             _ => {
                 let words = reply.words();
@@ -121,32 +121,29 @@ fn make(session: &Session, url: &Url, folder: &Folder) -> Result<Result<(), Reas
     Ok(Err(Reason::Refused(refused)))
 }
 
-/// The properties that a folder has, each with its name and its whole element.
-fn properties(folder: &Folder) -> Vec<(&'static str, String)> {
-    let element = |name: &'static str, value: &Option<String>| {
-        let value = value.as_deref().map(xml::escape)?;
-        Some((name, format!("<{name}>{value}</{name}>")))
-    };
-    let title = element(TITLE, &folder.title);
-    title.into_iter().chain(element(color_of(folder.key.kind()), &folder.color)).collect()
-}
-
-const TITLE: &str = "D:displayname";
-
-fn color_of(kind: FolderKind) -> &'static str {
+/// The names of the properties that a folder of a kind can have.
+fn names_of(kind: FolderKind) -> [&'static str; 4] {
     match kind {
-        FolderKind::Contacts => "I:addressbook-color",
-        _ => "A:calendar-color",
+        FolderKind::Contacts => ["D:displayname", "I:addressbook-color", "R:addressbook-description", ""],
+        _ => ["D:displayname", "A:calendar-color", "C:calendar-description", "A:calendar-order"],
     }
 }
 
-/// Sets title and colour of a collection where they differ.
-fn describe(session: &Session, there: &Collection, folder: &Folder) -> Result<Result<(), Reason>, SiteError> {
-    let wanted = properties(folder);
-    let present = properties(&there.folder);
-    for name in [TITLE, color_of(folder.key.kind())] {
-        let of = |all: &[(&str, String)]| all.iter().find(|(one, _)| *one == name).map(|(_, set)| set.clone());
-        let (wanted, present) = (of(&wanted), of(&present));
+/// What a folder says of itself: the property's name, and its whole element where it has a value.
+fn said(folder: &Folder) -> impl Iterator<Item = (&'static str, Option<String>)> {
+    let Folder { title, color, description, order, .. } = folder;
+    let element = |(name, value): (&'static str, &Option<String>)| {
+        let value = value.as_deref().map(|value| format!("<{name}>{}</{name}>", xml::escape(value)));
+        (!name.is_empty()).then_some((name, value))
+    };
+    names_of(folder.key.kind()).into_iter().zip([title, color, description, order]).filter_map(element)
+}
+
+/// Brings what a collection says of itself up to date, property by property. Gives a sentence for each that the server
+/// refuses: the collection takes items all the same.
+fn describe(session: &Session, there: &Collection, folder: &Folder) -> Result<Vec<String>, SiteError> {
+    let mut lost = Vec::new();
+    for ((name, wanted), (_, present)) in said(folder).zip(said(&there.folder)) {
         if wanted == present {
             continue;
         }
@@ -161,14 +158,16 @@ fn describe(session: &Session, there: &Collection, folder: &Folder) -> Result<Re
             done |= !resource.props.is_empty() || resource.status.is_some_and(|status| status < 300);
             Ok(())
         };
-        match multistatus::ask(&session.client, &there.url, &say, &mut take)? {
-            Outcome::Done { .. } if done => {}
-            Outcome::Done { .. } => return Ok(Err(Reason::Refused(format!("it does not let {name} be changed")))),
-            Outcome::Status(200 | 204, _) => {}
-            Outcome::Status(_, words) => return Ok(Err(Reason::Refused(words))),
-        }
+        let words = match multistatus::ask(&session.client, &there.url, &say, &mut take)? {
+            Outcome::Done { .. } if done => continue,
+            Outcome::Status(200 | 204, _) => continue,
+            Outcome::Done { .. } => "the server does not let it be changed".to_owned(),
+            Outcome::Status(_, words) => words,
+        };
+        let name = name.rsplit(':').next().unwrap_or(name);
+        lost.push(format!("keeps its {name} as it was on the target: {words}"));
     }
-    Ok(Ok(()))
+    Ok(lost)
 }
 
 /// Renames a collection with everything in it.

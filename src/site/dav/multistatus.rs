@@ -123,6 +123,6 @@ pub const HEAD: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n";
 /// The prefixes of all bodies.
 pub const NAMES: &str = "xmlns:D=\"DAV:\" xmlns:C=\"urn:ietf:params:xml:ns:caldav\" \
     xmlns:R=\"urn:ietf:params:xml:ns:carddav\" xmlns:S=\"http://calendarserver.org/ns/\" \
-    xmlns:A=\"http://apple.com/ns/ical/\" xmlns:I=\"http://inf-it.com/ns/ab/\"";
+    xmlns:A=\"http://apple.com/ns/ical/\" xmlns:I=\"http://inf-it.com/ns/ab/\" xmlns:Y=\"http://cyrusimap.org/ns/\"";
 
 pub const XML: &str = "application/xml; charset=utf-8";

@@ -3,7 +3,7 @@
 use super::ahead::{self, Ahead};
 use super::mark::Mark;
 use super::members::{self, Look};
-use super::{DavStore, collection, folders, items, lock};
+use super::{DavStore, collection, folders, items, lock, rights};
 use crate::event::{Place, Reason, Rejection};
 use crate::limits;
 use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
@@ -39,7 +39,13 @@ impl Store for DavStore {
         if manner.unquiet && !self.scheduling_is_off {
             survey.cannot_hold.push("events with attendees: it would send invitations to them".to_owned());
         }
-        survey.cannot_hold.push("shares of calendars, tasks and contacts".to_owned());
+        let shares = match survey.capabilities.iter().any(|feature| feature == "access-control") {
+            true => {
+                "shares of calendars, tasks and contacts with groups, lists and domains, and those that its ACL refuses"
+            }
+            false => "shares of calendars, tasks and contacts",
+        };
+        survey.cannot_hold.push(shares.to_owned());
         survey.cannot_hold.push("the times of items: each counts as new on the day of its import".to_owned());
         let (mut items, mut bytes) = (0, 0);
         for collection in collection::list(&session)?.0 {
@@ -134,11 +140,12 @@ impl Store for DavStore {
         folders::remove(&*self.session(account)?, key)
     }
 
-    fn put_grants(&self, _: &str, _: &FolderKey, grants: &[Grant]) -> Result<Result<(), Reason>, SiteError> {
-        Ok(match grants {
-            [] => Ok(()),
-            _ => Err(Reason::Unsupported("shares of calendars and address books are not written over DAV".to_owned())),
-        })
+    fn put_grants(&self, account: &str, key: &FolderKey, grants: &[Grant]) -> Result<Result<(), Reason>, SiteError> {
+        let session = self.session(account)?;
+        match collection::of(&session, key)? {
+            Some(there) => rights::put(&session, &there, grants),
+            None => Ok(Err(Reason::Refused(format!("there is no {key}")))),
+        }
     }
 
     fn reserve_names(&self, account: &str, key: &FolderKey, wanted: &[String]) -> Result<Vec<String>, SiteError> {

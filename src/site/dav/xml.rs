@@ -20,17 +20,20 @@ pub enum Ns {
     Apple,
     /// Where Radicale and others keep the colour of an address book.
     Inf,
+    /// Privileges that only Cyrus tells apart.
+    Cyrus,
     Other,
 }
 
 impl Ns {
-    const ALL: [(Ns, &'static str); 6] = [
+    const ALL: [(Ns, &'static str); 7] = [
         (Ns::Dav, "DAV:"),
         (Ns::CalDav, "urn:ietf:params:xml:ns:caldav"),
         (Ns::CardDav, "urn:ietf:params:xml:ns:carddav"),
         (Ns::CalendarServer, "http://calendarserver.org/ns/"),
         (Ns::Apple, "http://apple.com/ns/ical/"),
         (Ns::Inf, "http://inf-it.com/ns/ab/"),
+        (Ns::Cyrus, "http://cyrusimap.org/ns/"),
     ];
 
     fn of(uri: &str) -> Self {
@@ -57,6 +60,27 @@ impl Node {
 
     pub fn child(&self, ns: Ns, name: &str) -> Option<&Node> {
         self.children.iter().find(|child| child.is(ns, name))
+    }
+
+    /// As it is written in a body, with the prefixes that all bodies have; `None` where something in it is of a namespace
+    /// that has none.
+    pub fn encode(&self) -> Option<String> {
+        let prefix = match self.ns {
+            Ns::Dav => "D",
+            Ns::CalDav => "C",
+            Ns::CardDav => "R",
+            Ns::CalendarServer => "S",
+            Ns::Apple => "A",
+            Ns::Inf => "I",
+            Ns::Cyrus => "Y",
+            Ns::Other => return None,
+        };
+        let (name, text) = (&self.name, escape(&self.text));
+        let children: String = self.children.iter().map(Self::encode).collect::<Option<_>>()?;
+        Some(match text.is_empty() && children.is_empty() {
+            true => format!("<{prefix}:{name}/>"),
+            false => format!("<{prefix}:{name}>{text}{children}</{prefix}:{name}>"),
+        })
     }
 
     /// The text without white space around it, where there is any.

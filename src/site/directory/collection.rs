@@ -125,10 +125,12 @@ impl CollectionScan<'_> {
                 // Hidden files of a folder of files are the user's; elsewhere they are a server's caches.
                 _ if layout::is_hidden(&name) && has_metadata => {}
                 _ if has_metadata && is_temporary(&name) => {}
-                _ if has_metadata && name == vdir::DISPLAYNAME => {
-                    self.listing.folder.title = self.metadata(dir, &name)?
+                _ if has_metadata && vdir::METADATA.iter().any(|file| name == *file) => {
+                    let text = self.metadata(dir, &name)?;
+                    if let Some(place) = vdir::metadata(&mut self.listing.folder, name.as_bytes()) {
+                        *place = text;
+                    }
                 }
-                _ if has_metadata && name == vdir::COLOR => self.listing.folder.color = self.metadata(dir, &name)?,
                 _ if extension.is_none_or(|extension| has_extension(&name, extension)) => {
                     let path = dir.join(&name);
                     self.item(text::from_bytes(name.as_bytes()), &path)?;

@@ -1,14 +1,36 @@
-//! The files of a vdir collection that are no items: `displayname` and `color`.
+//! The files of a vdir collection that are no items: `displayname`, `color`, `description` and `order`.
 //!
-//! Specified at <https://vdirsyncer.pimutils.org/en/stable/vdir.html>. Pure.
+//! Specified at <https://vdirsyncer.pimutils.org/en/stable/vdir.html>; the latter two are what vdirsyncer 0.19 keeps beside
+//! them. Pure.
 
-use crate::model::mailbox::FolderKind;
+use crate::model::mailbox::{Folder, FolderKind};
 use crate::model::text;
 
 pub const DISPLAYNAME: &str = "displayname";
 pub const COLOR: &str = "color";
+pub const DESCRIPTION: &str = "description";
+pub const ORDER: &str = "order";
 
-/// Longest title or colour that is taken, bytes; what a calendar list can show has far less.
+/// All of them.
+pub const METADATA: [&str; 4] = [DISPLAYNAME, COLOR, DESCRIPTION, ORDER];
+
+/// What a metadata file holds of a folder; `None` where the file is none.
+pub fn metadata<'f>(folder: &'f mut Folder, file: &[u8]) -> Option<&'f mut Option<String>> {
+    match METADATA.into_iter().find(|name| name.as_bytes() == file)? {
+        DISPLAYNAME => Some(&mut folder.title),
+        COLOR => Some(&mut folder.color),
+        DESCRIPTION => Some(&mut folder.description),
+        _ => Some(&mut folder.order),
+    }
+}
+
+/// The metadata files of a folder, each with what it should say.
+pub fn metadata_files(folder: &Folder) -> [(&'static str, &Option<String>); 4] {
+    let Folder { title, color, description, order, .. } = folder;
+    [(DISPLAYNAME, title), (COLOR, color), (DESCRIPTION, description), (ORDER, order)]
+}
+
+/// Longest of these that is taken, bytes; what a calendar list can show has far less.
 const METADATA_BYTES: usize = 4096;
 
 /// What a metadata file says: its text without white space around it; nothing when it is empty.

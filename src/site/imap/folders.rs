@@ -70,7 +70,7 @@ impl ImapStore {
         let number = self.state.add_folder(id, key.path(), &wire)?;
         self.state.set_about(number, &about)?;
         seen.fresh.remove(key.path());
-        Ok(Ok(FolderPut { key, created }))
+        Ok(Ok(FolderPut { key, created, lost: Vec::new() }))
     }
 
     pub(super) fn move_folder(&self, account: &str, from: &FolderKey, to: &FolderKey) -> Result<Done, SiteError> {

@@ -2,19 +2,18 @@
 //! can be removed at any time, and is then made again.
 
 use super::LdapOptions;
-use super::entry::Entry;
 use super::entry::Tree;
-use crate::fs::Fs;
+use crate::fs::{FileRead, Fs};
 use crate::limits;
 use crate::model::hex;
 use crate::site::SiteError;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::io;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Changes whenever what is kept means something else.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A scan to compare with.
 #[derive(Clone, Debug, Default)]
@@ -24,40 +23,76 @@ pub struct Cache {
     pub tree: Tree,
 }
 
-#[derive(Deserialize)]
-struct Kept {
+/// The first line of the file. Each further one is an entry.
+#[derive(Serialize, Deserialize)]
+struct Head {
     version: u32,
     context: Vec<String>,
-    entries: Vec<Entry>,
-}
-
-#[derive(Serialize)]
-struct Keeping<'a> {
-    version: u32,
-    context: &'a [String],
-    entries: Vec<&'a Entry>,
+    entries: usize,
 }
 
 impl Cache {
     /// What the last scan of this very book left; empty where there is nothing usable.
     pub fn read(fs: &dyn Fs, options: &LdapOptions) -> Self {
-        let kept = fs.read(&path(options), limits::LDAP_CACHE_BYTES).ok();
-        let kept: Option<Kept> = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let Some(kept) = kept.filter(|kept| kept.version == VERSION) else { return Self::default() };
+        Self::lines(fs, &path(options)).ok().flatten().unwrap_or_default()
+    }
+
+    /// Line by line: the file is a third of what the whole may take.
+    fn lines(fs: &dyn Fs, path: &Path) -> io::Result<Option<Self>> {
+        let file = fs.open_plain(path)?;
+        let mut lines = BufReader::new(Reading { file: file.as_ref(), at: 0 }.take(limits::LDAP_CACHE_BYTES));
+        let mut line = Vec::new();
+        lines.read_until(b'\n', &mut line)?;
+        let Ok(head) = serde_json::from_slice::<Head>(&line) else { return Ok(None) };
         let mut tree = Tree::default();
-        kept.entries.into_iter().for_each(|entry| tree.put(entry));
-        Self { context: kept.context, tree }
+        for _ in 0..head.entries {
+            line.clear();
+            lines.read_until(b'\n', &mut line)?;
+            tree.put_line(line.trim_ascii_end())?;
+        }
+        let whole = head.version == VERSION && tree.len() == head.entries;
+        Ok(whole.then_some(Self { context: head.context, tree }))
+    }
+}
+
+struct Reading<'f> {
+    file: &'f dyn FileRead,
+    at: u64,
+}
+
+impl Read for Reading<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buf, self.at)?;
+        self.at += read as u64;
+        Ok(read)
     }
 }
 
 /// Keeps what a scan found for the next one.
 pub fn write(fs: &dyn Fs, options: &LdapOptions, context: &[String], tree: &Tree) -> Result<(), SiteError> {
     let path = path(options);
-    let bad = |source| SiteError::Io { action: "write", path: path.clone(), source };
-    let keeping = Keeping { version: VERSION, context, entries: tree.entries.values().collect() };
-    let bytes = serde_json::to_vec(&keeping).map_err(|error| bad(io::Error::other(error)))?;
-    fs.create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(bad)?;
-    fs.replace(&path, &bytes, 0o600).map_err(bad)
+    let written = write_lines(fs, &path, context, tree);
+    written.map_err(|source| SiteError::Io { action: "write", path, source })
+}
+
+fn write_lines(fs: &dyn Fs, path: &Path, context: &[String], tree: &Tree) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    fs.create_dir_all(dir)?;
+    let mut file = fs.create_temp(dir, ".wagon-")?;
+    file.set_mode(0o600)?;
+    let mut lines = BufWriter::new(&mut file);
+    let head = Head { version: VERSION, context: context.to_vec(), entries: tree.len() };
+    serde_json::to_writer(&mut lines, &head)?;
+    for line in tree.lines() {
+        lines.write_all(b"\n")?;
+        lines.write_all(&line?)?;
+    }
+    lines.flush()?;
+    drop(lines);
+    file.sync()?;
+    let temporary = file.keep();
+    fs.rename(&temporary, path).inspect_err(|_| drop(fs.remove_file(&temporary)))?;
+    fs.sync_dir(dir)
 }
 
 /// The file for this server, base, reader and mapping: others see other entries.

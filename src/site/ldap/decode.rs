@@ -56,7 +56,7 @@ impl Reader<'_> {
                 () => AccountClass::User,
             };
         }
-        let groups = self.index.groups_of(self.tree, self.mapping, &dn::normal(&entry.dn));
+        let groups = self.index.groups_of(entry);
         account.groups = groups.into_iter().collect();
         account.attributes = attributes(entry, &map.attributes);
         (account, odd)
@@ -132,9 +132,12 @@ impl Reader<'_> {
     /// Whom a member or an owner means.
     pub fn address_of(&self, text: &str) -> Option<String> {
         match Member::parse(text, self.mapping.lower_case) {
-            Member::Entry(name) => self.index.addresses.get(&name).cloned(),
+            Member::Entry(name) => self.index.addresses.get(&name).map(ToString::to_string),
             Member::Address(address) => Some(address),
-            Member::User(user) => self.index.users.get(&user).and_then(|name| self.index.addresses.get(name)).cloned(),
+            Member::User(user) => {
+                let address = self.index.users.get(&user).and_then(|name| self.index.addresses.get(name));
+                address.map(ToString::to_string)
+            }
         }
     }
 
@@ -171,7 +174,7 @@ impl Reader<'_> {
     fn domain_by_id(&self, id: &str) -> Option<String> {
         let map = self.mapping.domain.as_ref()?;
         let id_name = map.id.as_deref()?;
-        let found = self.tree.of(EntryKind::Domain).find(|entry| entry.first(id_name) == Some(id))?;
+        let (_, found) = self.tree.of(EntryKind::Domain).find(|(_, entry)| entry.first(id_name) == Some(id))?;
         found.first(&map.name).map(str::to_lowercase)
     }
 
@@ -232,7 +235,7 @@ impl Members<'_, '_> {
         } else if self.reader.is_placeholder(text, group) {
         } else if let Some(inner) = self.reader.tree.get(text).filter(|entry| entry.is(EntryKind::Group)) {
             if depth < limits::LDAP_GROUP_DEPTH {
-                self.collect(inner, depth + 1);
+                self.collect(&inner, depth + 1);
             } else {
                 self.lost.push(format!("groups in {text} lie too deep"));
             }

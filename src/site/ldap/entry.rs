@@ -2,8 +2,10 @@
 
 use super::dn;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 /// What an entry is, by the filter that found it. One may be several things: a group with an address is also a list.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -74,22 +76,160 @@ impl Entry {
     }
 }
 
+/// The normal form of an entry's name ([`dn::normal`]), shared by all that refer to it.
+pub type Name = Arc<str>;
+
 /// Every entry that a filter found, by the normal form of its name.
+///
+/// A site has as many accounts as nothing else, so what is an account and nothing else is held as the text that the cache
+/// keeps of it, a fifth of what its values take one by one, and taken apart where somebody asks for it.
 #[derive(Clone, Default, Debug)]
 pub struct Tree {
-    pub entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<Name, Held>,
+}
+
+#[derive(Clone)]
+enum Held {
+    Whole(Box<Entry>),
+    /// JSON of an account.
+    Account(Box<[u8]>),
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.entry().fmt(f)
+    }
+}
+
+impl Held {
+    fn of(entry: Entry) -> Self {
+        let is_plain = entry.kinds.len() == 1 && entry.is(EntryKind::Account);
+        // A group may have many thousand members, each added by a change of its own: it stays as it is.
+        match is_plain.then(|| serde_json::to_vec(&entry)) {
+            Some(Ok(text)) => Self::Account(text.into()),
+            _ => Self::Whole(Box::new(entry)),
+        }
+    }
+
+    fn entry(&self) -> Cow<'_, Entry> {
+        match self {
+            Self::Whole(entry) => Cow::Borrowed(entry),
+            // What was written or read as an entry before is one; nothing else gets here.
+            Self::Account(text) => Cow::Owned(serde_json::from_slice(text).unwrap_or_default()),
+        }
+    }
+
+    fn into_entry(self) -> Entry {
+        match self {
+            Self::Whole(entry) => *entry,
+            account => account.entry().into_owned(),
+        }
+    }
+
+    fn is(&self, kind: EntryKind) -> bool {
+        match self {
+            Self::Whole(entry) => entry.is(kind),
+            Self::Account(_) => kind == EntryKind::Account,
+        }
+    }
 }
 
 impl Tree {
     pub fn put(&mut self, entry: Entry) {
-        self.entries.insert(dn::normal(&entry.dn), entry);
+        self.entries.insert(dn::normal(&entry.dn).into(), Held::of(entry));
     }
 
-    pub fn get(&self, name: &str) -> Option<&Entry> {
-        self.entries.get(&dn::normal(name))
+    /// By a name however it is spelt.
+    pub fn get(&self, name: &str) -> Option<Cow<'_, Entry>> {
+        self.at(&dn::normal(name))
     }
 
-    pub fn of(&self, kind: EntryKind) -> impl Iterator<Item = &Entry> {
-        self.entries.values().filter(move |entry| entry.is(kind))
+    /// By the normal form of a name.
+    pub fn at(&self, name: &str) -> Option<Cow<'_, Entry>> {
+        self.entries.get(name).map(Held::entry)
+    }
+
+    /// A copy, for whoever changes the tree while looking at it.
+    pub fn copy(&self, name: &str) -> Option<Entry> {
+        self.at(name).map(Cow::into_owned)
+    }
+
+    pub fn take(&mut self, name: &str) -> Option<Entry> {
+        self.entries.remove(name).map(Held::into_entry)
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    pub fn is(&self, name: &str, kind: EntryKind) -> bool {
+        self.entries.get(name).is_some_and(|held| held.is(kind))
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&Name, Cow<'_, Entry>)> {
+        self.entries.iter().map(|(name, held)| (name, held.entry()))
+    }
+
+    pub fn of(&self, kind: EntryKind) -> impl Iterator<Item = (&Name, Cow<'_, Entry>)> {
+        self.entries.iter().filter(move |(_, held)| held.is(kind)).map(|(name, held)| (name, held.entry()))
+    }
+
+    /// Takes out what is an account and nothing else: one after the other, to be forgotten as they are looked at.
+    pub fn take_accounts(&mut self) -> impl Iterator<Item = (Name, Entry)> + use<> {
+        let all = std::mem::take(&mut self.entries);
+        let (accounts, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            all.into_iter().partition(|(_, held)| matches!(held, Held::Account(_)));
+        self.entries = others;
+        accounts.into_iter().map(|(name, held)| (name, held.into_entry()))
+    }
+
+    /// Takes out every entry of which `other` has the same, as `same` sees it, and gives the others of `other`: what
+    /// another look at the directory may take from this one, and what it has to ask for.
+    pub fn shared_with(&mut self, other: Self, same: impl Fn(&Entry, &Entry) -> bool) -> (Self, Vec<Entry>) {
+        let (mut shared, mut left) = (Self::default(), Vec::new());
+        for (name, listed) in other.entries {
+            match self.entries.remove(&name) {
+                Some(held) if same(&held.entry(), &listed.entry()) => drop(shared.entries.insert(name, held)),
+                _ => left.push(listed.into_entry()),
+            }
+        }
+        (shared, left)
+    }
+
+    /// Each entry as a line of JSON, without its end.
+    pub fn lines(&self) -> impl Iterator<Item = serde_json::Result<Cow<'_, [u8]>>> {
+        self.entries.values().map(|held| match held {
+            Held::Whole(entry) => serde_json::to_vec(entry).map(Cow::Owned),
+            Held::Account(text) => Ok(Cow::Borrowed(&**text)),
+        })
+    }
+
+    /// Takes in such a line.
+    pub fn put_line(&mut self, line: &[u8]) -> serde_json::Result<()> {
+        serde_json::from_slice(line).map(|entry| self.put(entry))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_that_is_held_as_text_is_what_it_was() {
+        let mut entry = Entry { dn: "uid=Ann, dc=test".into(), kinds: [EntryKind::Account].into(), ..Entry::default() };
+        entry.change("mail", &[], &["ann@a.test".to_owned(), "a\n\"b".to_owned()]);
+        entry.strange.insert("jpegphoto".to_owned());
+        let mut tree = Tree::default();
+        tree.put(entry.clone());
+        assert!(tree.is("uid=ann,dc=test", EntryKind::Account) && !tree.is("uid=ann,dc=test", EntryKind::List));
+        assert_eq!(tree.get("UID=ann,DC=test").as_deref(), Some(&entry));
+        let mut again = Tree::default();
+        tree.lines().for_each(|line| again.put_line(&line.unwrap()).unwrap());
+        assert_eq!(again.take("uid=ann,dc=test"), Some(entry));
+        assert!(format!("{tree:?}").contains("uid=Ann") && !format!("{tree:?}").contains("ann@a.test"));
     }
 }

@@ -6,7 +6,7 @@
 
 use super::cache::Cache;
 use super::connection::{Connection, Query};
-use super::entry::{Entry, EntryKind, Tree};
+use super::entry::{Entry, EntryKind, Name, Tree};
 use super::{LdapOptions, dn};
 use crate::event::{Place, Reason, Rejection};
 use crate::limits;
@@ -43,7 +43,7 @@ pub fn fetch(connection: &mut Connection, options: &LdapOptions, cache: Cache) -
     if !context.is_empty() && cache.context == context {
         return Ok(Fetched { tree: cache.tree, context, unchanged: true, ..Fetched::default() });
     }
-    let known = cache.tree.entries.len();
+    let known = cache.tree.len();
     let mut fetched = match changed_only(connection, options, cache.tree)? {
         Some(fetched) => fetched,
         None => everything(connection, options)?,
@@ -52,7 +52,7 @@ pub fn fetch(connection: &mut Connection, options: &LdapOptions, cache: Cache) -
     if fetched.rejected.is_empty() {
         fetched.context = context;
     }
-    fetched.unchanged = fetched.entries_read == 0 && fetched.tree.entries.len() == known && fetched.context.is_empty();
+    fetched.unchanged = fetched.entries_read == 0 && fetched.tree.len() == known && fetched.context.is_empty();
     trust(&mut fetched.tree);
     Ok(fetched)
 }
@@ -94,7 +94,6 @@ impl Fetched {
         entry.id = IDS.iter().find_map(|name| entry.first(name)).map(str::to_owned);
         entry.stamp = [ENTRY_CSN, MODIFIED].iter().find_map(|name| entry.first(name)).unwrap_or_default().to_owned();
         stamps().iter().for_each(|name| drop(entry.values.remove(&name.to_ascii_lowercase())));
-        let key = dn::normal(&entry.dn);
         self.bytes += entry.bytes();
         if self.bytes > limits::LDAP_BOOK_BYTES {
             let bound = limits::LDAP_BOOK_BYTES / limits::MIB as usize;
@@ -103,8 +102,9 @@ impl Fetched {
             );
             return Err(SiteError::Unsupported(what));
         }
-        let known = self.tree.entries.entry(key).or_insert_with(|| entry.clone());
-        known.kinds.insert(kind);
+        let mut entry = self.tree.take(&dn::normal(&entry.dn)).unwrap_or(entry);
+        entry.kinds.insert(kind);
+        self.tree.put(entry);
         Ok(())
     }
 
@@ -134,7 +134,7 @@ fn everything(connection: &mut Connection, options: &LdapOptions) -> Result<Fetc
         let ended = connection.search(&query, &mut |entry| fetched.take(kind, entry))?;
         fetched.note(kind, ended, &options.base);
     }
-    fetched.entries_read = fetched.tree.entries.len();
+    fetched.entries_read = fetched.tree.len();
     Ok(fetched)
 }
 
@@ -150,7 +150,7 @@ fn changed_only(
     options: &LdapOptions,
     mut known: Tree,
 ) -> Result<Option<Fetched>, SiteError> {
-    if known.entries.is_empty() {
+    if known.len() == 0 {
         return Ok(None);
     }
     let mut fetched = Fetched::default();
@@ -160,19 +160,13 @@ fn changed_only(
         let ended = connection.search(&query, &mut |entry| fetched.take(kind, entry))?;
         fetched.note(kind, ended, &options.base);
     }
-    let mut changed = Vec::new();
-    let listed = std::mem::take(&mut fetched.tree.entries);
-    for (key, entry) in listed {
-        match known.entries.remove(&key) {
-            Some(known) if !known.stamp.is_empty() && same(&known, &entry) => {
-                fetched.tree.entries.insert(key, known);
-            }
-            _ => changed.push(entry),
-        }
-        if changed.len() > limits::LDAP_SINGLE_FETCHES {
-            return Ok(None);
-        }
+    let listed = std::mem::take(&mut fetched.tree);
+    let (shared, changed) = known.shared_with(listed, same);
+    if changed.len() > limits::LDAP_SINGLE_FETCHES {
+        return Ok(None);
     }
+    fetched.tree = shared;
+    drop(known);
     let attributes = wanted(options);
     for entry in changed {
         for &kind in &entry.kinds {
@@ -187,7 +181,11 @@ fn changed_only(
 }
 
 fn same(known: &Entry, listed: &Entry) -> bool {
-    known.stamp == listed.stamp && known.id == listed.id && known.kinds == listed.kinds && known.dn == listed.dn
+    !known.stamp.is_empty()
+        && known.stamp == listed.stamp
+        && known.id == listed.id
+        && known.kinds == listed.kinds
+        && known.dn == listed.dn
 }
 
 /// Leaves stamps only where the next scan may believe them. A time of modification has seconds: an entry whose time is
@@ -195,13 +193,14 @@ fn same(known: &Entry, listed: &Entry) -> bool {
 fn trust(tree: &mut Tree) {
     let is_time = |stamp: &str| !stamp.contains('#');
     let seconds = |stamp: &str| stamp.get(..14).and_then(|digits| digits.parse::<u64>().ok());
-    let times = tree.entries.values().filter(|entry| is_time(&entry.stamp));
-    let newest = times.filter_map(|entry| seconds(&entry.stamp)).max();
-    for entry in tree.entries.values_mut().filter(|entry| is_time(&entry.stamp)) {
-        // As numbers these are no times, but two seconds apart are at least two numbers apart.
-        let old = seconds(&entry.stamp).zip(newest).is_some_and(|(own, newest)| own + 2 < newest);
-        if !old {
-            entry.stamp.clear();
+    let times = || tree.iter().filter(|(_, entry)| is_time(&entry.stamp) && !entry.stamp.is_empty());
+    let newest = times().filter_map(|(_, entry)| seconds(&entry.stamp)).max();
+    // As numbers these are no times, but two seconds apart are at least two numbers apart.
+    let old = |entry: &Entry| seconds(&entry.stamp).zip(newest).is_some_and(|(own, newest)| own + 2 < newest);
+    let doubtful: Vec<Name> = times().filter(|(_, entry)| !old(entry)).map(|(name, _)| name.clone()).collect();
+    for name in doubtful {
+        if let Some(entry) = tree.take(&name) {
+            tree.put(Entry { stamp: String::new(), ..entry });
         }
     }
 }

@@ -2,32 +2,32 @@
 //!
 //! Built from all entries once; a scan and a plan of changes both look things up here.
 
-use super::entry::{Entry, EntryKind, Tree};
+use super::entry::{Entry, EntryKind, Name, Tree};
 use super::mapping::Mapping;
 use super::{dn, value};
 use std::collections::hash_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 /// Values by attribute in lower case.
 type Values = BTreeMap<String, Vec<String>>;
 
-/// Names by which a member or an account is found. All names of entries are in normal form.
+/// Names by which a member or an account is found. There are as many as accounts, so they are shared, not copied.
 #[derive(Default, Debug)]
 pub struct Index {
     /// Account or list, by address.
-    pub entries: HashMap<(EntryKind, String), String>,
+    pub entries: HashMap<(EntryKind, Arc<str>), Name>,
     /// Address of an account's or list's entry.
-    pub addresses: HashMap<String, String>,
+    pub addresses: HashMap<Name, Arc<str>>,
     /// Entries by addresses beside their own.
-    pub aliases: HashMap<String, BTreeSet<String>>,
+    pub aliases: HashMap<String, Vec<Name>>,
     /// Accounts by user name.
-    pub users: HashMap<String, String>,
+    pub users: HashMap<String, Name>,
     /// Groups by name.
-    pub groups: HashMap<String, String>,
-    /// Groups and lists that name somebody, as a member or an owner.
-    within: HashMap<Member, BTreeSet<String>>,
-    /// Groups that somebody is a member of, himself.
-    member_of: HashMap<Member, BTreeSet<String>>,
+    pub groups: HashMap<String, Name>,
+    group_names: HashMap<Name, String>,
+    /// Groups and lists that name somebody, as a member or an owner; and whether he is counted to the group by that.
+    within: HashMap<Member, Vec<(Name, bool)>>,
     /// Names of classes of service by what accounts call them.
     pub classes: HashMap<String, String>,
     /// Entries whose address another one has already, or that have none, and what is wrong.
@@ -37,8 +37,7 @@ pub struct Index {
 /// What stands in a list of members.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Member {
-    /// An entry, by the normal form of its name.
-    Entry(String),
+    Entry(Name),
     Address(String),
     User(String),
 }
@@ -48,7 +47,7 @@ impl Member {
         // `a=b@c.test` is an address; the name of an entry has more than one part, or no `@`.
         let parts = dn::parse(text).map_or(0, |parts| parts.len());
         if parts > 1 || parts == 1 && !text.contains('@') {
-            return Self::Entry(dn::normal(text));
+            return Self::Entry(dn::normal(text).into());
         }
         match value::address(text, lower_case) {
             Some(address) => Self::Address(address),
@@ -108,22 +107,22 @@ impl Index {
     pub fn new(tree: &Tree, mapping: &Mapping) -> Self {
         let mut index = Self::default();
         if let Some(map) = &mapping.class {
-            for entry in tree.of(EntryKind::Class) {
+            for (_, entry) in tree.of(EntryKind::Class) {
                 let id = map.id.as_deref().and_then(|id| entry.first(id));
                 if let Some(name) = entry.first(&map.name) {
                     index.classes.insert(id.unwrap_or(name).to_owned(), name.to_owned());
                 }
             }
         }
-        for (name, entry) in &tree.entries {
-            index.learn(mapping, name, entry);
-            index.refer(mapping, name, entry, &entry.values, true);
+        for (name, entry) in tree.iter() {
+            index.learn(mapping, name, &entry);
+            index.refer(mapping, name, &entry, &entry.values, true);
         }
         index
     }
 
     /// Takes in what an entry is called.
-    pub fn learn(&mut self, mapping: &Mapping, name: &str, entry: &Entry) {
+    pub fn learn(&mut self, mapping: &Mapping, name: &Name, entry: &Entry) {
         let list = mapping.list.as_ref().map(|map| (EntryKind::List, &map.address));
         for (kind, attributes) in [(EntryKind::Account, &mapping.account.address)].into_iter().chain(list) {
             if !entry.is(kind) {
@@ -134,25 +133,30 @@ impl Index {
                 continue;
             };
             for alias in aliases_of(entry, kind, mapping) {
-                self.aliases.entry(alias).or_default().insert(name.to_owned());
+                let names = self.aliases.entry(alias).or_default();
+                if !names.contains(name) {
+                    names.push(name.clone());
+                }
             }
+            let address: Arc<str> = address.into();
             match self.entries.entry((kind, address.clone())) {
                 Slot::Occupied(_) => {
                     self.without.push((entry.dn.clone(), format!("has the address {address} of another entry")));
                 }
                 Slot::Vacant(free) => {
-                    free.insert(name.to_owned());
-                    self.addresses.entry(name.to_owned()).or_insert(address);
+                    free.insert(name.clone());
+                    self.addresses.entry(name.clone()).or_insert(address);
                 }
             }
         }
         if entry.is(EntryKind::Account) {
             for user in entry.all("uid") {
-                self.users.entry(user.to_lowercase()).or_insert_with(|| name.to_owned());
+                self.users.entry(user.to_lowercase()).or_insert_with(|| name.clone());
             }
         }
         if let Some(group) = group_name(mapping, entry) {
-            self.groups.entry(group.to_owned()).or_insert_with(|| name.to_owned());
+            self.groups.entry(group.to_owned()).or_insert_with(|| name.clone());
+            self.group_names.insert(name.clone(), group.to_owned());
         }
     }
 
@@ -161,7 +165,7 @@ impl Index {
         if let Some(address) = self.addresses.remove(name) {
             for kind in [EntryKind::Account, EntryKind::List] {
                 if let Slot::Occupied(held) = self.entries.entry((kind, address.clone()))
-                    && held.get() == name
+                    && **held.get() == *name
                 {
                     held.remove();
                 }
@@ -170,16 +174,17 @@ impl Index {
         for kind in [EntryKind::Account, EntryKind::List].into_iter().filter(|kind| entry.is(*kind)) {
             for alias in aliases_of(entry, kind, mapping) {
                 if let Some(names) = self.aliases.get_mut(&alias) {
-                    names.remove(name);
+                    names.retain(|held| **held != *name);
                 }
             }
         }
+        self.group_names.remove(name);
         self.users.retain_value(entry.all("uid").iter().map(|user| user.to_lowercase()), name);
         self.groups.retain_value(group_name(mapping, entry).map(str::to_owned).into_iter(), name);
     }
 
     /// Takes in, or forgets, members and owners among values of an entry.
-    pub fn refer(&mut self, mapping: &Mapping, name: &str, entry: &Entry, values: &Values, there: bool) {
+    pub fn refer(&mut self, mapping: &Mapping, name: &Name, entry: &Entry, values: &Values, there: bool) {
         if !groups_or_lists(entry) {
             return;
         }
@@ -189,52 +194,51 @@ impl Index {
             let group = mapping.group.as_ref().filter(|_| entry.is(EntryKind::Group));
             let counts = group.is_some_and(|map| map.members.iter().any(|held| held.eq_ignore_ascii_case(attribute)));
             for text in values.get(attribute).into_iter().flatten() {
-                let member = Member::parse(text, mapping.lower_case);
-                let maps = counts.then_some(&mut self.member_of).into_iter().chain([&mut self.within]);
-                for names in maps.map(|map| map.entry(member.clone()).or_default()) {
-                    if there {
-                        names.insert(name.to_owned());
-                    } else {
-                        names.remove(name);
-                    }
+                let names = self.within.entry(Member::parse(text, mapping.lower_case)).or_default();
+                let is_this = |(held, by): &(Name, bool)| held == name && *by == counts;
+                match there {
+                    true if names.iter().any(is_this) => {}
+                    true => names.push((name.clone(), counts)),
+                    false => names.retain(|held| !is_this(held)),
                 }
             }
         }
     }
 
     /// Groups and lists that name an entry, as a member or an owner.
-    pub fn referrers(&self, name: &str) -> BTreeSet<String> {
-        self.within.get(&Member::Entry(name.to_owned())).cloned().unwrap_or_default()
+    pub fn referrers(&self, name: &str) -> BTreeSet<Name> {
+        self.within.get(&Member::Entry(name.into())).into_iter().flatten().map(|(name, _)| name.clone()).collect()
     }
 
     /// Names of the groups to which an account's entry is counted, through groups in groups too, whatever ring they form.
-    pub fn groups_of(&self, tree: &Tree, mapping: &Mapping, name: &str) -> BTreeSet<String> {
+    pub fn groups_of(&self, entry: &Entry) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
-        let users = tree.entries.get(name).map_or(&[][..], |entry| entry.all("uid"));
-        let mut to_do = vec![Member::Entry(name.to_owned())];
-        to_do.extend(users.iter().map(|user| Member::User(user.to_lowercase())));
-        to_do.extend(self.addresses.get(name).cloned().map(Member::Address));
-        let mut seen: HashSet<String> = HashSet::new();
+        let name: Name = dn::normal(&entry.dn).into();
+        let mut to_do: Vec<_> = entry.all("uid").iter().map(|user| Member::User(user.to_lowercase())).collect();
+        to_do.extend(self.addresses.get(&name).map(|address| Member::Address(address.to_string())));
+        to_do.push(Member::Entry(name));
+        let mut seen: HashSet<Name> = HashSet::new();
         while let Some(member) = to_do.pop() {
-            for group in self.member_of.get(&member).into_iter().flatten() {
-                let Some(entry) = tree.entries.get(group).filter(|_| seen.insert(group.clone())) else { continue };
-                found.extend(group_name(mapping, entry).map(str::to_owned));
-                to_do.push(Member::Entry(group.clone()));
+            for (group, _) in self.within.get(&member).into_iter().flatten().filter(|(_, counts)| *counts) {
+                if seen.insert(group.clone()) {
+                    found.extend(self.group_names.get(group).cloned());
+                    to_do.push(Member::Entry(group.clone()));
+                }
             }
         }
         found
     }
 
-    pub fn account(&self, address: &str) -> Option<&String> {
-        self.entries.get(&(EntryKind::Account, address.to_owned()))
+    pub fn account(&self, address: &str) -> Option<&Name> {
+        self.entries.get(&(EntryKind::Account, address.into()))
     }
 
-    pub fn list(&self, address: &str) -> Option<&String> {
-        self.entries.get(&(EntryKind::List, address.to_owned()))
+    pub fn list(&self, address: &str) -> Option<&Name> {
+        self.entries.get(&(EntryKind::List, address.into()))
     }
 
     /// The entry of an account, else of a list.
-    pub fn holder(&self, address: &str) -> Option<&String> {
+    pub fn holder(&self, address: &str) -> Option<&Name> {
         self.account(address).or_else(|| self.list(address))
     }
 }
@@ -248,10 +252,10 @@ trait RetainValue {
     fn retain_value(&mut self, keys: impl Iterator<Item = String>, value: &str);
 }
 
-impl RetainValue for HashMap<String, String> {
+impl RetainValue for HashMap<String, Name> {
     fn retain_value(&mut self, keys: impl Iterator<Item = String>, value: &str) {
         for key in keys {
-            if self.get(&key).is_some_and(|held| held == value) {
+            if self.get(&key).is_some_and(|held| **held == *value) {
                 self.remove(&key);
             }
         }

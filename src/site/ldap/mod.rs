@@ -113,7 +113,7 @@ impl LdapBook {
 
     fn scan(&self) -> Result<ProvisioningScan, SiteError> {
         let fetched = self.fetch(&mut self.connect()?)?;
-        let (scan, settings) = scan::scan(&fetched, &self.options);
+        let (scan, settings) = scan::scan(fetched, &self.options);
         *lock(&self.settings) = Some(Arc::new(settings));
         Ok(scan)
     }

@@ -5,7 +5,7 @@
 
 use super::change::{Change, Part};
 use super::decode::Reader;
-use super::entry::{Entry, EntryKind, Tree};
+use super::entry::{Entry, EntryKind, Name, Tree};
 use super::index::Index;
 use super::mapping::{Making, Mapping};
 use super::{LdapOptions, dn, scan, value};
@@ -130,15 +130,15 @@ impl<'a> Plan<'a> {
     /// Modifies an entry, where there is anything to modify.
     pub fn modify(&mut self, name: &str, parts: Vec<Part>, follows: bool) {
         let parts: Vec<_> = parts.into_iter().filter(|part| part.delete != part.add).collect();
-        let Some(entry) = self.tree.entries.get(name).filter(|_| !parts.is_empty()) else { return };
+        let Some(entry) = self.tree.at(name).filter(|_| !parts.is_empty()) else { return };
         let (dn, kinds) = (entry.dn.clone(), entry.kinds.iter().copied().collect::<Vec<_>>());
         self.step(Change::Modify { dn, parts }, &kinds, follows);
     }
 
     fn play(&mut self, change: &Change, kinds: &BTreeSet<EntryKind>) {
-        let name = dn::normal(change.dn());
+        let name: Name = dn::normal(change.dn()).into();
         let mapping = &self.options.mapping;
-        let before = self.tree.entries.remove(&name);
+        let before = self.tree.take(&name);
         if let Some(before) = &before {
             self.index.forget(mapping, &name, before);
         }
@@ -173,13 +173,13 @@ impl<'a> Plan<'a> {
                     let has = entry.all(&attribute).iter().any(|value| values.contains(value));
                     entry.change(&attribute, &[], if has { &[] } else { &values });
                 }
-                self.index.refer(mapping, &dn::normal(&entry.dn), &entry, &entry.values, true);
+                self.index.refer(mapping, &dn::normal(&entry.dn).into(), &entry, &entry.values, true);
                 Some(entry)
             }
             (_, None) => None,
         };
         if let Some(entry) = after {
-            self.index.learn(mapping, &dn::normal(&entry.dn), &entry);
+            self.index.learn(mapping, &dn::normal(&entry.dn).into(), &entry);
             self.tree.put(entry);
         }
     }
@@ -200,7 +200,7 @@ impl<'a> Plan<'a> {
         let values = making.names.iter().filter_map(|template| fill(template)).filter(|value| !value.is_empty());
         for value in values {
             let dn = dn::below(&dn::rdn(&making.rdn, &value), &place);
-            if self.tree.get(&dn).is_none_or(free) {
+            if self.tree.get(&dn).is_none_or(|entry| free(&entry)) {
                 return Ok((dn, value));
             }
         }
@@ -230,9 +230,9 @@ impl<'a> Plan<'a> {
         self.drop_alias(&alias.address, &holders);
         let mapping = self.mapping();
         for name in holders {
-            let Some(entry) = self.tree.entries.get(&name) else { continue };
+            let Some(entry) = self.tree.at(&name) else { continue };
             let kind = if entry.is(EntryKind::Account) { EntryKind::Account } else { EntryKind::List };
-            if self.reader().aliases(entry, kind).contains(&alias.address) {
+            if self.reader().aliases(&entry, kind).contains(&alias.address) {
                 continue;
             }
             let list = mapping.list.as_ref().map(|map| map.aliases.iter().chain(&map.address).next());
@@ -246,13 +246,13 @@ impl<'a> Plan<'a> {
     }
 
     /// Takes an alias away from every entry but these.
-    fn drop_alias(&mut self, address: &str, but: &HashSet<String>) {
+    fn drop_alias(&mut self, address: &str, but: &HashSet<Name>) {
         let mapping = self.mapping();
         let list = mapping.list.iter().flat_map(|map| map.aliases.iter().chain(&map.address));
         let attributes: Vec<&String> =
             mapping.account.aliases.iter().chain(&mapping.account.address).chain(list).collect();
         for name in self.index.aliases.get(address).cloned().unwrap_or_default() {
-            let Some(entry) = self.tree.entries.get(&name).filter(|_| !but.contains(&name)) else { continue };
+            let Some(entry) = self.tree.at(&name).filter(|_| !but.contains(&name)) else { continue };
             let mut parts: Vec<Part> = Vec::new();
             for attribute in &attributes {
                 let held = entry.all(attribute).iter();
@@ -270,7 +270,7 @@ impl<'a> Plan<'a> {
 
     /// Removes an entry that is nothing else but what the mapping makes, and what refers to it.
     pub fn remove_entry(&mut self, name: &str, kind: EntryKind) -> Result<(), Reason> {
-        let Some(entry) = self.tree.entries.get(name).cloned() else { return Ok(()) };
+        let Some(entry) = self.tree.copy(name) else { return Ok(()) };
         let mapping = self.mapping();
         let making = match kind {
             EntryKind::List => mapping.list.as_ref().map(|map| &map.new),
@@ -294,7 +294,7 @@ impl<'a> Plan<'a> {
 
     /// Gives an entry another name at its place, and tells those that refer to it.
     pub fn rename(&mut self, name: &str, rdn: &str) {
-        let Some(entry) = self.tree.entries.get(name) else { return };
+        let Some(entry) = self.tree.at(name) else { return };
         let (dn, kinds) = (entry.dn.clone(), entry.kinds.iter().copied().collect::<Vec<_>>());
         let now = dn::below(rdn, dn::parent(&dn));
         if now == dn {
@@ -314,7 +314,7 @@ impl<'a> Plan<'a> {
             || mapping.group.as_ref().is_some_and(|map| map.never_empty);
         let mut to_do = Vec::new();
         for name in self.index.referrers(&was) {
-            let Some(entry) = self.tree.entries.get(&name) else { continue };
+            let Some(entry) = self.tree.at(&name) else { continue };
             let mut parts: Vec<Part> = Vec::new();
             for attribute in &attributes {
                 let held = entry.all(attribute);

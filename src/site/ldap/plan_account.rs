@@ -46,15 +46,15 @@ impl Plan<'_> {
 
     fn change_account(&mut self, account: &Account, name: &str) -> Result<String, Reason> {
         let map = &self.mapping().account;
-        let Some(entry) = self.tree.entries.get(name).cloned() else { return Ok(name.to_owned()) };
+        let Some(entry) = self.tree.copy(name) else { return Ok(name.to_owned()) };
         let was = self.index.addresses.get(name).cloned().unwrap_or_default();
         let mut parts = self.account_parts(&entry, account)?;
         let mut name = name.to_owned();
-        if was != account.address {
+        if *was != *account.address {
             let attribute = map.address.iter().find(|attribute| !entry.all(attribute).is_empty());
             let attribute = attribute.ok_or_else(|| no_place("addresses"))?.clone();
             let lower_case = self.mapping().lower_case;
-            let is_old = |text: &&String| value::address(text, lower_case).as_deref() == Some(was.as_str());
+            let is_old = |text: &&String| value::address(text, lower_case).as_deref() == Some(&*was);
             let delete: Vec<_> = entry.all(&attribute).iter().filter(is_old).cloned().collect();
             parts.push(Part { attribute, delete, add: vec![account.address.clone()] });
             if let Some(rdn) = self.renamed(&map.new, &entry, account, &was)? {
@@ -146,7 +146,7 @@ impl Plan<'_> {
             let status =
                 map.status.as_ref().filter(|status| entry.id.is_none() && entry.all(&status.attribute).is_empty());
             let word = status.and_then(|status| Some((status, value::encode_status(AccountStatus::Active, status)?)));
-            if let Some((status, word)) = word.filter(|_| !self.tree.entries.contains_key(&dn::normal(&entry.dn))) {
+            if let Some((status, word)) = word.filter(|_| !self.tree.has(&dn::normal(&entry.dn))) {
                 parts.extend(set(entry, &status.attribute, &one(word)));
             }
         }
@@ -170,7 +170,7 @@ impl Plan<'_> {
     pub fn set_forward(&mut self, name: &str, address: &str, targets: &[String]) -> Result<(), Reason> {
         let keep = targets.is_empty() || targets.iter().any(|target| target == address);
         let others: Vec<_> = targets.iter().filter(|target| *target != address).cloned().collect();
-        let Some(entry) = self.tree.entries.get(name).cloned() else { return Ok(()) };
+        let Some(entry) = self.tree.copy(name) else { return Ok(()) };
         let Some(map) = &self.mapping().account.forward else {
             return if others.is_empty() { Ok(()) } else { Err(no_place("forwarding")) };
         };
@@ -210,7 +210,7 @@ impl Plan<'_> {
         };
         let name = self.index.account(address).cloned();
         let name = name.ok_or_else(|| Reason::Refused(format!("there is no account {address}")))?;
-        let Some(entry) = self.tree.entries.get(&name).cloned() else { return Ok(()) };
+        let Some(entry) = self.tree.copy(&name) else { return Ok(()) };
         let (text, enabled) = match vacation {
             Some(Setting::Vacation { subject, attributes, .. }) if !subject.is_empty() || !attributes.is_empty() => {
                 return Err(no_place("the subject and the times of an answer"));
@@ -239,26 +239,20 @@ impl Plan<'_> {
 
     fn count_to_groups(&mut self, account: &Account, name: &str) -> Result<(), Reason> {
         // Whom a list has as members, the list tells.
-        let is_list = |group: &String| {
-            let entry = self.index.groups.get(group).and_then(|at| self.tree.entries.get(at));
-            entry.is_some_and(|entry| entry.is(EntryKind::List))
-        };
-        let now = self.index.groups_of(&self.tree, self.mapping(), name).into_iter().filter(|group| !is_list(group));
+        let is_list = |group: &String| self.index.groups.get(group).is_some_and(|at| self.tree.is(at, EntryKind::List));
+        let Some(entry) = self.tree.copy(name) else { return Ok(()) };
+        let now = self.index.groups_of(&entry).into_iter().filter(|group| !is_list(group));
         let now: Vec<String> = now.collect();
         let wanted: Vec<_> = sorted(&account.groups).into_iter().filter(|group| !is_list(group)).collect();
         if now == wanted {
             return Ok(());
         }
         let map = self.mapping().group.as_ref().ok_or_else(|| no_place("groups"))?;
-        let Some(dn) = self.tree.entries.get(name).map(|entry| entry.dn.clone()) else { return Ok(()) };
+        let dn = entry.dn;
         let attribute = map.members.first().ok_or_else(|| no_place("groups"))?;
         for group in wanted.iter().filter(|group| !now.contains(group)) {
             if let Some(at) = self.index.groups.get(group).cloned() {
-                let held = self
-                    .tree
-                    .entries
-                    .get(&at)
-                    .and_then(|entry| map.members.iter().find(|held| !entry.all(held).is_empty()));
+                let held = self.tree.at(&at).and_then(|at| map.members.iter().find(|held| !at.all(held).is_empty()));
                 let attribute = held.unwrap_or(attribute).clone();
                 let member = self.as_member(&attribute, name, &dn);
                 self.modify(&at, vec![Part { attribute, delete: Vec::new(), add: vec![member] }], false);
@@ -277,7 +271,7 @@ impl Plan<'_> {
         }
         for group in now.iter().filter(|group| !wanted.contains(group)) {
             let Some(at) = self.index.groups.get(group).cloned() else { continue };
-            let Some(entry) = self.tree.entries.get(&at).cloned() else { continue };
+            let Some(entry) = self.tree.copy(&at) else { continue };
             let mut parts = Vec::new();
             for attribute in &map.members {
                 let member = dn::normal(&self.as_member(attribute, name, &dn));
@@ -296,11 +290,9 @@ impl Plan<'_> {
 
     /// A member of a group as the attribute has it: by its name, or its user name.
     fn as_member(&self, attribute: &str, name: &str, dn: &str) -> String {
-        let user = self.tree.entries.get(name).and_then(|entry| entry.first("uid"));
-        match user.filter(|_| attribute.eq_ignore_ascii_case("memberUid")) {
-            Some(user) => user.to_owned(),
-            None => dn.to_owned(),
-        }
+        let by_user = attribute.eq_ignore_ascii_case("memberUid");
+        let user = self.tree.at(name).filter(|_| by_user).and_then(|entry| entry.first("uid").map(str::to_owned));
+        user.unwrap_or_else(|| dn.to_owned())
     }
 }
 

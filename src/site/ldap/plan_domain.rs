@@ -2,7 +2,7 @@
 
 use super::change::{Change, Part};
 use super::dn;
-use super::entry::EntryKind;
+use super::entry::{EntryKind, Name};
 use super::plan::{Plan, no_place, set};
 use crate::event::Reason;
 use crate::model::provisioning::{ClassOfService, Domain};
@@ -22,8 +22,7 @@ impl Plan<'_> {
                 .ok_or_else(|| Reason::Refused(format!("there is no domain {of} that {name} could repeat")))?;
             let has = self
                 .tree
-                .entries
-                .get(&of)
+                .at(&of)
                 .is_some_and(|entry| entry.all(&map.name).iter().any(|has| has.eq_ignore_ascii_case(name)));
             if !has && map.alias_of.is_none() {
                 let part = Part { attribute: map.name.clone(), delete: Vec::new(), add: vec![name.to_owned()] };
@@ -31,7 +30,7 @@ impl Plan<'_> {
             }
             return Ok(());
         }
-        let found = known.as_ref().and_then(|known| self.tree.entries.get(known)).cloned();
+        let found = known.and_then(|known| self.tree.copy(&known));
         let Some(entry) = found else {
             let mut values =
                 vec![("objectClass".to_owned(), map.new.classes.clone()), (map.name.clone(), vec![name.to_owned()])];
@@ -62,7 +61,7 @@ impl Plan<'_> {
     pub fn remove_domain(&mut self, name: &str) -> Result<(), Reason> {
         let Some(map) = &self.mapping().domain else { return Ok(()) };
         let Some(at) = self.domain_entry(name) else { return Ok(()) };
-        let own = self.tree.entries.get(&at).and_then(|entry| self.reader().domain(entry).into_iter().next());
+        let own = self.tree.at(&at).and_then(|entry| self.reader().domain(&entry).into_iter().next());
         if own.is_some_and(|own| own.name == name) {
             return self.remove_entry(&at, EntryKind::Domain);
         }
@@ -71,9 +70,9 @@ impl Plan<'_> {
         Ok(())
     }
 
-    fn domain_entry(&self, name: &str) -> Option<String> {
+    fn domain_entry(&self, name: &str) -> Option<Name> {
         let map = self.mapping().domain.as_ref()?;
-        let mut domains = self.tree.entries.iter().filter(|(_, entry)| entry.is(EntryKind::Domain));
+        let mut domains = self.tree.of(EntryKind::Domain);
         let found = domains.find(|(_, entry)| entry.all(&map.name).iter().any(|has| has.eq_ignore_ascii_case(name)));
         found.map(|(at, _)| at.clone())
     }

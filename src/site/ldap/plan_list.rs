@@ -8,6 +8,7 @@ use super::plan_account::{fill_with, in_order};
 use super::{dn, value};
 use crate::event::Reason;
 use crate::model::provisioning::DistributionList;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 impl Plan<'_> {
@@ -36,7 +37,7 @@ impl Plan<'_> {
             |entry: &Entry| entry.is(EntryKind::Group) && !entry.is(EntryKind::List) && !entry.is(EntryKind::Account);
         let (dn, named) = self.free_name(&map.new, &fill, &may_become)?;
         let address = map.address.first().ok_or_else(|| no_place("addresses"))?;
-        if let Some(group) = self.tree.get(&dn).cloned() {
+        if let Some(group) = self.tree.get(&dn).map(Cow::into_owned) {
             let mut parts = Vec::new();
             let classes: Vec<_> = map.new.classes.iter().filter(|class| !group.has_class(class)).cloned().collect();
             if !classes.is_empty() {
@@ -69,20 +70,20 @@ impl Plan<'_> {
     }
 
     fn change_list(&mut self, map: &ListMap, list: &DistributionList, name: &str) -> Result<(), Reason> {
-        let Some(entry) = self.tree.entries.get(name).cloned() else { return Ok(()) };
+        let Some(entry) = self.tree.copy(name) else { return Ok(()) };
         let was = self.index.addresses.get(name).cloned().unwrap_or_default();
         let mut parts = self.list_parts(map, &entry, list)?;
         let mut name = name.to_owned();
-        if was != list.address {
+        if *was != *list.address {
             let attribute = map.address.iter().find(|attribute| !entry.all(attribute).is_empty());
             let attribute = attribute.ok_or_else(|| no_place("addresses"))?.clone();
             let lower_case = self.mapping().lower_case;
-            let is_old = |text: &&String| value::address(text, lower_case).as_deref() == Some(was.as_str());
+            let is_old = |text: &&String| value::address(text, lower_case).as_deref() == Some(&*was);
             let delete: Vec<_> = entry.all(&attribute).iter().filter(is_old).cloned().collect();
             parts.push(Part { attribute, delete, add: vec![list.address.clone()] });
             let local =
                 |address: &str| address.rsplit_once('@').map_or(address.to_owned(), |(local, _)| local.to_owned());
-            for (old, new) in [(local(&was), local(&list.address)), (was.clone(), list.address.clone())] {
+            for (old, new) in [(local(&was), local(&list.address)), (was.to_string(), list.address.clone())] {
                 let old = dn::below(&dn::rdn(&map.new.rdn, &old), dn::parent(&entry.dn));
                 let rdn = dn::rdn(&map.new.rdn, &new);
                 let new = dn::below(&rdn, dn::parent(&entry.dn));
@@ -116,7 +117,7 @@ impl Plan<'_> {
             let attribute = map.owners.as_ref().ok_or_else(|| no_place("owners of lists"))?;
             let mut owners = Vec::new();
             for owner in &list.owners {
-                let name = self.index.holder(owner).and_then(|name| self.tree.entries.get(name));
+                let name = self.index.holder(owner).and_then(|name| self.tree.at(name));
                 let name = name.ok_or_else(|| no_place(&format!("the owner {owner}, who has no entry")))?;
                 owners.push(name.dn.clone());
             }
@@ -151,11 +152,8 @@ impl Plan<'_> {
             None => parts.push(Part { attribute: attribute.to_owned(), delete: Vec::new(), add: vec![value] }),
         };
         for member in left {
-            let found = self
-                .index
-                .holder(member)
-                .and_then(|name| self.tree.entries.get(name))
-                .filter(|found| found.dn != entry.dn);
+            let found =
+                self.index.holder(member).and_then(|name| self.tree.at(name)).filter(|found| found.dn != entry.dn);
             match (&map.member_entry, found, &map.member_address) {
                 (Some(attribute), Some(found), _) => {
                     // A group that has its members as unique ones goes on so.

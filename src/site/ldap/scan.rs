@@ -1,7 +1,7 @@
 //! All entries as provisioning records. Pure. What makes no sense is a rejection, and the scan goes on.
 
 use super::decode::Reader;
-use super::entry::{Entry, EntryKind};
+use super::entry::{Entry, EntryKind, Name};
 use super::fetch::Fetched;
 use super::index::Index;
 use super::{LdapOptions, dn};
@@ -14,36 +14,52 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 /// Settings by account.
 pub type Settings = BTreeMap<String, Vec<Setting>>;
 
+/// Where addresses lead that are nobody's own.
+type Targets = BTreeMap<String, Vec<String>>;
+
 /// Names of entries that fill groups which may not be empty.
 pub fn placeholders(options: &LdapOptions) -> HashSet<String> {
     [&options.base, &options.bind].into_iter().filter(|name| !name.is_empty()).map(|name| dn::normal(name)).collect()
 }
 
-pub fn scan(fetched: &Fetched, options: &LdapOptions) -> (ProvisioningScan, Settings) {
+/// Accounts go as they are looked at, so that of many thousand only either the entry or the record is held.
+pub fn scan(mut fetched: Fetched, options: &LdapOptions) -> (ProvisioningScan, Settings) {
     let mapping = &options.mapping;
     let index = Index::new(&fetched.tree, mapping);
     let placeholders = placeholders(options);
+    let hidden = no_password_seen(&fetched, options);
+    let many = fetched.tree.len();
+    let accounts = fetched.tree.take_accounts();
+    let fetched = &fetched;
     let reader = Reader { mapping, tree: &fetched.tree, index: &index, placeholders: &placeholders };
-    let mut all = Scan { reader, fetched, options, out: ProvisioningScan::default(), settings: Settings::new() };
-    all.out.rejected.extend(fetched.rejected.iter().cloned());
+    let out = ProvisioningScan { records: Vec::with_capacity(many), ..ProvisioningScan::default() };
+    let mut all = Scan { reader, fetched, out, settings: Settings::new(), forwards: BTreeMap::new() };
+    all.out.rejected.extend(fetched.rejected.iter().cloned().chain(hidden.clone()));
     for (dn, what) in &index.without {
         all.reject(None, dn, Reason::Malformed(what.clone()));
     }
     let mut domains = BTreeMap::new();
     let mut classes = BTreeMap::new();
-    let mut aliases: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    all.accounts(&mut classes, &mut aliases);
+    let mut aliases = Targets::new();
+    let no_groups = fetched.incomplete.contains(&EntryKind::Group);
+    let seen = if no_groups || hidden.is_some() { Seen::Existence } else { Seen::Whole };
+    for (name, entry) in accounts {
+        all.account(&name, &entry, seen, &mut classes, &mut aliases);
+    }
+    for (name, entry) in fetched.tree.of(EntryKind::Account) {
+        all.account(name, &entry, seen, &mut classes, &mut aliases);
+    }
     all.lists(&mut aliases);
     let aliases = all.aliases(aliases);
-    for entry in fetched.tree.of(EntryKind::Class) {
-        if let Some(class) = all.reader.class(entry) {
-            classes.insert(class.name.clone(), (class, idents(entry)));
+    for (_, entry) in fetched.tree.of(EntryKind::Class) {
+        if let Some(class) = all.reader.class(&entry) {
+            classes.insert(class.name.clone(), (class, idents(&entry)));
         }
     }
-    for entry in fetched.tree.of(EntryKind::Domain) {
-        for (at, domain) in all.reader.domain(entry).into_iter().enumerate() {
+    for (_, entry) in fetched.tree.of(EntryKind::Domain) {
+        for (at, domain) in all.reader.domain(&entry).into_iter().enumerate() {
             // The id is that of the entry's own domain; those that only repeat it have none.
-            let idents = if at == 0 { idents(entry) } else { Vec::new() };
+            let idents = if at == 0 { idents(&entry) } else { Vec::new() };
             domains.entry(domain.name.clone()).or_insert((domain, idents));
         }
     }
@@ -56,6 +72,8 @@ pub fn scan(fetched: &Fetched, options: &LdapOptions) -> (ProvisioningScan, Sett
         });
     }
     let Scan { mut out, settings, .. } = all;
+    drop(index);
+    out.records.reserve_exact(domains.len() + classes.len() + aliases.len());
     out.records.extend(domains.into_values().map(|(domain, idents)| found(Record::Domain(domain), idents)));
     out.records.extend(classes.into_values().map(|(class, idents)| found(Record::Cos(class), idents)));
     out.records.extend(aliases.into_iter().map(|alias| found(Record::Alias(alias), Vec::new())));
@@ -67,12 +85,30 @@ pub fn scan(fetched: &Fetched, options: &LdapOptions) -> (ProvisioningScan, Sett
     (out, settings)
 }
 
+/// What to say where the mapping wants passwords and not a single one can be read: then the server does not show them to
+/// this reader, and that they are gone is not to be believed.
+fn no_password_seen(fetched: &Fetched, options: &LdapOptions) -> Option<Rejection> {
+    let attribute = options.mapping.account.password.as_ref()?;
+    let (mut accounts, mut any) = (0, false);
+    for (_, entry) in fetched.tree.of(EntryKind::Account) {
+        accounts += 1;
+        any |= !entry.all(attribute).is_empty() || entry.strange.contains(&attribute.to_ascii_lowercase());
+    }
+    let what = format!(
+        "none of {accounts} accounts shows its {attribute}: accounts count as unchanged; let the reader see it, or \
+         set account.password = false in the mapping where no passwords are to be carried"
+    );
+    let place = Place { folder: Some(options.base.clone()), ..Place::default() };
+    (accounts > 0 && !any).then_some(Rejection { place, reason: Reason::Unreadable(what) })
+}
+
 struct Scan<'a> {
     reader: Reader<'a>,
     fetched: &'a Fetched,
-    options: &'a LdapOptions,
     out: ProvisioningScan,
     settings: Settings,
+    /// Where the mail of accounts goes that forward it, by their addresses.
+    forwards: BTreeMap<String, Alias>,
 }
 
 fn found(record: Record, idents: Vec<String>) -> FoundRecord {
@@ -89,97 +125,77 @@ impl Scan<'_> {
         self.out.rejected.push(Rejection { place, reason });
     }
 
-    fn accounts(
+    fn account(
         &mut self,
+        name: &Name,
+        entry: &Entry,
+        seen: Seen,
         classes: &mut BTreeMap<String, (ClassOfService, Vec<String>)>,
-        aliases: &mut BTreeMap<String, BTreeSet<String>>,
+        aliases: &mut Targets,
     ) {
-        let no_groups = self.fetched.incomplete.contains(&EntryKind::Group);
-        let seen = if no_groups || self.no_password_seen() { Seen::Existence } else { Seen::Whole };
-        for (name, entry) in self.fetched.tree.entries.iter().filter(|(_, entry)| entry.is(EntryKind::Account)) {
-            let Some(address) = self.reader.index.addresses.get(name) else { continue };
-            if self.reader.index.account(address) != Some(name) {
-                continue;
-            }
-            let (account, odd) = self.reader.account(entry, address);
-            for what in odd {
-                self.reject(Some(address), &entry.dn, Reason::Malformed(what));
-            }
-            if let Some(name) = &account.cos {
-                let class = ClassOfService { name: name.clone(), quota_bytes: None, attributes: BTreeMap::new() };
-                classes.entry(name.clone()).or_insert((class, Vec::new()));
-            }
-            self.settings.insert(address.clone(), self.reader.vacation(entry).into_iter().collect());
-            for alias in self.reader.aliases(entry, EntryKind::Account) {
-                aliases.entry(alias).or_default().insert(address.clone());
-            }
-            if let Some(forward) = self.reader.forward(entry, address) {
-                aliases.entry(forward.address).or_default().extend(forward.targets);
-            }
-            self.out.records.push(FoundRecord { seen, ..found(Record::Account(account), idents(entry)) });
+        let index = self.reader.index;
+        let Some(address) = index.addresses.get(name).filter(|address| index.account(address) == Some(name)) else {
+            return;
+        };
+        let (account, odd) = self.reader.account(entry, address);
+        for what in odd {
+            self.reject(Some(address), &entry.dn, Reason::Malformed(what));
         }
+        if let Some(name) = &account.cos {
+            let class = ClassOfService { name: name.clone(), quota_bytes: None, attributes: BTreeMap::new() };
+            classes.entry(name.clone()).or_insert((class, Vec::new()));
+        }
+        if let Some(vacation) = self.reader.vacation(entry) {
+            self.settings.insert(address.to_string(), vec![vacation]);
+        }
+        for alias in self.reader.aliases(entry, EntryKind::Account) {
+            aliases.entry(alias).or_default().push(address.to_string());
+        }
+        if let Some(forward) = self.reader.forward(entry, address) {
+            aliases.entry(forward.address.clone()).or_default().extend(forward.targets.iter().cloned());
+            self.forwards.insert(address.to_string(), forward);
+        }
+        self.out.records.push(FoundRecord { seen, ..found(Record::Account(account), idents(entry)) });
     }
 
-    /// Whether the mapping wants passwords and not a single one can be read: then the server does not show them to this
-    /// reader, and that they are gone is not to be believed.
-    fn no_password_seen(&mut self) -> bool {
-        let Some(attribute) = self.reader.mapping.account.password.clone() else { return false };
-        let (mut accounts, mut any) = (0, false);
-        for entry in self.fetched.tree.of(EntryKind::Account) {
-            accounts += 1;
-            any |= !entry.all(&attribute).is_empty() || entry.strange.contains(&attribute.to_ascii_lowercase());
-        }
-        let hidden = accounts > 0 && !any;
-        if hidden {
-            let what = format!(
-                "none of {accounts} accounts shows its {attribute}: accounts count as unchanged; let the reader see it, or \
-                 set account.password = false in the mapping where no passwords are to be carried"
-            );
-            let place = Place { folder: Some(self.options.base.clone()), ..Place::default() };
-            self.out.rejected.push(Rejection { place, reason: Reason::Unreadable(what) });
-        }
-        hidden
-    }
-
-    fn lists(&mut self, aliases: &mut BTreeMap<String, BTreeSet<String>>) {
+    fn lists(&mut self, aliases: &mut Targets) {
         let Some(map) = &self.reader.mapping.list else { return };
         // Without all entries nobody can tell whom a member is; the lists stay as they were.
         if !self.fetched.incomplete.is_empty() {
             return;
         }
-        for (name, entry) in self.fetched.tree.entries.iter().filter(|(_, entry)| entry.is(EntryKind::List)) {
+        for (name, entry) in self.fetched.tree.of(EntryKind::List) {
             let Some(address) = self.reader.index.addresses.get(name) else { continue };
             if self.reader.index.list(address) != Some(name) {
                 continue;
             }
-            let (list, lost) = self.reader.list(map, entry, address);
+            let (list, lost) = self.reader.list(map, &entry, address);
             for what in lost {
                 self.reject(Some(address), &entry.dn, Reason::Malformed(what));
             }
-            for alias in self.reader.aliases(entry, EntryKind::List) {
-                aliases.entry(alias).or_default().insert(address.clone());
+            for alias in self.reader.aliases(&entry, EntryKind::List) {
+                aliases.entry(alias).or_default().push(address.to_string());
             }
-            self.out.records.push(found(Record::List(list), idents(entry)));
+            self.out.records.push(found(Record::List(list), idents(&entry)));
         }
     }
 
     /// Aliases that are nobody's own address, except where that tells where the mail of an account goes.
-    fn aliases(&mut self, aliases: BTreeMap<String, BTreeSet<String>>) -> Vec<Alias> {
+    fn aliases(&mut self, aliases: Targets) -> Vec<Alias> {
         let mut kept = Vec::new();
-        for (address, targets) in aliases {
+        for (address, mut targets) in aliases {
+            targets.sort();
+            targets.dedup();
             let holder = self.reader.index.holder(&address).cloned();
-            let forwards = holder.as_ref().and_then(|name| self.fetched.tree.entries.get(name));
-            let forwards = forwards
-                .filter(|entry| entry.is(EntryKind::Account))
-                .and_then(|entry| self.reader.forward(entry, &address));
+            let forwards = self.forwards.remove(&address);
             match (holder, forwards) {
                 (Some(_), Some(forward)) => kept.push(forward),
                 (Some(name), None) => {
-                    let of = targets.into_iter().collect::<Vec<_>>().join(", ");
+                    let of = targets.join(", ");
                     let what = format!("is also named as an alias of {of}, which is left out");
                     self.reject(Some(&address), &name, Reason::Malformed(what));
                 }
-                (None, _) => kept.push(Alias { address, targets: targets.into_iter().collect() }),
+                (None, _) => kept.push(Alias { address, targets }),
             }
         }
         kept
@@ -246,7 +262,7 @@ mod tests {
              account uid=room,dc=test zimbraMailDeliveryAddress=room@a.test zimbraCalResType=Location userPassword={SSHA}y
              list uid=team,dc=test mail=team@a.test zimbraMailAlias=team@a.test zimbraMailAlias=crew@a.test zimbraMailForwardingAddress=ann@a.test zimbraMailForwardingAddress=z@far.test",
         );
-        let (scan, _) = scan(&fetched, &options("zimbra"));
+        let (scan, _) = scan(fetched, &options("zimbra"));
         assert_eq!(scan.rejected, []);
         let ann = account(&scan, "ann@a.test");
         assert_eq!((ann.cos.as_deref(), ann.status, ann.quota_bytes), (Some("gold"), AccountStatus::Locked, None));
@@ -266,14 +282,11 @@ mod tests {
 
     #[test]
     fn of_a_swapped_order_of_addresses_nothing_is_seen() {
-        let one = fetched("account cn=q,dc=test mail=b@a.test mail=a@a.test userPassword=x");
-        let other = fetched("account cn=q,dc=test mail=a@a.test mail=b@a.test userPassword=x");
-        let records = |fetched| scan(fetched, &options("inetorgperson")).0.records;
-        assert_eq!(records(&one), records(&other));
-        assert_eq!(
-            account(&scan(&one, &options("inetorgperson")).0, "a@a.test").password,
-            Some(Secret::new("{PLAIN}x"))
-        );
+        let one = "account cn=q,dc=test mail=b@a.test mail=a@a.test userPassword=x";
+        let other = "account cn=q,dc=test mail=a@a.test mail=b@a.test userPassword=x";
+        let scanned = |text| scan(fetched(text), &options("inetorgperson")).0;
+        assert_eq!(scanned(one).records, scanned(other).records);
+        assert_eq!(account(&scanned(one), "a@a.test").password, Some(Secret::new("{PLAIN}x")));
     }
 
     #[test]
@@ -282,7 +295,7 @@ mod tests {
             "account uid=a,dc=test mail=a@a.test mailAlternateAddress=b@a.test userPassword=x
              account uid=b,dc=test mail=b@a.test userPassword=x",
         );
-        let (scan, _) = scan(&fetched, &options("inetorgperson"));
+        let (scan, _) = scan(fetched, &options("inetorgperson"));
         assert!(scan.rejected[0].reason.to_string().contains("alias of a@a.test"), "{:?}", scan.rejected);
     }
 }

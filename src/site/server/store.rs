@@ -67,9 +67,13 @@ pub trait Store: Send + Sync {
         false
     }
 
-    /// Gives an account's mailbox to its new address. A server where that is for its administrator says so.
+    /// Gives an account's mailbox to its new address. A server where that is for its administrator says so. Safe to repeat.
     fn rename_account(&self, from: &str, to: &str) -> Result<Result<(), Reason>, SiteError> {
-        let what = format!("{} cannot give the mailbox of {from} to {to}; its administrator can", self.locator());
+        let what = format!(
+            "{} cannot give the mailbox of {from} to {to}; rename it there and where the accounts are, and the next pass \
+             goes on with it",
+            self.locator()
+        );
         Ok(Err(Reason::Unsupported(what)))
     }
 

@@ -43,15 +43,21 @@ fn no_place(kind: SettingKind) -> String {
 }
 
 impl ServerSite {
-    /// Makes or renames the mailboxes of an account that the book has taken.
-    fn follow_account(&self, change: &RecordChange) -> Refusable<()> {
-        let RecordChange::Put { record: Record::Account(account), was } = change else { return Ok(Ok(())) };
-        for store in self.stores() {
-            if let Some(was) = was.as_deref().filter(|was| *was != account.address)
-                && let Err(reason) = store.rename_account(was, &account.address)?
-            {
+    /// Renames the mailboxes of an account that is to get another address.
+    fn move_mailboxes(&self, change: &RecordChange) -> Refusable<()> {
+        let RecordChange::Put { record: Record::Account(account), was: Some(was) } = change else { return Ok(Ok(())) };
+        for store in self.stores().filter(|_| *was != account.address) {
+            if let Err(reason) = store.rename_account(was, &account.address)? {
                 return Ok(Err(reason));
             }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Makes the mailboxes of an account that the book has taken.
+    fn make_mailboxes(&self, change: &RecordChange) -> Refusable<()> {
+        let RecordChange::Put { record: Record::Account(account), .. } = change else { return Ok(Ok(())) };
+        for store in self.stores() {
             if let Err(reason) = store.make_account(&account.address, account.quota_bytes)? {
                 return Ok(Err(reason));
             }
@@ -87,13 +93,17 @@ impl Target for ServerSite {
     }
 
     fn put_records(&self, changes: &[RecordChange]) -> Result<Vec<Result<(), Reason>>, SiteError> {
-        let mut outcomes = self.book.put_records(changes)?;
-        for (change, outcome) in changes.iter().zip(&mut outcomes).filter(|(_, outcome)| outcome.is_ok()) {
-            *outcome = match self.follow_account(change) {
-                Ok(followed) => followed,
-                // The other accounts go on; a later pass tries this one again.
-                Err(error) => Err(refused(error)),
-            };
+        // One account's trouble leaves the others alone; a later pass tries it again.
+        let told = |outcome: Refusable<()>| outcome.unwrap_or_else(|error| Err(refused(error)));
+        // Mailboxes first: with a book that has the new address already, a mailbox that stayed behind would look emptied by
+        // its user.
+        let mut outcomes: Vec<_> = changes.iter().map(|change| told(self.move_mailboxes(change))).collect();
+        let movable = changes.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
+        let movable: Vec<RecordChange> = movable.map(|(change, _)| change.clone()).collect();
+        let taken = self.book.put_records(&movable)?;
+        let open = changes.iter().zip(&mut outcomes).filter(|(_, outcome)| outcome.is_ok());
+        for ((change, outcome), taken) in open.zip(taken) {
+            *outcome = taken.and_then(|()| told(self.make_mailboxes(change)));
         }
         Ok(outcomes)
     }

@@ -38,13 +38,13 @@ impl Target for MemorySite {
         let mailbox = known(&mut contents, account)?;
         let created = !mailbox.contains_key(&folder.key);
         let stored = contents.folder(account, &folder.key);
-        let Folder { special_use, subscribed, title, color, active, .. } = folder.clone();
+        let Folder { special_use, subscribed, title, color, description, order, active, .. } = folder.clone();
         let has = std::mem::replace(&mut stored.folder, folder.clone());
-        stored.folder = Folder { special_use, subscribed, title, color, active, ..has };
+        stored.folder = Folder { special_use, subscribed, title, color, description, order, active, ..has };
         if stored.items.is_empty() && stored.folder.uid_validity.is_none() {
             (stored.folder.uid_validity, stored.folder.uid_next) = (folder.uid_validity, folder.uid_next);
         }
-        Ok(Ok(FolderPut { key: folder.key.clone(), created }))
+        Ok(Ok(FolderPut { key: folder.key.clone(), created, lost: Vec::new() }))
     }
 
     fn rename_folder(&self, account: &str, from: &FolderKey, to: &FolderKey) -> Refusable<()> {

@@ -149,7 +149,7 @@ pub(super) fn account(
         full: found.full,
         salvaged: found.salvaged,
     }))];
-    steps.extend(lines.into_iter().map(Step::Line));
+    steps.extend(lines.into_iter().map(|line| Step::Line(Box::new(line))));
     steps.extend(reads.into_iter().map(|read| Step::Read(Box::new(read))));
     steps.push(Step::End(Box::new(end)));
     Ok(steps)

@@ -23,6 +23,26 @@ pub(super) struct Records {
     pub renamed: Vec<(String, String)>,
 }
 
+impl Records {
+    /// Counts a record in, with a line where it is new or differs from what is stored. It goes into that line or nowhere:
+    /// of many thousand records there are no more copies than needed.
+    fn take(&mut self, id: RecordId, stored: Option<&StoredRecord>, found: FoundRecord) {
+        let FoundRecord { record, mut idents, .. } = found;
+        if let Record::Account(account) = &record {
+            self.accounts.push((id, account.address.clone()));
+        }
+        // An inode is another on every machine, and a copy of a site is to give the same archive: it stands in only where
+        // nothing else tells the record.
+        if idents.iter().any(|ident| !ident.starts_with(WEAK_IDENT)) {
+            idents.retain(|ident| !ident.starts_with(WEAK_IDENT));
+        }
+        let new = StoredRecord { id, idents, record };
+        if stored != Some(&new) {
+            self.lines.push(ProvisioningLine::Put(new));
+        }
+    }
+}
+
 /// Hints whose numbers a file system gives to another once they are free; they need content to be believed.
 const WEAK_IDENT: &str = "ino:";
 
@@ -46,19 +66,22 @@ pub(super) fn reconcile(
         renamed: Vec::new(),
     };
     unseen::keep_kinds(&mut found, known);
-    let mut old: BTreeMap<RecordId, StoredRecord> = known.records.clone();
+    let mut old: BTreeMap<RecordId, &StoredRecord> = known.records.iter().map(|(id, stored)| (*id, stored)).collect();
 
-    let by_key: HashMap<(RecordKind, String), RecordId> =
+    let by_key: HashMap<(RecordKind, &str), RecordId> =
         old.values().map(|stored| (place_of(&stored.record), stored.id)).collect();
-    let mut by_ident: HashMap<(RecordKind, String), Vec<RecordId>> = HashMap::new();
+    let mut by_ident: HashMap<(RecordKind, &str), Vec<RecordId>> = HashMap::new();
     for stored in old.values() {
         for ident in &stored.idents {
-            by_ident.entry((stored.record.kind(), ident.clone())).or_default().push(stored.id);
+            by_ident.entry((stored.record.kind(), ident)).or_default().push(stored.id);
         }
     }
-    let keys: HashSet<(RecordKind, String)> = found.iter().map(|found| place_of(&found.record)).collect();
+    // Those of the last snapshot whose name nothing has any more.
+    let keys: HashSet<(RecordKind, &str)> = found.iter().map(|found| place_of(&found.record)).collect();
+    let left: HashSet<RecordId> =
+        old.values().filter(|stored| !keys.contains(&place_of(&stored.record))).map(|stored| stored.id).collect();
+    drop(keys);
 
-    let mut matched: Vec<(RecordId, FoundRecord)> = Vec::new();
     // First what is where it was and has a hint in common, then what bears another name, then what only has the name.
     for round in 0..4 {
         let mut rest = Vec::new();
@@ -66,32 +89,27 @@ pub(super) fn reconcile(
             let at_place = by_key.get(&place_of(&new.record)).copied().filter(|id| old.contains_key(id));
             let of_ident = |weak: bool| {
                 let hints = new.idents.iter().filter(move |ident| ident.starts_with(WEAK_IDENT) == weak);
-                let ids = hints.filter_map(|ident| by_ident.get(&(new.record.kind(), ident.clone())));
+                let ids = hints.filter_map(|ident| by_ident.get(&(new.record.kind(), ident.as_str())));
                 ids.flatten().copied().filter(|id| old.contains_key(id)).collect::<Vec<_>>()
             };
             let hit = match round {
                 0 => at_place.filter(|id| of_ident(false).contains(id) || of_ident(true).contains(id)),
                 1 => of_ident(false).first().copied(),
                 // A free inode is given away again, so two accounts may share one by chance.
-                2 => {
-                    let moved = |id: &RecordId| old.get(id).is_some_and(|old| !keys.contains(&place_of(&old.record)));
-                    match of_ident(true).into_iter().find(moved) {
-                        Some(id) if same_content(source, history, id, &new)? => Some(id),
-                        _ => None,
-                    }
-                }
+                2 => match of_ident(true).into_iter().find(|id| left.contains(id)) {
+                    Some(id) if same_content(source, history, id, &new)? => Some(id),
+                    _ => None,
+                },
                 _ => at_place,
             };
             match hit.and_then(|id| old.remove(&id)) {
                 Some(stored) => {
-                    let id = stored.id;
-                    let new = unseen::fill_in(new, &stored);
+                    let new = unseen::fill_in(new, stored);
                     if matches!(new.record, Record::Account(_)) && new.record.key() != stored.record.key() {
                         let (former, present) = (stored.record.key(), new.record.key());
                         records.renamed.push((former.to_owned(), present.to_owned()));
                     }
-                    note_change(&mut records.lines, id, Some(&stored), &new);
-                    matched.push((id, new));
+                    records.take(stored.id, Some(stored), new);
                 }
                 None => rest.push(new),
             }
@@ -100,15 +118,9 @@ pub(super) fn reconcile(
     }
     for new in found {
         highest.0 += 1;
-        note_change(&mut records.lines, highest, None, &new);
-        matched.push((highest, new));
+        records.take(highest, None, new);
     }
     records.highest = highest;
-    for (id, new) in matched {
-        if let Record::Account(account) = new.record {
-            records.accounts.push((id, account.address));
-        }
-    }
     records.accounts.sort_by(|a, b| a.1.cmp(&b.1));
 
     // What could not be looked at is not gone.
@@ -129,22 +141,8 @@ pub(super) fn reconcile(
     Ok(records)
 }
 
-fn place_of(record: &Record) -> (RecordKind, String) {
-    (record.kind(), record.key().to_owned())
-}
-
-/// Adds a line when the record is new or differs from what is stored.
-fn note_change(lines: &mut Vec<ProvisioningLine>, id: RecordId, stored: Option<&StoredRecord>, found: &FoundRecord) {
-    let mut idents = found.idents.clone();
-    // An inode is another on every machine, and a copy of a site is to give the same archive: it stands in only where
-    // nothing else tells the record.
-    if idents.iter().any(|ident| !ident.starts_with(WEAK_IDENT)) {
-        idents.retain(|ident| !ident.starts_with(WEAK_IDENT));
-    }
-    let new = StoredRecord { id, idents, record: found.record.clone() };
-    if stored != Some(&new) {
-        lines.push(ProvisioningLine::Put(new));
-    }
+fn place_of(record: &Record) -> (RecordKind, &str) {
+    (record.kind(), record.key())
 }
 
 /// Whether a mailbox found under a new address holds anything that the old account's mailbox held.

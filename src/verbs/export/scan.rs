@@ -64,7 +64,7 @@ impl Scanned {
 /// One step of a changed account, numbered in scan order.
 pub(super) enum Step {
     Begin(Box<Begin>),
-    Line(ManifestLine),
+    Line(Box<ManifestLine>),
     Read(Box<Read>),
     End(Box<End>),
 }

@@ -83,7 +83,7 @@ fn take_step(
         Ready::Step(Step::Line(line)) => {
             if let Some(account) = open {
                 account.note(&line, &mut stored.counts);
-                account.line(line)?;
+                account.line(*line)?;
             }
         }
         Ready::Step(Step::Read(_)) => {}

@@ -132,6 +132,8 @@ pub(super) fn fill_folder(listing: &mut FolderListing, known: &Folder) {
     found.special_use = known.special_use;
     found.title = found.title.take().or_else(|| known.title.clone());
     found.color = found.color.take().or_else(|| known.color.clone());
+    found.description = found.description.take().or_else(|| known.description.clone());
+    found.order = found.order.take().or_else(|| known.order.clone());
     for grant in &known.grants {
         let same =
             |other: &crate::model::share::Grant| other.grantee == grant.grantee && other.negative == grant.negative;

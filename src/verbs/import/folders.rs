@@ -181,6 +181,9 @@ fn make(
         let text = format!("is called {} on the target, which cannot hold the name", put.key);
         pass.notice(Place::folder(&job.source, &folder.key), text);
     }
+    for what in &put.lost {
+        pass.notice(Place::folder(&job.source, &folder.key), what.as_str());
+    }
     present.add(put.key.clone())?;
     let row = FolderRow {
         record: job.record,
@@ -207,7 +210,10 @@ fn follow(
     if row.snapshot > pass.snapshot {
         return Ok(());
     }
-    let described = |of: &Folder| (of.subscribed, of.special_use, of.title.clone(), of.color.clone());
+    let described = |of: &Folder| {
+        let Folder { title, color, description, order, .. } = of.clone();
+        (of.subscribed, of.special_use, title, color, description, order)
+    };
     let renamed = row.base.key != folder.key;
     let redescribed = described(&row.base) != described(folder);
     if !renamed && !redescribed {
@@ -222,10 +228,11 @@ fn follow(
         for what in conflicts {
             pass.conflict(place.clone(), format!("{what} differs on source and target"));
         }
-        if described(&merged) != described(&there)
-            && let Err(reason) = pass.target.put_folder(&job.target, &merged)?
-        {
-            pass.reject(place.clone(), reason);
+        if described(&merged) != described(&there) {
+            match pass.target.put_folder(&job.target, &merged)? {
+                Ok(put) => put.lost.iter().for_each(|what| pass.notice(place.clone(), what.as_str())),
+                Err(reason) => pass.reject(place.clone(), reason),
+            }
         }
     }
     let (old_key, active, grants) = (row.base.key.clone(), row.base.active.clone(), Vec::new());
@@ -324,6 +331,12 @@ fn describe(base: &Folder, source: &Folder, target: &Folder) -> (Folder, Vec<&'s
     }
     if judge("the colour", one(&base.color, &source.color, &target.color)) {
         merged.color.clone_from(&source.color);
+    }
+    if judge("the description", one(&base.description, &source.description, &target.description)) {
+        merged.description.clone_from(&source.description);
+    }
+    if judge("the place in the order", one(&base.order, &source.order, &target.order)) {
+        merged.order.clone_from(&source.order);
     }
     // A folder that nobody has opened takes these; any other keeps its own.
     merged.uid_validity = source.uid_validity;

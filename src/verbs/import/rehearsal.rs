@@ -186,7 +186,7 @@ impl Target for Rehearsal<'_> {
 
     fn put_folder(&self, account: &str, folder: &Folder) -> Refusable<FolderPut> {
         self.feigned().made.insert((account.to_owned(), folder.key.clone()), folder.clone());
-        Ok(Ok(FolderPut { key: folder.key.clone(), created: true }))
+        Ok(Ok(FolderPut { key: folder.key.clone(), created: true, lost: Vec::new() }))
     }
 
     fn rename_folder(&self, account: &str, from: &FolderKey, to: &FolderKey) -> Refusable<()> {

@@ -42,12 +42,12 @@ pub fn names(hand: &Hand, dir: &Path, kind: FolderKind) -> Result<Vec<String>, S
     Ok(files.filter_map(|entry| name(entry.name.as_bytes())).collect())
 }
 
-/// Makes the directory of a folder and sets its title and colour files. Whether it was missing.
+/// Makes the directory of a folder and sets the files that describe it. Whether it was missing.
 pub fn make(hand: &Hand, dir: &Path, folder: &Folder) -> Result<bool, SiteError> {
     let created = !hand.is_dir(dir)?;
     hand.make_dir(dir, 0o700)?;
     if has_metadata_files(folder.key.kind()) {
-        for (file, value) in [(vdir::DISPLAYNAME, &folder.title), (vdir::COLOR, &folder.color)] {
+        for (file, value) in vdir::metadata_files(folder) {
             let path = dir.join(file);
             match value {
                 Some(value) => {
@@ -66,7 +66,7 @@ pub fn make(hand: &Hand, dir: &Path, folder: &Folder) -> Result<bool, SiteError>
     Ok(created)
 }
 
-/// Kinds whose title and colour are files of the collection.
+/// Kinds whose title, colour, description and order are files of the collection.
 pub fn has_metadata_files(kind: FolderKind) -> bool {
     matches!(kind, FolderKind::Calendars | FolderKind::Contacts | FolderKind::Tasks)
 }
@@ -205,9 +205,9 @@ pub fn rename(hand: &Hand, from: &Path, to: &Path, key: &FolderKey) -> Result<Re
     }
 }
 
-/// Removes a collection that holds nothing but its title and colour.
+/// Removes a collection that holds nothing but what describes it.
 pub fn remove(hand: &Hand, dir: &Path, key: &FolderKey) -> Result<Result<(), Reason>, SiteError> {
-    let is_metadata = |name: &[u8]| [vdir::DISPLAYNAME, vdir::COLOR].iter().any(|known| known.as_bytes() == name);
+    let is_metadata = |name: &[u8]| vdir::METADATA.iter().any(|known| known.as_bytes() == name);
     let entries = hand.list(dir)?;
     if !entries.iter().all(|entry| is_metadata(entry.name.as_bytes())) {
         return Ok(Err(Reason::Refused(format!("{key} is not empty"))));

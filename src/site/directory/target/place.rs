@@ -94,7 +94,7 @@ pub fn held(key: &FolderKey) -> Result<FolderKey, Reason> {
 /// A level of a collection's path as a directory: none is hidden, none is called like a file of the collection.
 fn collection_level(level: &str) -> String {
     let shown = level.strip_prefix('.').map_or_else(|| level.to_owned(), |rest| format!("\u{2024}{rest}"));
-    if matches!(shown.as_str(), vdir::DISPLAYNAME | vdir::COLOR | "lost+found") {
+    if vdir::METADATA.contains(&shown.as_str()) || shown == "lost+found" {
         return format!("{shown}_");
     }
     if shown.len() <= folder_dir::NAME_BYTES {

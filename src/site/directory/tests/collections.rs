@@ -15,6 +15,8 @@ fn a_vdir_tree_gives_folders_of_every_kind() {
         .write(&format!("{dav}/calendars/personal/one.ics"), "BEGIN:VCALENDAR")
         .write(&format!("{dav}/calendars/personal/displayname"), "Ann\n")
         .write(&format!("{dav}/calendars/personal/color"), "#3a87ad\n")
+        .write(&format!("{dav}/calendars/personal/description"), "Two\nlines\n")
+        .write(&format!("{dav}/calendars/personal/order"), "3")
         .write(&format!("{dav}/calendars/personal/.cache"), "")
         .write(&format!("{dav}/calendars/personal/new.ics.tmp"), "")
         .write(&format!("{dav}/calendars/personal/notes.txt"), "")
@@ -34,6 +36,8 @@ fn a_vdir_tree_gives_folders_of_every_kind() {
     let personal = site.listing(ANN, &key(FolderKind::Calendars, "personal"), None);
     assert_eq!(names(&personal), ["one.ics"]);
     assert_eq!((personal.folder.title.as_deref(), personal.folder.color.as_deref()), (Some("Ann"), Some("#3a87ad")));
+    let more = (personal.folder.description.as_deref(), personal.folder.order.as_deref());
+    assert_eq!(more, (Some("Two\nlines"), Some("3")));
     assert_eq!(
         lines(&personal.rejected),
         ["ann@a.test:calendars/personal/notes.txt: bad name: it is no item of a collection like this"]

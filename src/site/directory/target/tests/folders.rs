@@ -65,9 +65,14 @@ fn collections_and_scripts_are_files_that_are_replaced_whole() {
     let team = world.folder(&calendar("team"), |folder| {
         folder.title = Some("The team".to_owned());
         folder.color = Some("#00ff00".to_owned());
+        folder.description = Some("Who is where".to_owned());
+        folder.order = Some("2".to_owned());
     });
     world.deliver(&team, vec![item("e1.ics", 0), item("e2.ics", 0), item("e3.ics", 0), item("no-extension", 0)]);
-    assert_eq!(world.files("dav/a.test/ann/calendars/team"), ["color", "displayname", "e1.ics", "e2.ics", "e3.ics"]);
+    assert_eq!(
+        world.files("dav/a.test/ann/calendars/team"),
+        ["color", "description", "displayname", "e1.ics", "e2.ics", "e3.ics", "order"]
+    );
     let replacement = Delivery { content: ItemContent::Bytes(b"new".to_vec()), ..item("e1.ics", 0) };
     assert!(world.target.replace_item(ANN, &team, replacement).unwrap());
     assert_eq!(world.text("dav/a.test/ann/calendars/team/e1.ics"), "new");
