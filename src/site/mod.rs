@@ -353,6 +353,8 @@ pub struct FolderPut {
     /// Where the folder is now; differs from what was asked for where the target cannot hold that name.
     pub key: FolderKey,
     pub created: bool,
+    /// What of its description the target did not take, in its words; a sentence each.
+    pub lost: Vec<String>,
 }
 
 /// An item on its way in.
@@ -531,6 +533,12 @@ pub trait Target: Source {
     fn stored_as(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<StoredAs>>, SiteError> {
         let _ = (account, key, names);
         Ok(Vec::new())
+    }
+
+    /// Those of `keywords` that no item in a folder of this kind can have here. What is delivered comes without them.
+    fn unfit_keywords(&self, kind: FolderKind, keywords: &[String]) -> Vec<String> {
+        let _ = (kind, keywords);
+        Vec::new()
     }
 
     /// Sets flags and keywords of an item that is there; `false` when it is gone.

@@ -32,11 +32,11 @@ pub fn put(session: &Session, folder: &Folder) -> Result<Result<FolderPut, Reaso
         match collection::at(session, &url)? {
             Some(there) if there.folder.key.kind() == kind => {
                 let described = describe(session, &there, folder)?;
-                return Ok(described.map(|()| FolderPut { key, created: false }));
+                return Ok(described.map(|()| FolderPut { key, created: false, lost: Vec::new() }));
             }
             Some(_) => {}
             None => match make(session, &url, folder)? {
-                Ok(()) => return Ok(Ok(FolderPut { key, created: true })),
+                Ok(()) => return Ok(Ok(FolderPut { key, created: true, lost: Vec::new() })),
                 Err(reason) => drop(refused.get_or_insert(reason)),
             },
         }

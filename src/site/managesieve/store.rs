@@ -119,7 +119,7 @@ impl Store for SieveStore {
         })?;
         Ok(outcome.map(|()| {
             let new = lock(&self.made).insert(account.to_owned());
-            FolderPut { key: key(), created: created && new }
+            FolderPut { key: key(), created: created && new, lost: Vec::new() }
         }))
     }
 

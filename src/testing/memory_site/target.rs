@@ -44,7 +44,7 @@ impl Target for MemorySite {
         if stored.items.is_empty() && stored.folder.uid_validity.is_none() {
             (stored.folder.uid_validity, stored.folder.uid_next) = (folder.uid_validity, folder.uid_next);
         }
-        Ok(Ok(FolderPut { key: folder.key.clone(), created }))
+        Ok(Ok(FolderPut { key: folder.key.clone(), created, lost: Vec::new() }))
     }
 
     fn rename_folder(&self, account: &str, from: &FolderKey, to: &FolderKey) -> Refusable<()> {

@@ -186,7 +186,7 @@ impl Target for Rehearsal<'_> {
 
     fn put_folder(&self, account: &str, folder: &Folder) -> Refusable<FolderPut> {
         self.feigned().made.insert((account.to_owned(), folder.key.clone()), folder.clone());
-        Ok(Ok(FolderPut { key: folder.key.clone(), created: true }))
+        Ok(Ok(FolderPut { key: folder.key.clone(), created: true, lost: Vec::new() }))
     }
 
     fn rename_folder(&self, account: &str, from: &FolderKey, to: &FolderKey) -> Refusable<()> {
@@ -232,6 +232,10 @@ impl Target for Rehearsal<'_> {
             }
         }
         Ok(names.iter().map(|name| found.remove(name)).collect())
+    }
+
+    fn unfit_keywords(&self, kind: FolderKind, keywords: &[String]) -> Vec<String> {
+        self.real.unfit_keywords(kind, keywords)
     }
 
     fn set_flags(&self, _: &str, _: &FolderKey, _: &str, _: Flags, _: &[String]) -> Result<bool, SiteError> {

@@ -48,7 +48,7 @@ impl DirectoryTarget {
             }
         };
         db::put_folder(self.db()?, account, &key, &columns).map_err(|error| self.db_error(error))?;
-        Ok(Ok(FolderPut { key, created }))
+        Ok(Ok(FolderPut { key, created, lost: Vec::new() }))
     }
 
     fn put_mail_folder(&self, place: &AccountPlace, key: &FolderKey, folder: &Folder) -> Result<bool, SiteError> {
