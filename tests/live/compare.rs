@@ -166,6 +166,8 @@ fn compare_grants((account, name): (&str, &str), before: &Folder, after: &Folder
         let refused = told.folders.get(&place).is_some_and(|words| words.contains("SETACL"));
         match after.grants.get(who) {
             Some(there) if there == rights => count("grants equal"),
+            // Cyrus forgets an entry without rights; it says nothing either way.
+            None if rights.is_empty() => count("grants of no right at all, which Cyrus does not keep"),
             None if waits => count("grants to nobody that exists, told as waiting"),
             None if who.trim_start_matches('-').starts_with("group:") && refused => {
                 count("grants to groups that the server does not know, refused and told");
