@@ -12,6 +12,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Accounts of site-small that every run moves, about 1,900 of its 10,000 messages: with shares between them and to others,
+/// keywords, folders of every name, a subscription to a folder that is gone, and one without a message.
+const SMALL: [&str; 8] = [
+    "stefan.grant@example.org",
+    "mbrandt@example.org",
+    "ldubois@example.org",
+    "leo.silva@example.org",
+    "o'connor@example.org",
+    "pedro.jensen@example.org",
+    "ines.hill@example.net",
+    "vera.kowalski@example.org",
+];
+
 /// Accounts of the example site that log in; the room does not.
 const EXAMPLE: [&str; 4] =
     ["ann@station.example", "bert@station.example", "clara@station.example", "frida@wagon.example"];
@@ -147,7 +160,8 @@ fn four_moves(name: &str, world: &World, accounts: &[&str]) {
     let names = ["Dovecot to Cyrus", "Cyrus to Dovecot", "directory to Cyrus", "Dovecot to directory"];
     for (way, counted) in names.iter().zip(&all) {
         eprintln!("{name}, {} accounts, {way}: {counted:?}", accounts.len());
-        assert!(counted["messages equal"] > 300 && counted["grants equal"] > 0, "{way}: {counted:?}");
+        assert!(counted["messages equal"] > 300 && counted["subscriptions equal"] > 0, "{way}: {counted:?}");
+        assert!(counted["grants equal"] > 0, "{way}: {counted:?}");
     }
 }
 
@@ -164,7 +178,9 @@ fn real_mail_goes_all_four_ways() {
     let all = accounts_of(&world.path("old"));
     assert_eq!(all.len(), 30);
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
-    four_moves("site-small", &world, &all);
+    assert!(SMALL.iter().all(|account| all.contains(account)));
+    let chosen = if std::env::var_os("WAGON_ALL_ACCOUNTS").is_some() { &all[..] } else { &SMALL };
+    four_moves("site-small", &world, chosen);
 }
 
 #[test]

@@ -194,7 +194,9 @@ impl ImapStore {
         for (name, rights) in &wanted {
             let same = present.iter().any(|(known, letters)| known == name && Rights::from_letters(letters) == *rights);
             if !same {
-                steps.push(Command::new("SETACL").string(&row.wire).string(name.as_bytes()).string(rights.as_str().as_bytes()));
+                steps.push(
+                    Command::new("SETACL").string(&row.wire).string(name.as_bytes()).string(rights.as_str().as_bytes()),
+                );
             }
         }
         for (name, _) in &present {
