@@ -221,3 +221,30 @@ fn oddities_go_all_four_ways_or_are_named() {
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     four_moves("edge", &world, &all);
 }
+
+#[test]
+fn keywords_and_subscriptions_that_a_server_cannot_hold_are_named() {
+    if !ready("what a server cannot hold is named", &["cyrus"]) {
+        return;
+    }
+    let world = World::new();
+    let maildir = world.path("old/mail/a.test/ann/Maildir");
+    for sub in ["cur", "new", "tmp"] {
+        fs::create_dir_all(maildir.join(sub)).unwrap();
+    }
+    fs::create_dir_all(world.path("old/etc")).unwrap();
+    world.write("old/etc/passwd", "ann@a.test:{PLAIN}pw-ann::::::\n");
+    fs::write(maildir.join("dovecot-keywords"), "0 gr\u{fc}n\n1 $Work\n").unwrap();
+    fs::write(maildir.join("subscriptions"), "INBOX\nGone\n").unwrap();
+    for number in 0..3 {
+        let name = format!("cur/160000000{number}.M1P1.host:2,Sab");
+        fs::write(maildir.join(name), format!("Subject: {number}\n\nbody\n")).unwrap();
+    }
+    let target = world.cyrus("new", &["ann@a.test"]);
+    world.wagon(0, "export --from {}/old --archive {}/archive");
+    let (_, said) = world.report("import --archive {}/archive --to {}/new.toml", &[3]);
+    assert_eq!(said.matches("cannot hold the keyword \"gr\u{fc}n\"; messages come without it").count(), 1, "{said}");
+    assert!(said.contains("subscription Gone: refused: ") && said.contains("Mailbox does not exist"), "{said}");
+    let flags: Vec<_> = target.look("ann@a.test")["INBOX"].messages.iter().map(|one| one.flags.join(" ")).collect();
+    assert_eq!(flags, ["$Work \\Seen"; 3]);
+}
