@@ -81,7 +81,8 @@ pub fn ldap(bytes: &[u8]) {
         let mapping = Mapping::preset(preset).unwrap();
         let index = Index::new(&tree, &mapping);
         let reader = Reader { mapping: &mapping, tree: &tree, index: &index, placeholders: &HashSet::new() };
-        for entry in tree.entries.values() {
+        for (_, entry) in tree.iter() {
+            let entry: &Entry = &entry;
             let (own, beside) = addresses_of(entry, &mapping.account.address, mapping.lower_case);
             for address in own.iter().chain(&beside) {
                 assert!(!address.contains(|c: char| c.is_control() || c.is_whitespace() || c == '/'), "{address:?}");

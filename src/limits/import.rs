@@ -25,3 +25,6 @@ pub const COPIES_REMEMBERED: usize = 32_768;
 
 /// Provisioning changes that are given to a target at once.
 pub const BATCH_RECORDS: usize = 4096;
+
+/// Characters of a keyword that are shown where one cannot be kept; it may be as long as a line of its list.
+pub const SHOWN_KEYWORD: usize = 80;

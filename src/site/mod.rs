@@ -535,6 +535,12 @@ pub trait Target: Source {
         Ok(Vec::new())
     }
 
+    /// Those of `keywords` that no item in a folder of this kind can have here. What is delivered comes without them.
+    fn unfit_keywords(&self, kind: FolderKind, keywords: &[String]) -> Vec<String> {
+        let _ = (kind, keywords);
+        Vec::new()
+    }
+
     /// Sets flags and keywords of an item that is there; `false` when it is gone.
     fn set_flags(
         &self,

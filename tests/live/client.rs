@@ -1,6 +1,7 @@
 //! What an IMAP server shows of an account, fetched by a client of the tests' own.
 
 use crate::servers::imap::{Imap, value};
+use base64::Engine as _;
 use std::collections::BTreeMap;
 
 /// A message as a client sees it.
@@ -95,12 +96,55 @@ fn grants(imap: &mut Imap, folder: &str, account: &str) -> BTreeMap<String, Stri
             // `c` and `d` stand for others (RFC 4314 2.1.1); some servers say both.
             let mut rights: Vec<char> = rights.chars().filter(|right| "lrswipkxtea".contains(*right)).collect();
             rights.sort_unstable();
-            if who != account {
+            let who = spelled(&who);
+            if who != account && who != "owner" {
                 grants.insert(who, rights.into_iter().collect());
             }
         }
     }
     grants
+}
+
+/// One spelling for both families: `group:` for groups, `anyone` for everybody who logs in.
+fn spelled(who: &str) -> String {
+    let (minus, name) = who.strip_prefix('-').map_or(("", who), |name| ("-", name));
+    let name = match name.strip_prefix("!$").or(name.strip_prefix('$')) {
+        Some(group) => format!("group:{group}"),
+        None if name == "authenticated" => "anyone".to_owned(),
+        None => name.to_owned(),
+    };
+    format!("{minus}{name}")
+}
+
+/// What the account is subscribed to and has no folder for.
+pub fn subscribed_elsewhere(imap: &mut Imap, mailbox: &Mailbox) -> Vec<String> {
+    let listed = imap.list("LSUB \"\" \"*\"").into_iter();
+    let real = listed.filter(|(attributes, _)| !attributes.to_ascii_lowercase().contains("\\noselect"));
+    real.map(|(_, name)| name).filter(|name| !mailbox.contains_key(name)).collect()
+}
+
+/// A name as text: modified UTF-7 (RFC 3501, section 5.1.3) decoded.
+pub fn plain(name: &str) -> String {
+    let mut text = String::new();
+    let mut rest = name;
+    while let Some((before, after)) = rest.split_once('&') {
+        text.push_str(before);
+        let Some((encoded, behind)) = after.split_once('-') else {
+            text.push('&');
+            rest = after;
+            continue;
+        };
+        if encoded.is_empty() {
+            text.push('&');
+        } else {
+            let engine = base64::engine::general_purpose::STANDARD_NO_PAD;
+            let bytes = engine.decode(encoded.replace(',', "/")).unwrap_or_else(|error| panic!("{name:?}: {error}"));
+            let units: Vec<u16> = bytes.chunks_exact(2).map(|two| u16::from_be_bytes([two[0], two[1]])).collect();
+            text.push_str(&String::from_utf16(&units).unwrap());
+        }
+        rest = behind;
+    }
+    text + rest
 }
 
 /// Atoms, quoted strings and literals.

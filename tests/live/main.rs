@@ -24,6 +24,7 @@ mod sites;
 
 mod broken;
 mod client;
+mod compare;
 mod moves;
 mod passes;
 mod proxy;

@@ -1,7 +1,7 @@
 //! Passes while the source is in use: users deliver, flag, move and delete, and what was there in the end is on the target.
 
 use crate::client::quoted;
-use crate::moves::{Refused, compare_all, look_all};
+use crate::compare::{Told, compare_all, look_all};
 use crate::servers::imap::{Imap, value};
 use crate::world::{World, ready};
 use std::sync::Arc;
@@ -124,7 +124,7 @@ fn three_passes_of_a_source_in_use_bring_everything_once() {
         before.values().flat_map(|mailbox| mailbox.values()).map(|folder| folder.messages.len()).sum();
     let acts = acts.load(Ordering::Relaxed);
     assert!(messages > 100 && acts > 50, "{messages} messages, {acts} acts");
-    eprintln!("{acts} acts, {messages} messages: {:?}", compare_all(&before, &target, &Refused::new()));
+    eprintln!("{acts} acts, {messages} messages: {:?}", compare_all(&before, &target, &Told::default()));
     world.report("verify --archive {}/archive --to {}/new.toml", &[0]);
 
     // The source is quiet now: nothing is left to do.

@@ -1,7 +1,7 @@
 //! Changing messages that are there: flags, moves, removal; and settling what an import announced.
 
 use super::client::{Code, Command, Untagged};
-use super::deliver::flag_names;
+use super::flags::{flag_names, split_flags};
 use super::state::{FolderRow, MessageRow};
 use super::{ImapStore, look, pool};
 use crate::model::id::ObjectId;
@@ -89,7 +89,7 @@ impl ImapStore {
                     && fetched.uid.is_none_or(|uid| uid == message.uid)
                     && let Some(flags) = &fetched.flags
                 {
-                    now = Some(look::split_flags(flags));
+                    now = Some(split_flags(flags));
                 }
                 Ok(())
             })?;

@@ -1,33 +1,22 @@
 //! Delivering messages exactly once.
 //!
 //! Before the first byte goes out the state says durably which message goes where, with which content, and from which UID
-//! on it will be found. Wherever the connection breaks, the folder is searched for it before it is sent again; the state
-//! then says under which UID it lies. Nothing is decided by a guess from names or dates alone where the content tells.
+//! on it will be found. Wherever the connection breaks, the folder is searched for it before it is sent again ([`super::sent`]);
+//! the state then says under which UID it lies. Nothing is decided by a guess from names or dates alone where the content
+//! tells.
 
-use super::client::{Code, Command, Connection, Mended, Message, Untagged};
-use super::look::SYSTEM_FLAGS;
-use super::state::{FORWARDED, FolderRow, Intent, MessageRow, Settled};
+use super::client::{Code, Command, Message, Untagged};
+use super::flags::flag_names;
+use super::outgoing::{Outgoing, group, look_through};
+use super::state::{FolderRow, Intent};
 use super::{ImapStore, Seen, look, pool};
 use crate::event::Reason;
 use crate::limits;
-use crate::model::mailbox::{Flags, FolderKey};
-use crate::site::{Delivered, Delivery, ItemContent, SiteError, UidsKept};
-use sha2::{Digest, Sha256};
-use std::collections::{HashMap, HashSet};
+use crate::model::mailbox::FolderKey;
+use crate::site::{Delivered, Delivery, SiteError, UidsKept};
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::{MutexGuard, PoisonError};
-
-/// A delivery, looked through.
-struct Outgoing {
-    delivery: Delivery,
-    /// Bytes as they are sent.
-    size: u64,
-    hash: [u8; 32],
-    /// Bare LFs are sent as CRLF.
-    mended: bool,
-    /// It has bytes that some servers change: NUL, bare CR, 8-bit in its header.
-    odd: bool,
-}
 
 /// What became of messages that were sent together.
 enum Sent {
@@ -229,6 +218,7 @@ impl ImapStore {
                 flags: flag_names(one.delivery.flags, &one.delivery.keywords),
                 date: one.delivery.date,
                 size: one.size,
+                utf8: one.utf8,
                 write,
             })
             .collect();
@@ -285,129 +275,6 @@ impl ImapStore {
         Ok(())
     }
 
-    /// Reads back messages with bytes that servers change, and notes what is there now.
-    fn compare_odd(
-        &self,
-        lease: &mut pool::Lease,
-        row: &FolderRow,
-        group: &[(usize, Outgoing)],
-        settled: &mut [Settled],
-    ) -> Result<(), SiteError> {
-        open(lease, row)?;
-        for one in settled {
-            let Some((_, sent)) = group.iter().find(|(_, sent)| sent.delivery.name == one.message.name) else {
-                continue;
-            };
-            if sent.odd
-                && let Some(hash) = hash_of(lease, one.message.uid)?
-                && hash != sent.hash
-            {
-                (one.object, one.by_server) = (Some(hash), true);
-            }
-        }
-        Ok(())
-    }
-
-    /// Finds out what became of announced deliveries, before anything else gives names in the account.
-    pub(super) fn settle_intents(&self, account: &str, id: i64) -> Result<(), SiteError> {
-        let intents = self.state.intents(id)?;
-        if intents.is_empty() {
-            return Ok(());
-        }
-        let mut by_folder: HashMap<i64, Vec<Intent>> = HashMap::new();
-        intents.into_iter().for_each(|intent| by_folder.entry(intent.folder).or_default().push(intent));
-        for (folder, wanted) in by_folder {
-            let Some(row) = self.state.folder_by_id(folder)? else { continue };
-            let found = pool::patiently(|| {
-                let mut lease = self.lease(account)?;
-                match lease.open(&row.wire, false, "", &mut |_| Ok(()))? {
-                    Ok(_) => self.find_sent(&mut lease, &row, &wanted, false),
-                    // It is gone, and what may have been in it too.
-                    Err(said) if said.asks_to_wait() => Err(lease.refusal(&Command::new("EXAMINE"), &said)),
-                    Err(_) => Ok(Vec::new()),
-                }
-            })?;
-            let there: HashSet<&str> = found.iter().map(|one| one.message.name.as_str()).collect();
-            let not: Vec<String> =
-                wanted.iter().map(|one| one.name.clone()).filter(|name| !there.contains(name.as_str())).collect();
-            self.state.delivered(id, folder, &found, &not)?;
-        }
-        Ok(())
-    }
-
-    /// Looks for messages that were sent: among those from the announced UID on that bear no name yet, by content; where
-    /// a server changed that, by size and date. `by_size`: it was just seen to take them, so where sizes and dates tell
-    /// them apart nothing is read.
-    fn find_sent(
-        &self,
-        lease: &mut pool::Lease,
-        row: &FolderRow,
-        wanted: &[Intent],
-        by_size: bool,
-    ) -> Result<Vec<Settled>, SiteError> {
-        let selected = open(lease, row)?;
-        let from =
-            wanted.iter().map(|one| if one.uid_validity == selected { one.uid_from } else { 1 }).min().unwrap_or(1);
-        let named = if row.uid_validity == selected { self.state.named_uids(row.id, from)? } else { HashSet::new() };
-        let mut here: Vec<(u32, u64, i64, Flags, Vec<String>)> = Vec::new();
-        let command = Command::new(format!("UID FETCH {}:* (UID FLAGS RFC822.SIZE INTERNALDATE)", from.max(1)));
-        lease.run(&command, &mut |untagged| {
-            if let Untagged::Fetch(fetched) = untagged
-                && let (Some(uid), Some(size), Some(date)) = (fetched.uid, fetched.size, fetched.date)
-                && uid >= from
-                && !named.contains(&uid)
-            {
-                let (flags, keywords) = look::split_flags(&fetched.flags.unwrap_or_default());
-                here.push((uid, size, date, flags, keywords));
-            }
-            Ok(())
-        })?;
-        here.sort_by_key(|one| one.0);
-        let mut found = Vec::new();
-        let mut hashes: HashMap<u32, Option<[u8; 32]>> = HashMap::new();
-        for exactly in [true, false] {
-            for intent in wanted {
-                if found.iter().any(|one: &Settled| one.message.name == intent.name) {
-                    continue;
-                }
-                let alike: Vec<usize> = (0..here.len())
-                    .filter(|&at| {
-                        here.get(at)
-                            .is_some_and(|one| one.1 == intent.size && (!exactly || one.2 == intent.date || !by_size))
-                    })
-                    .collect();
-                let twins =
-                    wanted.iter().filter(|other| (other.size, other.date) == (intent.size, intent.date)).count();
-                let mut hit = None;
-                for at in alike {
-                    let Some(one) = here.get(at) else { continue };
-                    if by_size && twins == 1 && one.2 == intent.date {
-                        hit = Some((at, Some(intent.hash)));
-                        break;
-                    }
-                    let hash = match hashes.get(&one.0) {
-                        Some(hash) => *hash,
-                        None => *hashes.entry(one.0).or_insert(hash_of(lease, one.0)?),
-                    };
-                    if hash == Some(intent.hash) || (!exactly && one.2 == intent.date) {
-                        hit = Some((at, hash));
-                        break;
-                    }
-                }
-                if let Some((at, hash)) = hit {
-                    let (uid, size, date, flags, keywords) = here.remove(at);
-                    let changed = hash.filter(|hash| *hash != intent.hash);
-                    found.push(Settled {
-                        message: MessageRow { uid, name: intent.name.clone(), size, date, flags, keywords },
-                        object: changed.or_else(|| intent.mended.then_some(intent.hash)),
-                        by_server: changed.is_some(),
-                    });
-                }
-            }
-        }
-        Ok(found)
-    }
-
     pub(super) fn reserve(
         &self,
         account: &str,
@@ -430,144 +297,6 @@ impl ImapStore {
         seen.promised = names.iter().cloned().collect();
         Ok(names)
     }
-}
-
-impl Outgoing {
-    fn write(&self, out: &mut dyn Write) -> io::Result<u64> {
-        if !self.mended {
-            return write_plain(&self.delivery.content, out);
-        }
-        let mut mended = Mended::new(out);
-        write_plain(&self.delivery.content, &mut mended)?;
-        mended.flush()?;
-        Ok(mended.written)
-    }
-
-    fn intent(&self, folder: i64, uid_validity: u32, uid_from: u32) -> Intent {
-        let (name, date) = (self.delivery.name.clone(), self.delivery.date);
-        Intent { name, folder, uid_validity, uid_from, size: self.size, hash: self.hash, mended: self.mended, date }
-    }
-
-    fn settled(&self, uid: u32) -> Settled {
-        let Delivery { name, date, flags, keywords, .. } = &self.delivery;
-        let message = MessageRow {
-            uid,
-            name: name.clone(),
-            size: self.size,
-            date: *date,
-            flags: *flags,
-            keywords: keywords.clone(),
-        };
-        Settled { message, object: self.mended.then_some(self.hash), by_server: false }
-    }
-}
-
-/// Reads a delivery once: how long it is as it will be sent, its hash, and whether it is odd.
-fn look_through(delivery: Delivery) -> io::Result<Outgoing> {
-    let mut inspector = Inspector::default();
-    let mut mended = Mended::new(&mut inspector);
-    let raw = write_plain(&delivery.content, &mut mended)?;
-    mended.flush()?;
-    let size = mended.written;
-    let odd = inspector.odd;
-    let hash = inspector.digest.finalize().into();
-    Ok(Outgoing { delivery, size, hash, mended: size != raw, odd })
-}
-
-#[derive(Default)]
-struct Inspector {
-    digest: Sha256,
-    odd: bool,
-    past_header: bool,
-    /// The last bytes, to see an empty line or a bare CR over a cut.
-    last: [u8; 3],
-}
-
-impl Write for Inspector {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.digest.update(buf);
-        for &byte in buf {
-            let [first, second, third] = self.last;
-            let bare_cr = third == b'\r' && byte != b'\n';
-            self.odd |= byte == 0 || bare_cr || (byte >= 0x80 && !self.past_header);
-            self.past_header |= [first, second, third, byte] == *b"\r\n\r\n";
-            self.last = [second, third, byte];
-        }
-        Ok(buf.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn write_plain(content: &ItemContent, out: &mut dyn Write) -> io::Result<u64> {
-    match content {
-        ItemContent::Bytes(bytes) => {
-            out.write_all(bytes)?;
-            Ok(bytes.len() as u64)
-        }
-        ItemContent::Stream { write, .. } => write(out),
-    }
-}
-
-/// How many of the next messages go together.
-fn group(outgoing: &[(usize, Outgoing)]) -> usize {
-    let mut bytes = 0u64;
-    let fits = outgoing.iter().take(limits::IMAP_APPEND_ITEMS).take_while(|(_, one)| {
-        bytes = bytes.saturating_add(one.size);
-        bytes <= limits::IMAP_APPEND_BYTES
-    });
-    fits.count().max(1)
-}
-
-/// Opens a folder for reading unless it is open; gives its UIDVALIDITY.
-fn open(connection: &mut Connection, row: &FolderRow) -> Result<u32, SiteError> {
-    match connection.open(&row.wire, false, "", &mut |_| Ok(()))? {
-        Ok(selected) => Ok(selected.uid_validity),
-        Err(said) => Err(connection.complaint(format!("does not open the folder {}: {said}", row.path))),
-    }
-}
-
-/// The hash of a message of the open folder, read piece by piece; `None`: it is gone.
-fn hash_of(connection: &mut Connection, uid: u32) -> Result<Option<[u8; 32]>, SiteError> {
-    let mut digest = Sha256::new();
-    let mut offset = 0u64;
-    loop {
-        let mut body = None;
-        connection.demand(&super::ahead::fetch_piece(&uid.to_string(), offset), &mut |untagged| {
-            if let Untagged::Fetch(fetched) = untagged
-                && fetched.uid == Some(uid)
-                && fetched.body.is_some()
-            {
-                body = fetched.body;
-            }
-            Ok(())
-        })?;
-        let Some(piece) = body else { return Ok(None) };
-        digest.update(&piece);
-        offset += piece.len() as u64;
-        if (piece.len() as u64) < limits::IMAP_PIECE_BYTES {
-            return Ok(Some(digest.finalize().into()));
-        }
-    }
-}
-
-/// Flags and keywords as IMAP spells them. `P`assed has no flag there; the keyword that clients use stands for it.
-pub fn flag_names(flags: Flags, keywords: &[String]) -> Vec<String> {
-    let system = SYSTEM_FLAGS.iter().filter(|(letter, _)| flags.contains(*letter)).map(|(_, name)| format!("\\{name}"));
-    let mut names: Vec<String> = system.collect();
-    names.extend(keywords.iter().filter(|keyword| is_atom(keyword)).cloned());
-    if flags.contains('P') && !names.iter().any(|name| name == FORWARDED) {
-        names.push(FORWARDED.to_owned());
-    }
-    names
-}
-
-/// Whether a keyword can be sent at all (RFC 9051, section 9, flag-keyword).
-fn is_atom(keyword: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_graphic() && !b"(){%*\"\\]".contains(&byte);
-    !keyword.is_empty() && keyword.bytes().all(fits)
 }
 
 fn set(outcomes: &mut [Option<Delivered>], at: usize, outcome: Delivered) {

@@ -31,7 +31,7 @@ impl ImapStore {
             None => spelling.wire(&folder.key),
         };
         let mut lease = self.lease(account)?;
-        let mut created = false;
+        let (mut created, mut lost) = (false, Vec::new());
         let mut about = known.as_ref().map(|row| row.about.clone()).unwrap_or_default();
         let is_new = known.is_none() && folder.key != FolderKey::inbox();
         if is_new {
@@ -60,17 +60,25 @@ impl ImapStore {
         };
         if about.subscribed != folder.subscribed {
             let verb = if folder.subscribed { "SUBSCRIBE" } else { "UNSUBSCRIBE" };
-            if lease.run(&Command::new(verb).string(&wire), &mut |_| Ok(()))?.is_ok() {
-                about.subscribed = folder.subscribed;
+            let said = lease.run(&Command::new(verb).string(&wire), &mut |_| Ok(()))?;
+            match said.is_ok() {
+                true => about.subscribed = folder.subscribed,
+                false => lost.push(format!("the target does not take {verb}: {said}")),
             }
         }
-        if about.special_use != folder.special_use && set_use(&mut lease, &wire, folder.special_use)? {
-            about.special_use = folder.special_use;
+        if about.special_use != folder.special_use {
+            match set_use(&mut lease, &wire, folder.special_use)? {
+                Ok(()) => about.special_use = folder.special_use,
+                Err(why) => {
+                    let wanted = folder.special_use.and_then(use_name).unwrap_or_else(|| "none".to_owned());
+                    lost.push(format!("the target does not take its special use ({wanted}): {why}"));
+                }
+            }
         }
         let number = self.state.add_folder(id, key.path(), &wire)?;
         self.state.set_about(number, &about)?;
         seen.fresh.remove(key.path());
-        Ok(Ok(FolderPut { key, created, lost: Vec::new() }))
+        Ok(Ok(FolderPut { key, created, lost }))
     }
 
     pub(super) fn move_folder(&self, account: &str, from: &FolderKey, to: &FolderKey) -> Result<Done, SiteError> {
@@ -186,7 +194,9 @@ impl ImapStore {
         for (name, rights) in &wanted {
             let same = present.iter().any(|(known, letters)| known == name && Rights::from_letters(letters) == *rights);
             if !same {
-                steps.push(Command::new("SETACL").string(&row.wire).string(name.as_bytes()).words(rights.as_str()));
+                steps.push(
+                    Command::new("SETACL").string(&row.wire).string(name.as_bytes()).string(rights.as_str().as_bytes()),
+                );
             }
         }
         for (name, _) in &present {
@@ -303,10 +313,10 @@ fn create(lease: &mut pool::Lease, wire: &[u8], special: Option<SpecialUse>) -> 
     Ok(Created { said: lease.run(&plain, &mut |_| Ok(()))?, with_use: false })
 }
 
-/// Sets the special use of a folder that is there, which is an annotation (RFC 6154, section 4).
-fn set_use(lease: &mut pool::Lease, wire: &[u8], special: Option<SpecialUse>) -> Result<bool, SiteError> {
+/// Sets the special use of a folder that is there, which is an annotation (RFC 6154, section 4). `Err` inside: why not.
+fn set_use(lease: &mut pool::Lease, wire: &[u8], special: Option<SpecialUse>) -> Result<Result<(), String>, SiteError> {
     if !lease.can("METADATA") && !lease.can("METADATA-SERVER") {
-        return Ok(false);
+        return Ok(Err("it has no annotations (METADATA)".to_owned()));
     }
     let value = match special.and_then(use_name) {
         // Within the quotes a backslash is written twice.
@@ -314,7 +324,8 @@ fn set_use(lease: &mut pool::Lease, wire: &[u8], special: Option<SpecialUse>) ->
         None => "NIL".to_owned(),
     };
     let command = Command::new("SETMETADATA").string(wire).words(&format!("(/private/specialuse {value})"));
-    Ok(lease.run(&command, &mut |_| Ok(()))?.is_ok())
+    let said = lease.run(&command, &mut |_| Ok(()))?;
+    Ok(if said.is_ok() { Ok(()) } else { Err(said.to_string()) })
 }
 
 fn use_name(special: SpecialUse) -> Option<String> {

@@ -8,7 +8,7 @@ use super::rights;
 use super::state::{About, FolderRow};
 use crate::event::{Place, Reason, Rejection};
 use crate::limits;
-use crate::model::mailbox::{FolderKey, SpecialUse};
+use crate::model::mailbox::{FolderKey, FolderKind, SpecialUse};
 use crate::model::share::Grant;
 use crate::site::SiteError;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -44,7 +44,8 @@ pub fn list(connection: &mut Connection, account: &str, known: &[FolderRow]) -> 
     };
     let listing = connection.send(&list)?;
     // It alone lists what is subscribed to and not there.
-    let subscribed = connection.send(&Command::new("LSUB \"\" \"*\""))?;
+    let lsub = if connection.can("IMAP4REV1") { "LSUB" } else { "LIST (SUBSCRIBED)" };
+    let subscribed = connection.send(&Command::new(format!("{lsub} \"\" \"*\"")))?;
     let has_acl = connection.can("ACL");
     let (now, later) = known.split_at(if has_acl { known.len().min(limits::IMAP_PIPELINE) } else { 0 });
     let mut asked = Vec::new();
@@ -123,6 +124,8 @@ fn read_namespace(connection: &mut Connection, sent: Option<Sent>) -> Result<Spe
             if let Some((prefix, separator)) = own.into_iter().next() {
                 (spelling.prefix, spelling.separator) = (prefix, separator);
             }
+            let named = |(prefix, separator): &(Vec<u8>, Option<u8>)| Some((prefix.clone(), (*separator)?));
+            spelling.others = others.iter().filter_map(named).find(|(prefix, _)| !prefix.is_empty());
             // A server that puts everything into one tree gives no prefix to tell by.
             let foreign = others.into_iter().chain(shared).map(|(prefix, _)| prefix);
             spelling.foreign = foreign.filter(|prefix| !prefix.is_empty()).collect();
@@ -160,10 +163,9 @@ fn read_listed(
 
 fn read_subscribed(connection: &mut Connection, sent: Sent) -> Result<BTreeSet<Vec<u8>>, SiteError> {
     let mut names = BTreeSet::new();
-    // A server without it (IMAP4rev2) says in LIST what is subscribed.
     connection.finish(sent, &mut |untagged| {
         if let Untagged::List(listed) = untagged
-            && !listed.has("\\noselect")
+            && (listed.has("\\subscribed") || !listed.has("\\noselect"))
             && names.len() < limits::IMAP_FOLDERS
         {
             names.insert(listed.name);
@@ -248,12 +250,22 @@ fn sort(account: &str, spelling: Spelling, listed: Vec<Listed>, subscriptions: &
         let about = About { special_use: special_use(&one), subscribed, ..About::default() };
         found.folders.insert(key, Described { wire: one.name, about, status: None });
     }
-    for name in subscriptions {
-        if let Some(Ok(key)) = found.spelling.key(name)
-            && !found.folders.contains_key(&key)
-        {
-            found.only_subscribed.insert(key.path().to_owned());
-        }
+    let is_folder: BTreeSet<&[u8]> = found.folders.values().map(|folder| folder.wire.as_slice()).collect();
+    let elsewhere: Vec<_> = subscriptions.iter().filter(|name| !is_folder.contains(name.as_slice())).collect();
+    for name in elsewhere {
+        let reason = match found.spelling.subscription(name) {
+            Ok(path) if path.len() <= limits::FOLDER_PATH_BYTES && !path.is_empty() => {
+                // A server that knows its folders without regard to case has the folder all the same.
+                if !FolderKey::new(FolderKind::Mail, &path).is_ok_and(|key| found.folders.contains_key(&key)) {
+                    found.only_subscribed.insert(path);
+                }
+                continue;
+            }
+            Ok(_) => Reason::TooLarge(format!("its subscription has more than {} bytes", limits::FOLDER_PATH_BYTES)),
+            Err(_) => Reason::BadName("no path can be made of the name that is subscribed to".to_owned()),
+        };
+        let shown: String = crate::model::text::from_bytes(name).chars().take(80).collect();
+        found.rejected.push(Rejection { place: Place::folder(account, &shown), reason });
     }
     found
 }

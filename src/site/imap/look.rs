@@ -5,6 +5,7 @@
 //! does not add up ends in a full comparison.
 
 use super::client::{Command, Connection, Fetched, Said, Selected, Status, Untagged};
+use super::flags::split_flags;
 use super::names::fingerprint;
 use super::state::{Arrival, FolderRow, State};
 use crate::limits;
@@ -233,24 +234,3 @@ fn change(fetched: Fetched) -> Option<(u32, Flags, Vec<String>)> {
     let (flags, keywords) = split_flags(&fetched.flags?);
     Some((fetched.uid?, flags, keywords))
 }
-
-/// System flags as letters; keywords sorted, each once. `\Recent` is nobody's to keep.
-pub fn split_flags(all: &[String]) -> (Flags, Vec<String>) {
-    let mut letters = String::new();
-    let mut keywords = Vec::new();
-    for flag in all {
-        match flag.strip_prefix('\\') {
-            Some(system) => {
-                letters.extend(SYSTEM_FLAGS.iter().find(|(_, name)| name.eq_ignore_ascii_case(system)).map(|f| f.0));
-            }
-            None => keywords.push(flag.clone()),
-        }
-    }
-    keywords.sort();
-    keywords.dedup();
-    (Flags::from_letters(&letters), keywords)
-}
-
-/// Maildir letters and what IMAP calls them.
-pub const SYSTEM_FLAGS: [(char, &str); 5] =
-    [('D', "Draft"), ('F', "Flagged"), ('R', "Answered"), ('S', "Seen"), ('T', "Deleted")];

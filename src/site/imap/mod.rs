@@ -8,19 +8,25 @@ mod ahead;
 mod change;
 pub mod client;
 mod deliver;
+mod flags;
 mod folders;
 mod listing;
 mod look;
 mod names;
+mod outgoing;
 mod pool;
 mod rights;
+mod sent;
 mod source;
 mod state;
+mod subscriptions;
+mod survey;
 
 use crate::event::Reason;
 use crate::fs::Fs;
 use crate::model::mailbox::{Flags, Folder};
 use crate::model::mailbox::{FolderKey, FolderKind};
+use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::model::share::Grant;
 use crate::net::{Endpoint, Protection, Scheme};
 use crate::site::server::{Login, Store, Survey};
@@ -136,6 +142,18 @@ impl Store for ImapStore {
         self.make_mailbox(account, quota_bytes)
     }
 
+    fn setting_kinds(&self) -> &'static [SettingKind] {
+        &[SettingKind::Subscription]
+    }
+
+    fn put_setting(&self, account: &str, setting: &Setting) -> Result<Result<(), Reason>, SiteError> {
+        self.subscribe(account, setting)
+    }
+
+    fn remove_setting(&self, account: &str, key: &SettingKey) -> Result<(), SiteError> {
+        self.unsubscribe(account, key)
+    }
+
     fn put_folder(&self, account: &str, folder: &Folder) -> Result<Result<FolderPut, Reason>, SiteError> {
         self.make_folder(account, folder)
     }
@@ -169,6 +187,10 @@ impl Store for ImapStore {
 
     fn settle(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<Option<Present>>, SiteError> {
         self.settle_mail(account, key, names)
+    }
+
+    fn unfit_keywords(&self, keywords: &[String]) -> Vec<String> {
+        flags::unfit(keywords)
     }
 
     fn set_flags(

@@ -15,12 +15,18 @@ pub struct Spelling {
     pub prefix: Vec<u8>,
     /// Prefixes of what is not the user's own.
     pub foreign: Vec<Vec<u8>>,
+    /// Prefix and separator of what other users own; one of `foreign`.
+    pub others: Option<(Vec<u8>, u8)>,
     /// Names are UTF-8 and not modified UTF-7.
     pub utf8: bool,
 }
 
 /// Stands for a `/` in a level, which no path can hold: U+2215, the division slash.
 const SLASH: char = '\u{2215}';
+
+/// Below this level the folders of other users are in the path of a subscription, whatever the server calls that place: as
+/// in the Dovecot that `wagon config` makes, `shared/bob@example.org/Work`.
+const OTHERS: &str = "shared";
 
 impl Spelling {
     /// The path of a folder; `Err` holds its name as well as it can be shown. `None`: it is not the user's own.
@@ -32,17 +38,8 @@ impl Spelling {
             Some(own) if !own.is_empty() => own,
             _ => wire,
         };
-        let decoded = match self.utf8 {
-            true => std::str::from_utf8(own).ok().map(str::to_owned),
-            false => utf7::decode(own).or_else(|| std::str::from_utf8(own).ok().map(str::to_owned)),
-        };
         let bad = || Err(crate::model::text::from_bytes(wire));
-        let Some(name) = decoded else { return Some(bad()) };
-        let levels: Vec<&str> = match self.separator {
-            Some(separator) => name.split(char::from(separator)).collect(),
-            None => vec![name.as_str()],
-        };
-        let mut path = levels.iter().map(|level| level.replace('/', &SLASH.to_string())).collect::<Vec<_>>();
+        let Some(mut path) = self.levels(own, self.separator) else { return Some(bad()) };
         if let Some(first) = path.first_mut()
             && first.eq_ignore_ascii_case("INBOX")
         {
@@ -56,10 +53,63 @@ impl Spelling {
         if key.path() == "INBOX" {
             return (b"INBOX".to_vec(), false);
         }
-        let separator = self.separator.map(char::from);
+        let (name, mapped) = self.spell(key.levels(), self.separator);
+        let below_inbox = key.levels().next() == Some("INBOX") && self.prefix.eq_ignore_ascii_case(b"INBOX.");
+        let prefix = if below_inbox { &[][..] } else { self.prefix.as_slice() };
+        ([prefix, name.as_slice()].concat(), mapped)
+    }
+
+    /// What is subscribed to, as a path: that of an own folder, or `shared/ADDRESS/…` for somebody else's. `Err` holds the
+    /// name as well as it can be shown.
+    pub fn subscription(&self, wire: &[u8]) -> Result<String, String> {
+        let others =
+            self.others.as_ref().and_then(|(prefix, separator)| Some((wire.strip_prefix(&prefix[..])?, *separator)));
+        let is_foreign = self.foreign.iter().any(|prefix| wire.starts_with(prefix));
+        let levels = match others {
+            Some((rest, separator)) => self.levels(rest, Some(separator)).map(|mut levels| {
+                levels.insert(0, OTHERS.to_owned());
+                levels
+            }),
+            None if is_foreign => self.levels(wire, self.separator),
+            None => self.levels(wire.strip_prefix(self.prefix.as_slice()).unwrap_or(wire), self.separator),
+        };
+        levels.map(|levels| levels.join("/")).ok_or_else(|| crate::model::text::from_bytes(wire))
+    }
+
+    /// What to say to subscribe to that path; `None`: the server cannot spell it.
+    pub fn subscription_wire(&self, path: &str) -> Option<Vec<u8>> {
+        let levels: Vec<&str> = path.split('/').collect();
+        if let (Some((prefix, separator)), [OTHERS, rest @ ..]) = (&self.others, levels.as_slice())
+            && rest.first().is_some_and(|owner| owner.contains('@'))
+        {
+            let (name, mapped) = self.spell(rest.iter().copied(), Some(*separator));
+            return (!mapped).then(|| [prefix.as_slice(), &name].concat());
+        }
+        let (name, mapped) = self.spell(levels.iter().copied(), self.separator);
+        let stands_alone = path.is_empty()
+            || path == "INBOX"
+            || self.foreign.iter().any(|prefix| name.starts_with(prefix))
+            || (levels.first() == Some(&"INBOX") && self.prefix.eq_ignore_ascii_case(b"INBOX."));
+        let prefix = if stands_alone { &[][..] } else { self.prefix.as_slice() };
+        (!mapped && !path.is_empty()).then(|| [prefix, name.as_slice()].concat())
+    }
+
+    /// The levels of a name on the wire; `None`: it is no text.
+    fn levels(&self, name: &[u8], separator: Option<u8>) -> Option<Vec<String>> {
+        let plain = || std::str::from_utf8(name).ok().map(str::to_owned);
+        let name = if self.utf8 { plain()? } else { utf7::decode(name).or_else(plain)? };
+        let levels: Vec<&str> = match separator {
+            Some(separator) => name.split(char::from(separator)).collect(),
+            None => vec![name.as_str()],
+        };
+        Some(levels.iter().map(|level| level.replace('/', &SLASH.to_string())).collect())
+    }
+
+    /// Levels as the server would spell them; the flag says that one could not stay as it is.
+    fn spell<'a>(&self, levels: impl Iterator<Item = &'a str>, separator: Option<u8>) -> (Vec<u8>, bool) {
+        let separator = separator.map(char::from);
         let mut mapped = false;
-        let levels: Vec<String> = key
-            .levels()
+        let levels: Vec<String> = levels
             .map(|level| {
                 let back = level.replace(SLASH, "/");
                 let plain = if separator == Some('/') { level.to_owned() } else { back };
@@ -83,9 +133,7 @@ impl Spelling {
             }
         };
         let name = if self.utf8 { joined } else { utf7::encode(&joined) };
-        let below_inbox = key.levels().next() == Some("INBOX") && self.prefix.eq_ignore_ascii_case(b"INBOX.");
-        let prefix = if below_inbox { &[][..] } else { self.prefix.as_slice() };
-        ([prefix, name.as_bytes()].concat(), mapped)
+        (name.into_bytes(), mapped)
     }
 }
 
@@ -120,7 +168,8 @@ mod tests {
 
     fn spelling(separator: u8, prefix: &str) -> Spelling {
         let foreign = vec![b"shared/".to_vec(), b"Other Users/".to_vec()];
-        Spelling { separator: Some(separator), prefix: prefix.into(), foreign, utf8: false }
+        let others = Some((b"Other Users/".to_vec(), b'/'));
+        Spelling { separator: Some(separator), prefix: prefix.into(), foreign, others, utf8: false }
     }
 
     fn key(path: &str) -> FolderKey {
@@ -148,6 +197,23 @@ mod tests {
     fn what_a_server_cannot_spell_is_mapped_and_said() {
         assert_eq!(spelling(b'.', "").wire(&key("v1.2/x")), (b"v1_2.x".to_vec(), true));
         assert_eq!(Spelling::default().wire(&key("a/b")), (b"a_b".to_vec(), true));
+    }
+
+    #[test]
+    fn subscriptions_to_what_is_no_own_folder_have_a_path_that_other_servers_understand() {
+        for (spelling, wire, path) in [
+            (spelling(b'/', ""), "Old.Folder &APw-", "Old.Folder \u{fc}"),
+            (spelling(b'.', "INBOX."), "INBOX.Gone.Away", "Gone/Away"),
+            (spelling(b'/', ""), "Other Users/bob@a.test/Work", "shared/bob@a.test/Work"),
+            (spelling(b'/', "INBOX."), "shared/News", "shared/News"),
+        ] {
+            assert_eq!(spelling.subscription(wire.as_bytes()).as_deref(), Ok(path), "{wire}");
+            assert_eq!(spelling.subscription_wire(path).as_deref(), Some(wire.as_bytes()), "{path}");
+        }
+        assert_eq!(spelling(b'.', "").subscription_wire("v1.2/x"), None, "a level that it cannot spell");
+        assert_eq!(spelling(b'/', "").subscription_wire("a\nb"), None);
+        assert_eq!(spelling(b'/', "").subscription_wire(""), None);
+        assert!(spelling(b'/', "").subscription(b"\xff").is_err());
     }
 
     #[test]

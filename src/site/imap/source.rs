@@ -1,14 +1,12 @@
 //! A store as a source: looking at accounts and folders through the state, reading messages.
 
 use super::ahead::{Got, Pieces, Place};
-use super::client::{Command, Untagged};
 use super::listing::{self, Listing};
 use super::state::{FolderRow, MessageRow};
 use super::{ImapStore, Seen, look, pool};
 use crate::limits;
 use crate::model::mailbox::{Folder, FolderKey, FolderKind};
 use crate::model::setting::Setting;
-use crate::site::server::Survey;
 use crate::site::{Content, Depth, FolderListing, FolderScan, FoundFolder, FoundItem, MailboxScan, SiteError};
 use std::io::Read as _;
 use std::num::NonZeroU32;
@@ -195,48 +193,6 @@ impl ImapStore {
                 }
             }
         }
-    }
-
-    pub(super) fn survey_of(&self, account: &str) -> Result<Survey, SiteError> {
-        let mut lease = self.lease(account)?;
-        let mut survey = Survey { capabilities: lease.capabilities().iter().cloned().collect(), ..Survey::default() };
-        survey.software = lease.software();
-        let cannot = |survey: &mut Survey, capability: &str, what: &str| {
-            if !lease.can(capability) {
-                survey.cannot_hold.push(what.to_owned());
-            }
-        };
-        cannot(&mut survey, "ACL", "it has no access lists (ACL), so no grants");
-        cannot(
-            &mut survey,
-            "UIDPLUS",
-            "it does not tell the UIDs of what is delivered (UIDPLUS); each is searched for",
-        );
-        cannot(&mut survey, "SPECIAL-USE", "it has no special uses of folders (SPECIAL-USE)");
-        if !lease.can("ACL") {
-            survey.cannot_give.push("it has no access lists (ACL), so no grants".to_owned());
-        }
-        if !lease.can("CONDSTORE") {
-            let what = "it does not count changes (CONDSTORE); each pass compares the flags of every message";
-            survey.cannot_give.push(what.to_owned());
-        }
-        survey
-            .cannot_hold
-            .push("UIDs and UIDVALIDITY are the server's own; clients load every folder again".to_owned());
-        if lease.can("QUOTA") {
-            let mut storage = None;
-            lease.run(&Command::new("GETQUOTAROOT INBOX"), &mut |untagged| {
-                if let Untagged::Quota(_, Some((used, _))) = untagged {
-                    storage = Some(used.saturating_mul(limits::KIB));
-                }
-                Ok(())
-            })?;
-            survey.bytes = storage;
-        }
-        let listing = listing::list(&mut lease, account, &[])?;
-        let counts = listing.folders.values().filter_map(|folder| folder.status.as_ref()?.messages);
-        survey.items = Some(counts.map(u64::from).sum());
-        Ok(survey)
     }
 }
 

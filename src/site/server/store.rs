@@ -151,6 +151,11 @@ pub trait Store: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// As [`Target::unfit_keywords`](crate::site::Target::unfit_keywords).
+    fn unfit_keywords(&self, _keywords: &[String]) -> Vec<String> {
+        Vec::new()
+    }
+
     fn set_flags(
         &self,
         account: &str,

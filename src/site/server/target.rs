@@ -182,6 +182,10 @@ impl Target for ServerSite {
         self.holder(key)?.stored_as(account, key, names)
     }
 
+    fn unfit_keywords(&self, kind: FolderKind, keywords: &[String]) -> Vec<String> {
+        self.store(kind).map(|store| store.unfit_keywords(keywords)).unwrap_or_default()
+    }
+
     fn set_flags(
         &self,
         account: &str,

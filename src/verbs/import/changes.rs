@@ -236,6 +236,7 @@ fn merge_one(
     let flags = Flags::merge(row.flags, item.flags, present.flags);
     let keywords = merge::keywords(&row.keywords, &item.keywords, &present.keywords);
     if flags != present.flags || keywords != present.keywords {
+        deliver::tell_keywords(pass, &place(&item.name), present.key.kind(), &keywords);
         pass.target.set_flags(&job.target, &present.key, &row.target_name, flags, &keywords)?;
     }
     if row.object != item.object {

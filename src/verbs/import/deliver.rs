@@ -203,11 +203,13 @@ impl Batch {
         let delivered = pass.target.deliver_all(&job.target, batches)?;
         for ((folder, waiting), (delivered, uids)) in places.into_iter().zip(delivered) {
             note_uids(pass, folder, folders, uids)?;
+            let kind = state.folders.get(&folder).map(|folder| folder.key.kind()).unwrap_or_default();
             for ((id, at, copy), delivered) in waiting.into_iter().zip(delivered) {
                 let tally = tally(ledger, state, at);
                 match delivered {
                     Delivered::Done { .. } => {
                         tally.count(&Fate::Imported);
+                        tell_keywords(pass, &place_of(job, state, at), kind, &at.item.keywords);
                         progress = (progress.0 + 1, progress.1.saturating_add(at.item.size));
                         outcomes.push((id, ItemState::Done, None));
                         copy.into_iter().for_each(|(skeleton, copy)| pass.copies.remember(&skeleton, copy));
@@ -252,6 +254,18 @@ fn note_stored(pass: &Pass<'_>, job: &Job, key: &FolderKey, rows: &[&ItemRow]) -
     }
     pass.map.put_items(&changed)?;
     Ok(())
+}
+
+/// Tells which keywords items come without because the target has no way to hold them; once for a folder and keyword.
+pub fn tell_keywords(pass: &Pass<'_>, item: &Place, kind: FolderKind, keywords: &[String]) {
+    if keywords.is_empty() {
+        return;
+    }
+    for keyword in pass.target.unfit_keywords(kind, keywords) {
+        let shown: String = keyword.chars().take(limits::SHOWN_KEYWORD).collect();
+        let text = format!("the target cannot hold the keyword {shown:?}; messages come without it");
+        pass.notice(Place { item: None, ..item.clone() }, text);
+    }
 }
 
 fn place_of(job: &Job, state: &AccountState, at: &ItemAt) -> Place {

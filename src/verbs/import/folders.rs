@@ -13,7 +13,7 @@ use crate::format::manifest::AccountState;
 use crate::map::{FolderRow, FolderState, GrantsRow};
 use crate::model::id::FolderId;
 use crate::model::mailbox::{Folder, FolderKey, FolderKind};
-use crate::site::{Depth, FolderScan};
+use crate::site::{Depth, FolderPut, FolderScan};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The target's folders of an account, listed when first asked for.
@@ -181,9 +181,7 @@ fn make(
         let text = format!("is called {} on the target, which cannot hold the name", put.key);
         pass.notice(Place::folder(&job.source, &folder.key), text);
     }
-    for what in &put.lost {
-        pass.notice(Place::folder(&job.source, &folder.key), what.as_str());
-    }
+    tell_lost(pass, job, &folder.key, &put);
     present.add(put.key.clone())?;
     let row = FolderRow {
         record: job.record,
@@ -196,6 +194,10 @@ fn make(
         snapshot: pass.snapshot,
     };
     Ok(Ok(row))
+}
+
+fn tell_lost(pass: &Pass<'_>, job: &Job, key: &FolderKey, put: &FolderPut) {
+    put.lost.iter().for_each(|what| pass.notice(Place::folder(&job.source, key), what));
 }
 
 /// Brings a known folder's name and description up to date.
@@ -230,7 +232,7 @@ fn follow(
         }
         if described(&merged) != described(&there) {
             match pass.target.put_folder(&job.target, &merged)? {
-                Ok(put) => put.lost.iter().for_each(|what| pass.notice(place.clone(), what.as_str())),
+                Ok(put) => tell_lost(pass, job, &folder.key, &put),
                 Err(reason) => pass.reject(place.clone(), reason),
             }
         }
@@ -355,7 +357,10 @@ pub fn make_again(pass: &Pass<'_>, job: &Job, row: &FolderRow) -> Result<Result<
             "was removed on the target and has new items: made again",
         );
     }
-    Ok(put.map(|put| put.key))
+    Ok(put.map(|put| {
+        tell_lost(pass, job, &row.source_key, &put);
+        put.key
+    }))
 }
 
 /// Activates the script that the source has active, once the scripts are there.

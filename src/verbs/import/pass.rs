@@ -204,10 +204,12 @@ impl<'a> Pass<'a> {
         self.notes().postponed.contains(&account)
     }
 
+    /// Tells something once, however often it is met.
     pub fn notice(&self, place: Place, text: impl Into<String>) {
-        let text = text.into();
-        self.sink.emit(Event::Notice { place: place.clone(), text: text.clone() });
-        self.notes().notices.insert(Note { place, text });
+        let note = Note { place, text: text.into() };
+        if self.notes().notices.insert(note.clone()) {
+            self.sink.emit(Event::Notice { place: note.place, text: note.text });
+        }
     }
 
     /// Adds to the count of a kind of records.

@@ -234,6 +234,10 @@ impl Target for Rehearsal<'_> {
         Ok(names.iter().map(|name| found.remove(name)).collect())
     }
 
+    fn unfit_keywords(&self, kind: FolderKind, keywords: &[String]) -> Vec<String> {
+        self.real.unfit_keywords(kind, keywords)
+    }
+
     fn set_flags(&self, _: &str, _: &FolderKey, _: &str, _: Flags, _: &[String]) -> Result<bool, SiteError> {
         Ok(true)
     }

@@ -120,6 +120,8 @@ pub enum Untagged {
     /// Prefixes and separators: of the user's own folders, of other users', of shared ones.
     Namespace([Vec<(Vec<u8>, Option<u8>)>; 3]),
     Id(Vec<(String, String)>),
+    /// Names of a folder's annotations that have a value (RFC 5464, section 4.4).
+    Metadata(Vec<String>),
     Other,
 }
 
@@ -188,6 +190,15 @@ fn untagged(rest: &[u8], whole: &[u8]) -> Option<Untagged> {
                 Some(entries.list().iter().filter_map(entry).collect())
             };
             Untagged::Namespace([kind()?, kind()?, kind()?])
+        }
+        b"METADATA" => {
+            values.next()?;
+            let list = values.next()?;
+            let named = list.list().chunks_exact(2).filter_map(|pair| match pair {
+                [name, value] if value.bytes().is_some() => name.text(),
+                _ => None,
+            });
+            Untagged::Metadata(named.collect())
         }
         b"VANISHED" => {
             let mut numbers = values.rest();
@@ -350,6 +361,10 @@ mod tests {
             )
         );
         assert_eq!(untagged("* QUOTA \"\" (STORAGE 10 512)\r\n"), Untagged::Quota(String::new(), Some((10, 512))));
+        assert_eq!(
+            untagged("* METADATA \"a b\" (/private/comment {2}\r\nhi /shared/comment NIL)\r\n"),
+            Untagged::Metadata(vec!["/private/comment".into()])
+        );
         assert_eq!(untagged("* SEARCH 1 5\r\n"), Untagged::Search(vec![1, 5]));
         assert_eq!(untagged("* 1 FETCH (INTERNALDATE NIL)\r\n"), Untagged::Fetch(Box::default()));
         assert_eq!(untagged("* XSOMETHING new\r\n"), Untagged::Other);

@@ -14,6 +14,8 @@ pub struct Message<'a> {
     /// Seconds since 1970.
     pub date: i64,
     pub size: u64,
+    /// Its header is UTF-8 beyond ASCII, which a server that has agreed to that wants to be told (RFC 6855, section 4).
+    pub utf8: bool,
     /// Writes exactly `size` bytes.
     pub write: &'a dyn Fn(&mut dyn Write) -> io::Result<u64>,
 }
@@ -25,6 +27,10 @@ impl Connection {
         for message in messages {
             let head = format!(" ({}) \"{}\" ", message.flags.join(" "), date_text(message.date));
             self.put(head.as_bytes())?;
+            let as_utf8 = message.utf8 && self.enabled("UTF8=ACCEPT");
+            if as_utf8 {
+                self.put(b"UTF8 (~")?;
+            }
             if let Some(refusal) = self.offer_message(message.size)? {
                 return Ok(refusal);
             }
@@ -40,6 +46,9 @@ impl Connection {
                 let source = written.err().unwrap_or_else(|| io::ErrorKind::InvalidData.into());
                 let doing = "sending a message that could not be read to its end".to_owned();
                 return Err(SiteError::Lost { server: self.server().to_owned(), doing, source });
+            }
+            if as_utf8 {
+                self.put(b")")?;
             }
         }
         self.put(b"\r\n")?;

@@ -97,7 +97,9 @@ fn turn_on(connection: &mut Connection, options: &ClientOptions) -> Result<(), S
     let mut sent = Vec::new();
     if connection.can("ENABLE") {
         let wanted = ["QRESYNC", "CONDSTORE", "UTF8=ACCEPT"];
-        let offered: Vec<&str> = wanted.into_iter().filter(|name| connection.can(name)).collect();
+        // A server that knows nothing else says UTF8=ONLY, and wants the same to be turned on (RFC 6855, section 6).
+        let is_offered = |name: &str| connection.can(name) || (name == "UTF8=ACCEPT" && connection.can("UTF8=ONLY"));
+        let offered: Vec<&str> = wanted.into_iter().filter(|name| is_offered(name)).collect();
         if !offered.is_empty() {
             sent.push(connection.send(&Command::new(format!("ENABLE {}", offered.join(" "))))?);
         }

@@ -10,8 +10,11 @@
     reason = "a test fails by panicking, looks at files as they are, and says what it skips"
 )]
 
+#[path = "../servers/mod.rs"]
 mod servers;
+#[path = "../sites/mod.rs"]
 mod sites;
+mod utf8;
 
 use servers::dovecot::open_dir;
 use servers::imap::Imap;
@@ -22,6 +25,7 @@ use stationwagon::fs::RealFs;
 use stationwagon::model::id::ObjectId;
 use stationwagon::model::mailbox::{Flags, Folder, FolderKey, FolderKind, SpecialUse};
 use stationwagon::model::provisioning::Secret;
+use stationwagon::model::setting::{Setting, SettingKind};
 use stationwagon::model::share::{Grant, Grantee, Rights};
 use stationwagon::net::{Endpoint, TlsPolicy};
 use stationwagon::site::imap::{ImapOptions, ImapStore, SCHEMES};
@@ -354,6 +358,26 @@ fn a_cyrus_takes_folders_messages_flags_moves_and_grants() {
     let store = open();
     a_target_takes_everything(&store, &open, true);
     store.make_account(ANN, Some(50 << 20)).unwrap().unwrap();
+    let mut user = Imap::login(server.port("CYRUS_IMAP_PORT"), ANN, "pw").unwrap();
+    let quota = user.command("GETQUOTAROOT INBOX");
+    assert!(quota.iter().any(|answer| answer.text.ends_with(" 51200)")), "{quota:?}");
+    // What the archive has no place for is named beforehand.
+    let lost = store.survey(ANN).unwrap().cannot_give;
+    assert!(
+        lost.iter().any(|what| what.contains("QUOTA")) && !lost.iter().any(|what| what.contains("METADATA")),
+        "{lost:?}"
+    );
+    user.command("SETMETADATA INBOX (/shared/comment \"for all\")");
+    let lost = store.survey(ANN).unwrap().cannot_give;
+    assert!(lost.iter().any(|what| what.contains("METADATA")), "{lost:?}");
+    // A use is given to a folder that is there, too (RFC 6154, section 4).
+    user.command("CREATE Unwanted");
+    store.mailbox(ANN).unwrap();
+    let junk = Folder { special_use: Some(SpecialUse::Junk), ..Folder::at(key("Unwanted")) };
+    assert_eq!(store.put_folder(ANN, &junk).unwrap().unwrap().lost, [] as [String; 0]);
+    let listed = user.list("LIST (SPECIAL-USE) \"\" \"*\" RETURN (SPECIAL-USE)");
+    assert!(listed.iter().any(|(uses, name)| uses.contains("\\Junk") && name == "Unwanted"), "{listed:?}");
+    somebody_elses_folder_is_subscribed_to(&store, server.port("CYRUS_IMAP_PORT"));
     let nul = delivery("nul", b"Subject: nul\r\n\r\n\0\r\n", "", &[]);
     let (outcomes, _) =
         store.deliver(ANN, &key("INBOX"), vec![delivery("fine", &message("fine", 10), "", &[]), nul]).unwrap();
@@ -366,6 +390,23 @@ fn a_cyrus_takes_folders_messages_flags_moves_and_grants() {
     let stored = store.stored_as(ANN, &key("INBOX"), &["odd".to_owned()]).unwrap();
     let object = ObjectId::of(b"Subject: cafX\r\n\r\nbody\r\n");
     assert_eq!(stored, [Some(StoredAs { object, by_server: true })]);
+}
+
+/// By a name that both families understand; refused until its owner lets her look.
+fn somebody_elses_folder_is_subscribed_to(store: &dyn Store, port: u16) {
+    let path = "shared/bob@a.test/Work".to_owned();
+    let wanted = Setting::Subscription { path: path.clone() };
+    let mut bob = Imap::login(port, "bob@a.test", "pw").unwrap();
+    if bob.list("LIST \"\" INBOX").is_empty() {
+        store.make_account("bob@a.test", None).unwrap().unwrap();
+    }
+    bob.command("CREATE Work");
+    assert!(matches!(store.put_setting(ANN, &wanted).unwrap(), Err(Reason::Refused(_))));
+    bob.command("SETACL Work ann@a.test lr");
+    store.put_setting(ANN, &wanted).unwrap().unwrap();
+    assert_eq!(store.mailbox(ANN).unwrap().settings, [wanted]);
+    store.remove_setting(ANN, &(SettingKind::Subscription, path)).unwrap();
+    assert_eq!(store.mailbox(ANN).unwrap().settings, []);
 }
 
 #[test]
