@@ -165,7 +165,7 @@ fn compare_grants((account, name): (&str, &str), before: &Folder, after: &Folder
     let mut count = |why| *counted.entry(why).or_default() += 1;
     let place = (account.to_owned(), plain(name));
     for (who, rights) in &before.grants {
-        let waits = told.pending.contains(&(place.0.clone(), place.1.clone(), who.clone()));
+        let waits = told.pending.contains(&(place.0.clone(), place.1.clone(), who.trim_start_matches('-').to_owned()));
         let refused = told.folders.get(&place).is_some_and(|words| words.contains("SETACL"));
         match after.grants.get(who) {
             Some(there) if there == rights => count("grants equal"),
