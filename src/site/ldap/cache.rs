@@ -50,7 +50,7 @@ impl Cache {
             lines.read_until(b'\n', &mut line)?;
             tree.put_line(line.trim_ascii_end())?;
         }
-        let whole = head.version == VERSION && tree.len() == head.entries;
+        let whole = head.version == VERSION && tree.count() == head.entries;
         Ok(whole.then_some(Self { context: head.context, tree }))
     }
 }
@@ -81,7 +81,7 @@ fn write_lines(fs: &dyn Fs, path: &Path, context: &[String], tree: &Tree) -> io:
     let mut file = fs.create_temp(dir, ".wagon-")?;
     file.set_mode(0o600)?;
     let mut lines = BufWriter::new(&mut file);
-    let head = Head { version: VERSION, context: context.to_vec(), entries: tree.len() };
+    let head = Head { version: VERSION, context: context.to_vec(), entries: tree.count() };
     serde_json::to_writer(&mut lines, &head)?;
     for line in tree.lines() {
         lines.write_all(b"\n")?;

@@ -166,7 +166,7 @@ impl Tree {
         self.entries.get(name).is_some_and(|held| held.is(kind))
     }
 
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.entries.len()
     }
 

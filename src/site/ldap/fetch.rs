@@ -43,7 +43,7 @@ pub fn fetch(connection: &mut Connection, options: &LdapOptions, cache: Cache) -
     if !context.is_empty() && cache.context == context {
         return Ok(Fetched { tree: cache.tree, context, unchanged: true, ..Fetched::default() });
     }
-    let known = cache.tree.len();
+    let known = cache.tree.count();
     let mut fetched = match changed_only(connection, options, cache.tree)? {
         Some(fetched) => fetched,
         None => everything(connection, options)?,
@@ -52,7 +52,7 @@ pub fn fetch(connection: &mut Connection, options: &LdapOptions, cache: Cache) -
     if fetched.rejected.is_empty() {
         fetched.context = context;
     }
-    fetched.unchanged = fetched.entries_read == 0 && fetched.tree.len() == known && fetched.context.is_empty();
+    fetched.unchanged = fetched.entries_read == 0 && fetched.tree.count() == known && fetched.context.is_empty();
     trust(&mut fetched.tree);
     Ok(fetched)
 }
@@ -134,7 +134,7 @@ fn everything(connection: &mut Connection, options: &LdapOptions) -> Result<Fetc
         let ended = connection.search(&query, &mut |entry| fetched.take(kind, entry))?;
         fetched.note(kind, ended, &options.base);
     }
-    fetched.entries_read = fetched.tree.len();
+    fetched.entries_read = fetched.tree.count();
     Ok(fetched)
 }
 
@@ -150,7 +150,7 @@ fn changed_only(
     options: &LdapOptions,
     mut known: Tree,
 ) -> Result<Option<Fetched>, SiteError> {
-    if known.len() == 0 {
+    if known.count() == 0 {
         return Ok(None);
     }
     let mut fetched = Fetched::default();

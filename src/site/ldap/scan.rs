@@ -28,7 +28,7 @@ pub fn scan(mut fetched: Fetched, options: &LdapOptions) -> (ProvisioningScan, S
     let index = Index::new(&fetched.tree, mapping);
     let placeholders = placeholders(options);
     let hidden = no_password_seen(&fetched, options);
-    let many = fetched.tree.len();
+    let many = fetched.tree.count();
     let accounts = fetched.tree.take_accounts();
     let fetched = &fetched;
     let reader = Reader { mapping, tree: &fetched.tree, index: &index, placeholders: &placeholders };
