@@ -2,7 +2,7 @@
 """Measure wagon beside mbsync and doveadm backup: all mail of an IMAP server, copied to this machine.
 
     bench/servers.py HOST PORT MASTER PASSWORD_FILE ACCOUNTS WORK [--runs N] [--name NAME] [--wagon PATH]
-                     [--day]
+                     [--day] [--without PROGRAM]
 
 HOST:PORT is an IMAP server that speaks without TLS on this machine or a trusted network and knows a Dovecot master user
 (`ACCOUNT*MASTER`); nothing is written there without --day. ACCOUNTS is a file with an address a line, WORK an empty folder.
@@ -17,6 +17,7 @@ import argparse
 import imaplib
 import json
 import os
+import re
 import shutil
 import socket
 import statistics
@@ -135,7 +136,8 @@ class Mbsync(Engine):
             lines += [f"IMAPStore far{at}", f"Host {self.args.host}", f"Port {port}", f"User \"{account}*{self.args.master}\"",
                       f"PassCmd \"cat {self.args.password.resolve()}\"", "SSLType None", "AuthMechs LOGIN", "",
                       f"MaildirStore near{at}", f"Path {home}/", f"Inbox {home}/INBOX", "SubFolders Verbatim", "",
-                      f"Channel c{at}", f"Far :far{at}:", f"Near :near{at}:", "Patterns *", "Create Near", "Sync Pull",
+                      f"Channel c{at}", f"Far :far{at}:", f"Near :near{at}:",
+                      "Patterns *" + (f' "!{self.args.shared}*"' if self.args.shared else ""), "Create Near", "Sync Pull",
                       "SyncState *", "CopyArrivalDate yes", ""]
         config = self.dir / "mbsyncrc"
         config.write_text("\n".join(lines))
@@ -177,7 +179,8 @@ class Doveadm(Engine):
             for key, value in options.items():
                 argv += ["-o", f"{key}={value}"]
             # 2: it wants to be run again, which it does not get.
-            self.run(argv + ["backup", "-R", "imapc:"], {"USER": account, "HOME": str(home)}, fine=(0, 2))
+            leave = ["-x", f"{self.args.shared}*"] if self.args.shared else []
+            self.run(argv + ["backup", "-R", *leave, "imapc:"], {"USER": account, "HOME": str(home)}, fine=(0, 2))
 
     def version(self):
         return "dovecot " + subprocess.run(["dovecot", "--version"], capture_output=True, text=True, check=True).stdout.strip()
@@ -195,6 +198,15 @@ def a_day(args, account, number):
         server.store(f"1:{min(10, int(count))}", seen, "(\\Flagged)")
         server.store(f"{max(1, int(count) - 6)}:{max(1, int(count) - 5)}", "+FLAGS", "(\\Deleted)")
         server.expunge()
+
+
+def shared_prefix(args, account):
+    """Where the folders of other users begin, as the server says (RFC 2342); None: nowhere."""
+    with imaplib.IMAP4(args.host, args.port) as server:
+        server.login(f"{account}*{args.master}", args.password.read_text().splitlines()[0])
+        _, [said] = server.namespace()
+    found = re.match(rb'.*?\)\) \(\("([^"]+)"', said)
+    return found and found[1].decode()
 
 
 def timed(engine, port):
@@ -216,13 +228,17 @@ def main():
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--name")
     parser.add_argument("--day", action="store_true")
+    parser.add_argument("--without", action="append", default=[])
     parser.add_argument("--wagon", default=str(Path(__file__).parent.parent / "target/release/wagon"))
     args = parser.parse_args()
     accounts = args.accounts.read_text().split()
     args.work = args.work.resolve()
     args.work.mkdir(exist_ok=True)
+    args.shared = shared_prefix(args, accounts[0])
     engines, missing = [], []
     for kind, program in ((Wagon, args.wagon), (Mbsync, "mbsync"), (Doveadm, "doveadm")):
+        if kind.name in args.without:
+            continue
         if shutil.which(program):
             engines.append(kind(args, accounts))
         else:
@@ -250,6 +266,8 @@ def main():
                     wire[engine.name, step] = (counter.connections, counter.turns, counter.up + counter.down)
     lines = [f"# {len(accounts)} accounts over IMAP", "",
              f"{os.cpu_count()} cores; {', '.join(engine.version() for engine in engines)}; {args.runs} runs, medians (range)."]
+    if args.without:
+        lines.append(f"Left out: {', '.join(args.without)}.")
     if missing:
         lines.append(f"Not installed: {', '.join(missing)}.")
     for step in steps:
