@@ -20,9 +20,6 @@ pub struct Told {
     pending: BTreeSet<(String, String, String)>,
     /// Folders whose name the target cannot hold, and what they are called there.
     renamed: BTreeMap<(String, String), String>,
-    /// Grantees with several lines in one `dovecot-acl`, where that file is what was read. Dovecot 2.3 gives them the rights
-    /// of all lines together (MYRIGHTS); the directory connector takes the last line.
-    pub repeated: BTreeSet<(String, String, String)>,
 }
 
 impl Told {
@@ -189,9 +186,6 @@ fn compare_grants((account, name): (&str, &str), before: &Folder, after: &Folder
         let refused = told.folders.get(&place).is_some_and(|words| words.contains("SETACL"));
         match after.grants.get(who) {
             Some(there) if there == rights => count("grants equal"),
-            Some(_) if told.repeated.contains(&(place.0.clone(), place.1.clone(), who.clone())) => {
-                count("grants in several lines of a file, of which the last was taken");
-            }
             // Cyrus forgets an entry without rights; it says nothing either way.
             None if rights.is_empty() => count("grants of no right at all, which Cyrus does not keep"),
             None if waits => count("grants to nobody that exists, told as waiting"),
