@@ -61,6 +61,11 @@ impl Rights {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// These and the others.
+    pub fn with(&self, others: &Self) -> Self {
+        Self::from_letters(&format!("{self}{others}"))
+    }
 }
 
 impl From<String> for Rights {

@@ -202,6 +202,42 @@ fn a_server_that_refuses_messages_is_never_given_their_text_as_commands() {
 }
 
 #[test]
+fn a_message_that_the_server_makes_shorter_is_told_and_is_there_once_where_its_answer_got_lost() {
+    if !ready("a server makes messages shorter", &["dovecot"]) {
+        return;
+    }
+    let world = World::new();
+    let maildir = world.path("old/mail/a.test/ann/Maildir");
+    for sub in ["cur", "new", "tmp"] {
+        fs::create_dir_all(maildir.join(sub)).unwrap();
+    }
+    fs::create_dir_all(world.path("old/etc")).unwrap();
+    world.write("old/etc/passwd", "ann@a.test:{PLAIN}pw-ann::::::\n");
+    // As they are, and as Dovecot keeps them.
+    let messages = [
+        ("Subject: a\r\n\r\nCR at the end\r\n\r", "Subject: a\r\n\r\nCR at the end\r\n"),
+        ("Subject: b\r\n\r\ntwo\r\r\nthree\r\r\r\n", "Subject: b\r\n\r\ntwo\r\nthree\r\r\n"),
+        ("Subject: c\r\n\r\nnone\r\n", "Subject: c\r\n\r\nnone\r\n"),
+    ];
+    for (number, (text, _)) in messages.iter().enumerate() {
+        fs::write(maildir.join(format!("cur/160000000{number}.M1P1.host:2,S")), text).unwrap();
+    }
+    world.wagon(0, "export --from {}/old --archive {}/archive");
+    world.empty_site("new", &[ANN]);
+    let target = world.dovecot("new");
+    let proxy = Proxy::to(target.port());
+    world.describe_open(&target, proxy.port, "file = \"new/etc/passwd\"");
+    proxy.set(Faults { lose: Some("[APPENDUID"), ..Faults::default() });
+    let (_, said) = world.report("import --archive {}/archive --to {}/new.toml", &[0]);
+    assert_eq!(proxy.counts().faults, 1);
+    assert_eq!(found(&target.look(ANN)), messages.map(|(_, kept)| kept.to_owned()), "{said}");
+    assert_eq!(said.matches("the target's server changed some of its bytes").count(), 2, "{said}");
+    let (_, again) = world.report("import --archive {}/archive --to {}/new.toml", &[0]);
+    assert!(again.contains("\n0 B delivered"), "{again}");
+    world.report("verify --archive {}/archive --to {}/new.toml", &[0]);
+}
+
+#[test]
 fn a_source_that_breaks_off_is_read_on_and_nothing_counts_as_deleted() {
     if !ready("a source breaks off", &["dovecot"]) {
         return;

@@ -14,13 +14,12 @@ pub struct Told {
     refused: BTreeMap<(String, String), usize>,
     /// The server's words where it refused something of a folder as a whole, its access list mostly.
     folders: BTreeMap<(String, String), String>,
+    /// Messages whose bytes the server changed.
+    changed: BTreeMap<(String, String), usize>,
     /// Grants that wait for somebody who is on no side.
     pending: BTreeSet<(String, String, String)>,
     /// Folders whose name the target cannot hold, and what they are called there.
     renamed: BTreeMap<(String, String), String>,
-    /// Grantees with several lines in one `dovecot-acl`, where that file is what was read. Dovecot 2.3 gives them the rights
-    /// of all lines together (MYRIGHTS); the directory connector takes the last line.
-    pub repeated: BTreeSet<(String, String, String)>,
 }
 
 impl Told {
@@ -47,6 +46,9 @@ impl Told {
         }
         for one in report["notices"].as_array().unwrap() {
             let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
+            if text("text") == "the target's server changed some of its bytes" {
+                *told.changed.entry((text("account"), text("folder"))).or_default() += 1;
+            }
             if let Some((name, _)) =
                 text("text").strip_prefix("is called ").and_then(|rest| rest.split_once(" on the "))
             {
@@ -56,9 +58,11 @@ impl Told {
         told
     }
 
-    /// Messages of a folder that were refused.
-    fn refused(&self, account: &str, folder: &str) -> usize {
-        self.refused.get(&(account.to_owned(), plain(folder))).copied().unwrap_or_default()
+    /// Messages of a folder that were refused, and that were changed.
+    fn numbers(&self, account: &str, folder: &str) -> (usize, usize) {
+        let place = (account.to_owned(), plain(folder));
+        let of = |all: &BTreeMap<_, usize>| all.get(&place).copied().unwrap_or_default();
+        (of(&self.refused), of(&self.changed))
     }
 }
 
@@ -66,6 +70,14 @@ impl Told {
 fn as_cyrus_keeps(content: &[u8]) -> Vec<u8> {
     let end = content.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(content.len());
     content.iter().enumerate().map(|(at, byte)| if at < end && *byte > 127 { b'X' } else { *byte }).collect()
+}
+
+/// What Dovecot makes of several CRs before an LF, and of one at the end.
+fn as_dovecot_keeps(content: &[u8]) -> Vec<u8> {
+    let left_out = |at: usize| {
+        content[at] == b'\r' && (at + 1 == content.len() || content.get(at + 1..at + 3) == Some(b"\r\n".as_slice()))
+    };
+    (0..content.len()).filter(|at| !left_out(*at)).map(|at| content[at]).collect()
 }
 
 /// Compares an account; panics at the first difference that no server is known to make.
@@ -91,7 +103,7 @@ pub fn compare(account: &str, before: &Mailbox, after: &Mailbox, target: &Kind, 
             &format!("{account} {name}"),
             folder,
             there,
-            (target, told.refused(account, name)),
+            (target, told.numbers(account, name)),
             &mut counted,
         );
         compare_grants((account, name), folder, there, told, &mut counted);
@@ -105,15 +117,15 @@ pub fn compare(account: &str, before: &Mailbox, after: &Mailbox, target: &Kind, 
     counted
 }
 
-/// `refused` is how many of its messages the import told that the server had refused.
+/// `refused` and `told` are how many of its messages the import told that the server had refused, and changed.
 fn compare_messages(
     what: &str,
     before: &Folder,
     after: &Folder,
-    (target, refused): (&Kind, usize),
+    (target, (refused, told)): (&Kind, (usize, usize)),
     counted: &mut Counted,
 ) {
-    let mut not_there = 0;
+    let (mut not_there, mut changed) = (0, 0);
     let mut left = after.messages.clone();
     let mut count = |why| *counted.entry(why).or_default() += 1;
     for message in &before.messages {
@@ -122,16 +134,20 @@ fn compare_messages(
             count("messages equal");
             continue;
         }
-        let kept = match target {
-            Kind::Dovecot => message.clone(),
-            Kind::Cyrus => Message { content: as_cyrus_keeps(&message.content), ..message.clone() },
+        let (content, why) = match target {
+            Kind::Dovecot => (as_dovecot_keeps(&message.content), "messages from which a CR was left out"),
+            Kind::Cyrus => (as_cyrus_keeps(&message.content), "messages whose header bytes above 127 became X"),
         };
+        let is_changed = content != message.content;
+        let kept = Message { content, ..message.clone() };
         if let Some(at) = left.iter().position(|there| *there == kept) {
             left.remove(at);
-            count("messages whose header bytes above 127 became X");
+            changed += 1;
+            count(why);
         } else if let Some(at) = left.iter().position(|there| is_passed(there, &kept) || is_passed(&kept, there)) {
             // A letter of the Maildir that Dovecot shows nothing for.
             left.remove(at);
+            changed += usize::from(is_changed);
             count("messages passed on, which Dovecot does not show");
         } else if not_there < refused {
             not_there += 1;
@@ -149,6 +165,7 @@ fn compare_messages(
         }
     }
     assert_eq!(not_there, refused, "{what}: messages that the ledger calls refused and that are not there");
+    assert_eq!(changed, told, "{what}: messages that the import says the server changed, and that are other bytes");
     assert!(left.is_empty(), "{what}: {} messages that the source does not have", left.len());
 }
 
@@ -169,9 +186,6 @@ fn compare_grants((account, name): (&str, &str), before: &Folder, after: &Folder
         let refused = told.folders.get(&place).is_some_and(|words| words.contains("SETACL"));
         match after.grants.get(who) {
             Some(there) if there == rights => count("grants equal"),
-            Some(_) if told.repeated.contains(&(place.0.clone(), place.1.clone(), who.clone())) => {
-                count("grants in several lines of a file, of which the last was taken");
-            }
             // Cyrus forgets an entry without rights; it says nothing either way.
             None if rights.is_empty() => count("grants of no right at all, which Cyrus does not keep"),
             None if waits => count("grants to nobody that exists, told as waiting"),

@@ -4,7 +4,8 @@
 //!
 //! What a server itself changes, and nothing else is allowed to differ:
 //! - IMAP knows no line end but CRLF, so a bare LF becomes one.
-//! - Dovecot shows a NUL as 0x80 and refuses an empty message.
+//! - Dovecot shows a NUL as 0x80, refuses an empty message, and leaves out one CR of several before an LF and one at a message's
+//!   end.
 //! - Cyrus refuses a message with NUL, without a byte, or with an invalid header line, and makes an `X` of each byte above
 //!   127 in a header.
 

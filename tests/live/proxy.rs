@@ -16,6 +16,8 @@ pub struct Faults {
     pub cut_up: Option<u64>,
     /// The same for bytes to the client.
     pub cut_down: Option<u64>,
+    /// The connection breaks where the server says this; once.
+    pub lose: Option<&'static str>,
     /// Each connection breaks after so many bytes to the client.
     pub each_down: Option<u64>,
     /// Before each piece that goes to the client.
@@ -283,6 +285,12 @@ fn downward(mut server: TcpStream, state: &Mutex<State>, down: &Mutex<Down>) {
         if let Some(at) = faults.cut_down.filter(|at| *at < after) {
             keep = usize::try_from(at.saturating_sub(before)).unwrap();
             lock(state).faults.cut_down = None;
+        }
+        if let Some(text) = faults.lose
+            && let Some(at) = buffer[..count].windows(text.len()).position(|window| window == text.as_bytes())
+        {
+            keep = keep.min(at);
+            lock(state).faults.lose = None;
         }
         if let Some(each) = faults.each_down {
             keep = keep.min(usize::try_from(each.saturating_sub(sent)).unwrap());

@@ -9,6 +9,7 @@
 
 use super::text_file::{BadLine, lines, split_once};
 use crate::model::share::{Grant, Grantee, Rights};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 /// Parses a file: the grants, sorted, one for each grantee and sign; and what they cannot express.
@@ -40,10 +41,12 @@ pub fn parse(bytes: &[u8]) -> (Vec<Grant>, Vec<BadLine>) {
         if unknown {
             complain("has rights that are no RFC 4314 rights");
         }
-        // Of two lines for one grantee the stronger counts, and of equals the last, as in Dovecot.
+        // Of two lines for one grantee the stronger counts, and equals together, as in Dovecot (seen with 2.3.19).
         let slot = found.entry((grantee, negative)).or_insert((strength, rights.clone()));
-        if strength >= slot.0 {
-            *slot = (strength, rights);
+        match strength.cmp(&slot.0) {
+            Ordering::Less => {}
+            Ordering::Equal => slot.1 = slot.1.with(&rights),
+            Ordering::Greater => *slot = (strength, rights),
         }
     }
     let grants = found.into_iter().map(|((grantee, negative), (_, rights))| Grant { grantee, rights, negative });
@@ -199,6 +202,25 @@ mod tests {
             assert_eq!(parse(text).0, [grant(Grantee::Everyone, "lrs", false)]);
         }
         assert_eq!(encode(&[grant(Grantee::Everyone, "lr", false)]), b"authenticated lr\n");
+    }
+
+    #[test]
+    fn several_lines_for_one_grantee_give_what_they_say_together() {
+        // What GETACL and MYRIGHTS of Dovecot 2.3.19 say of these lines.
+        let text = b"user=bob lr\nanyone l\nuser=bob i\nanyone r\nuser=bob\n-user=bob w\n-user=bob s\n\
+            group=x lr\ngroup=x l\n";
+        assert_eq!(
+            parse(text),
+            (
+                vec![
+                    grant(user("bob"), "lri", false),
+                    grant(user("bob"), "ws", true),
+                    grant(Grantee::Group("x".into()), "lr", false),
+                    grant(Grantee::Everyone, "lr", false),
+                ],
+                vec![]
+            )
+        );
     }
 
     #[test]

@@ -107,19 +107,7 @@ impl ImapStore {
     ) -> Result<(), SiteError> {
         let mut lease = self.lease(account)?;
         let (uid_validity, uid_from) = self.counters(&mut lease, id, row)?;
-        let intents: Vec<Intent> = outgoing
-            .iter()
-            .map(|(_, one)| Intent {
-                name: one.delivery.name.clone(),
-                folder: row.id,
-                uid_validity,
-                uid_from,
-                size: one.size,
-                hash: one.hash,
-                mended: one.mended,
-                date: one.delivery.date,
-            })
-            .collect();
+        let intents: Vec<Intent> = outgoing.iter().map(|(_, one)| one.intent(row.id, uid_validity, uid_from)).collect();
         self.state.add_intents(id, &intents)?;
         let several = lease.can("MULTIAPPEND");
         while !outgoing.is_empty() {

@@ -1,6 +1,9 @@
-//! Listing an account: its folders with counters, subscriptions, special uses and access lists, in one round trip where the
-//! server can (LIST-STATUS, RFC 5819; LIST-EXTENDED, RFC 5258), with the access lists of the folders that are known asked
-//! for in the same breath.
+//! Listing an account: its folders with subscriptions and special uses (LIST-EXTENDED, RFC 5258), and in the same breath
+//! counters and access lists of those that are known; for new ones they are asked for afterwards.
+//!
+//! Only the account's own folders are looked into. LIST-STATUS (RFC 5819) would count everybody's that it may see, and where
+//! somebody else is the first to open a folder with flags of his own, Dovecot 2.3 forgets the owner's `\Seen` of all that its
+//! index does not know yet (seen with 2.3.19 and INDEXPVT).
 
 use super::client::{Command, Connection, Listed, Sent, Status, Untagged};
 use super::names::Spelling;
@@ -35,9 +38,7 @@ pub struct Described {
 /// Lists `account`; `known` are its folders at the last look.
 pub fn list(connection: &mut Connection, account: &str, known: &[FolderRow]) -> Result<Listing, SiteError> {
     let items = status_items(connection);
-    let extended = connection.can("LIST-EXTENDED") || connection.can("IMAP4REV2");
-    let with_status = extended && (connection.can("LIST-STATUS") || connection.can("IMAP4REV2"));
-    let list = Command::new(list_words(connection, extended, with_status.then_some(items.as_str())));
+    let list = Command::new(list_words(connection));
     let namespace = match connection.can("NAMESPACE") {
         true => Some(connection.send(&Command::new("NAMESPACE"))?),
         false => None,
@@ -47,33 +48,35 @@ pub fn list(connection: &mut Connection, account: &str, known: &[FolderRow]) -> 
     let lsub = if connection.can("IMAP4REV1") { "LSUB" } else { "LIST (SUBSCRIBED)" };
     let subscribed = connection.send(&Command::new(format!("{lsub} \"\" \"*\"")))?;
     let has_acl = connection.can("ACL");
-    let (now, later) = known.split_at(if has_acl { known.len().min(limits::IMAP_PIPELINE) } else { 0 });
+    // Two commands each.
+    let now = known.get(..limits::IMAP_PIPELINE / 2).unwrap_or(known);
+    let counted = send_status(connection, now.iter().map(|folder| folder.wire.as_slice()), &items)?;
     let mut asked = Vec::new();
-    for folder in now {
+    for folder in now.iter().take_while(|_| has_acl) {
         asked.push((folder.wire.clone(), connection.send(&get_acl(&folder.wire))?));
     }
 
     let spelling = read_namespace(connection, namespace)?;
-    let (listed, mut counters) = read_listed(connection, account, listing, &list)?;
+    let listed = read_listed(connection, account, listing, &list)?;
     let subscriptions = read_subscribed(connection, subscribed)?;
+    let mut counters = Counters::new();
+    read_status(connection, counted, &mut counters)?;
     let mut grants: HashMap<Vec<u8>, Vec<Grant>> =
         known.iter().map(|folder| (folder.wire.clone(), folder.about.grants.clone())).collect();
     read_acls(connection, account, asked, &mut grants)?;
 
     let mut found = sort(account, spelling, listed, &subscriptions);
     let is_here: BTreeSet<&[u8]> = found.folders.values().map(|folder| folder.wire.as_slice()).collect();
-    let later = later.iter().map(|folder| folder.wire.as_slice()).filter(|wire| is_here.contains(wire));
-    let new = is_here.iter().copied().filter(|wire| !grants.contains_key(*wire));
-    let unasked: Vec<Vec<u8>> = later.chain(new).map(<[u8]>::to_vec).collect();
-    for chunk in unasked.chunks(limits::IMAP_PIPELINE).take_while(|_| has_acl) {
+    let was_asked: BTreeSet<&[u8]> = now.iter().map(|folder| folder.wire.as_slice()).collect();
+    let unasked: Vec<Vec<u8>> = is_here.difference(&was_asked).map(|wire| wire.to_vec()).collect();
+    for chunk in unasked.chunks(limits::IMAP_PIPELINE / 2) {
+        let counted = send_status(connection, chunk.iter().map(Vec::as_slice), &items)?;
         let mut asked = Vec::new();
-        for wire in chunk {
+        for wire in chunk.iter().take_while(|_| has_acl) {
             asked.push((wire.clone(), connection.send(&get_acl(wire))?));
         }
+        read_status(connection, counted, &mut counters)?;
         read_acls(connection, account, asked, &mut grants)?;
-    }
-    if !with_status {
-        ask_status(connection, &found, &items, &mut counters)?;
     }
     for folder in found.folders.values_mut() {
         folder.status = counters.remove(&folder.wire);
@@ -83,18 +86,12 @@ pub fn list(connection: &mut Connection, account: &str, known: &[FolderRow]) -> 
     Ok(found)
 }
 
-fn list_words(connection: &Connection, extended: bool, status: Option<&str>) -> String {
-    let mut returned = Vec::new();
-    if extended {
-        returned.push("SUBSCRIBED".to_owned());
-        if connection.can("SPECIAL-USE") {
-            returned.push("SPECIAL-USE".to_owned());
-        }
-    }
-    returned.extend(status.map(|items| format!("STATUS ({items})")));
-    match returned.is_empty() {
-        true => "LIST \"\" \"*\"".to_owned(),
-        false => format!("LIST \"\" \"*\" RETURN ({})", returned.join(" ")),
+fn list_words(connection: &Connection) -> &'static str {
+    let extended = connection.can("LIST-EXTENDED") || connection.can("IMAP4REV2");
+    match (extended, connection.can("SPECIAL-USE")) {
+        (true, true) => "LIST \"\" \"*\" RETURN (SUBSCRIBED SPECIAL-USE)",
+        (true, false) => "LIST \"\" \"*\" RETURN (SUBSCRIBED)",
+        (false, _) => "LIST \"\" \"*\"",
     }
 }
 
@@ -142,23 +139,20 @@ fn read_listed(
     account: &str,
     sent: Sent,
     command: &Command,
-) -> Result<(Vec<Listed>, Counters), SiteError> {
+) -> Result<Vec<Listed>, SiteError> {
     let mut listed: Vec<Listed> = Vec::new();
-    let mut counters = Counters::new();
     let server = connection.server().to_owned();
     let said = connection.finish(sent, &mut |untagged| {
-        match untagged {
-            Untagged::List(one) => listed.push(one),
-            Untagged::Status(name, status) => drop(counters.insert(name, status)),
-            _ => {}
+        if let Untagged::List(one) = untagged {
+            listed.push(one);
         }
-        if listed.len().max(counters.len()) > limits::IMAP_FOLDERS {
+        if listed.len() > limits::IMAP_FOLDERS {
             let what = format!("lists more than {} folders of {account}", limits::IMAP_FOLDERS);
             return Err(SiteError::Server { server: server.clone(), what });
         }
         Ok(())
     })?;
-    if said.is_ok() { Ok((listed, counters)) } else { Err(connection.refusal(command, &said)) }
+    if said.is_ok() { Ok(listed) } else { Err(connection.refusal(command, &said)) }
 }
 
 fn read_subscribed(connection: &mut Connection, sent: Sent) -> Result<BTreeSet<Vec<u8>>, SiteError> {
@@ -193,28 +187,25 @@ fn read_acls(
     Ok(())
 }
 
-/// Asks for the counters of each folder, for a server that does not list them.
-fn ask_status(
+fn send_status<'a>(
     connection: &mut Connection,
-    found: &Listing,
+    wires: impl Iterator<Item = &'a [u8]>,
     items: &str,
-    counters: &mut Counters,
-) -> Result<(), SiteError> {
-    let folders: Vec<&Described> = found.folders.values().collect();
-    for chunk in folders.chunks(limits::IMAP_PIPELINE) {
-        let mut sent = Vec::new();
-        for folder in chunk {
-            let command = Command::new("STATUS").string(&folder.wire).words(&format!("({items})"));
-            sent.push(connection.send(&command)?);
-        }
-        for sent in sent {
-            connection.finish(sent, &mut |untagged| {
-                if let Untagged::Status(name, status) = untagged {
-                    counters.insert(name, status);
-                }
-                Ok(())
-            })?;
-        }
+) -> Result<Vec<Sent>, SiteError> {
+    wires.map(|wire| connection.send(&Command::new("STATUS").string(wire).words(&format!("({items})")))).collect()
+}
+
+/// What a server does not tell of a folder is looked for by opening it.
+fn read_status(connection: &mut Connection, sent: Vec<Sent>, counters: &mut Counters) -> Result<(), SiteError> {
+    for sent in sent {
+        connection.finish(sent, &mut |untagged| {
+            if let Untagged::Status(name, status) = untagged
+                && counters.len() < limits::IMAP_FOLDERS
+            {
+                counters.insert(name, status);
+            }
+            Ok(())
+        })?;
     }
     Ok(())
 }

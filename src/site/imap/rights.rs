@@ -22,7 +22,7 @@ pub fn grants(entries: &[(String, String)], account: &str) -> Vec<Grant> {
             let (negative, name) =
                 identifier.strip_prefix('-').map_or((false, identifier.as_str()), |name| (true, name));
             let grantee = grantee(name, account)?;
-            let rights = Rights::from_letters(letters);
+            let rights = Rights::from_letters(&own_letters(letters));
             let full = !negative && grantee == Grantee::Owner && rights.as_str() == ALL;
             (!full).then_some(Grant { grantee, rights, negative })
         })
@@ -30,6 +30,13 @@ pub fn grants(entries: &[(String, String)], account: &str) -> Vec<Grant> {
     found.sort();
     found.dedup_by(|one, other| one.grantee == other.grantee && one.negative == other.negative);
     found
+}
+
+/// The letters of an entry without `c` and `d` where they only sum up others: a server that knows `k`, `x`, `t` or `e` says
+/// them beside those for old clients, `d` also where there is but one of `t` and `e` (RFC 4314, section 2.1.1).
+fn own_letters(letters: &str) -> String {
+    let is_new = letters.contains(['k', 'x', 't', 'e']);
+    letters.chars().filter(|letter| !(is_new && matches!(letter, 'c' | 'd'))).collect()
 }
 
 fn grantee(name: &str, account: &str) -> Option<Grantee> {
@@ -93,5 +100,18 @@ mod tests {
     fn rights_that_an_owner_lacks_are_a_grant() {
         let own = grants(&[("ann@a.test".to_owned(), "lr".to_owned())], "ann@a.test");
         assert_eq!(own, [Grant { grantee: Grantee::Owner, rights: Rights::from_letters("lr"), negative: false }]);
+    }
+
+    #[test]
+    fn letters_of_the_old_rights_say_nothing_beside_the_new_ones() {
+        let rights = |letters: &str| {
+            let all = grants(&[("bob@a.test".to_owned(), letters.to_owned())], "ann@a.test");
+            all[0].rights.to_string()
+        };
+        // As Dovecot says `ilrstw`, and a server of RFC 2086 what it has.
+        assert_eq!(
+            (rights("ilrstwd"), rights("lrkc"), rights("lrcd")),
+            ("lrwsti".into(), "lrk".into(), "lrtekx".into())
+        );
     }
 }

@@ -64,7 +64,7 @@ impl ImapStore {
     }
 
     /// Looks for messages that were sent: among those from the announced UID on that bear no name yet, by content; where
-    /// a server changed that, by size and date. `by_size`: it was just seen to take them, so where sizes and dates tell
+    /// a server changed that, by the size that it may have there and the date. `by_size`: it was just seen to take them, so where sizes and dates tell
     /// them apart nothing is read.
     pub(super) fn find_sent(
         &self,
@@ -100,8 +100,10 @@ impl ImapStore {
                 }
                 let alike: Vec<usize> = (0..here.len())
                     .filter(|&at| {
-                        here.get(at)
-                            .is_some_and(|one| one.1 == intent.size && (!exactly || one.2 == intent.date || !by_size))
+                        here.get(at).is_some_and(|one| match exactly {
+                            true => one.1 == intent.size && (one.2 == intent.date || !by_size),
+                            false => one.1 == intent.size || one.1 == intent.size.saturating_sub(intent.less),
+                        })
                     })
                     .collect();
                 let twins =

@@ -15,6 +15,8 @@ pub struct Intent {
     pub uid_from: u32,
     pub size: u64,
     pub hash: [u8; 32],
+    /// By how many bytes some servers make it shorter.
+    pub less: u64,
     /// Its line ends were changed to be sent.
     pub mended: bool,
     pub date: i64,
@@ -34,8 +36,8 @@ impl State {
     /// Announces deliveries; they outlive a power loss when this returns.
     pub fn add_intents(&self, account: i64, intents: &[Intent]) -> Result<(), SiteError> {
         const SQL: &str = "INSERT OR REPLACE INTO intent \
-            (account, name, folder, uid_validity, uid_from, size, hash, mended, date) \
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+            (account, name, folder, uid_validity, uid_from, size, hash, less, mended, date) \
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         let durable = |on: bool| {
             let mode = if on { "FULL" } else { "NORMAL" };
             self.read(|db| db.pragma_update(None, "synchronous", mode))
@@ -45,7 +47,9 @@ impl State {
             for one in intents {
                 let size = i64::try_from(one.size).unwrap_or(i64::MAX);
                 let (validity, from, hash) = (one.uid_validity, one.uid_from, one.hash.as_slice());
-                let values = params![account, one.name, one.folder, validity, from, size, hash, one.mended, one.date];
+                let less = i64::try_from(one.less).unwrap_or(i64::MAX);
+                let values =
+                    params![account, one.name, one.folder, validity, from, size, hash, less, one.mended, one.date];
                 db.prepare_cached(SQL)?.execute(values)?;
             }
             Ok(())
@@ -56,7 +60,7 @@ impl State {
 
     /// Announced deliveries of an account whose end is not known, folder by folder.
     pub fn intents(&self, account: i64) -> Result<Vec<Intent>, SiteError> {
-        const SQL: &str = "SELECT name, folder, uid_validity, uid_from, size, hash, mended, date FROM intent \
+        const SQL: &str = "SELECT name, folder, uid_validity, uid_from, size, hash, mended, date, less FROM intent \
             WHERE account = ?1 ORDER BY folder, name";
         self.read(|db| db.prepare_cached(SQL)?.query_map([account], intent_row)?.collect())
     }
@@ -106,5 +110,6 @@ fn intent_row(row: &Row<'_>) -> Result<Intent, rusqlite::Error> {
         hash: row.get(5)?,
         mended: row.get(6)?,
         date: row.get(7)?,
+        less: row.get::<_, i64>(8)?.cast_unsigned(),
     })
 }

@@ -21,7 +21,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const KIND: Kind = Kind {
     application_id: 0x5749_4d41, // "WIMA"
-    migrations: &[include_str!("schema_1.sql")],
+    migrations: &[include_str!("schema_1.sql"), include_str!("schema_2.sql")],
     // What announces deliveries is written to the disk at once; the rest a server would tell again.
     durability: Durability::Rebuildable,
 };
