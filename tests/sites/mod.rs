@@ -143,16 +143,15 @@ fn look_at_maildir(account: &str, maildir: &Path, seen: &mut Seen) {
                 name,
             });
         }
-        // Of two lines for one grantee Dovecot takes the last.
-        let mut rights_of = BTreeMap::new();
+        // Several lines for one grantee count together in Dovecot.
+        let mut rights_of: BTreeMap<String, BTreeSet<char>> = BTreeMap::new();
         lines_of(&dir, "dovecot-acl", |line| {
             let (who, rights) = line.rsplit_once(' ').unwrap_or((&line, ""));
-            let mut letters: Vec<_> = rights.chars().collect();
-            letters.sort_unstable();
             // Dovecot takes both for everybody who has logged in.
-            rights_of.insert(who.replace("anyone", "authenticated"), letters.into_iter().collect::<String>());
+            rights_of.entry(who.replace("anyone", "authenticated")).or_default().extend(rights.chars());
         });
         for (who, letters) in rights_of {
+            let letters: String = letters.into_iter().collect();
             seen.facts.insert(format!("{account}: {folder} open to {who} {letters}"));
         }
     }
