@@ -189,6 +189,11 @@ fn compare_grants((account, name): (&str, &str), before: &Folder, after: &Folder
             // Cyrus forgets an entry without rights; it says nothing either way.
             None if rights.is_empty() => count("grants of no right at all, which Cyrus does not keep"),
             None if waits => count("grants to nobody that exists, told as waiting"),
+            None if who == "anonymous"
+                && told.folders.get(&place).is_some_and(|words| words.contains("for public")) =>
+            {
+                count("grants to the public, for which Dovecot has no word in IMAP, told");
+            }
             None if who.trim_start_matches('-').starts_with("group:") && refused => {
                 count("grants to groups that the server does not know, refused and told");
             }
