@@ -191,11 +191,11 @@ impl ImapStore {
             }
         }
         let (mut steps, own) = (Vec::new(), [account, "owner"]);
-        for (name, rights) in &wanted {
-            let same = present.iter().any(|(known, letters)| known == name && Rights::from_letters(letters) == *rights);
+        for (name, due) in &wanted {
+            let same = present.iter().any(|(known, letters)| known == name && rights::said(letters) == *due);
             if !same {
                 steps.push(
-                    Command::new("SETACL").string(&row.wire).string(name.as_bytes()).string(rights.as_str().as_bytes()),
+                    Command::new("SETACL").string(&row.wire).string(name.as_bytes()).string(due.as_str().as_bytes()),
                 );
             }
         }

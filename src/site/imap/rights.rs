@@ -22,7 +22,7 @@ pub fn grants(entries: &[(String, String)], account: &str) -> Vec<Grant> {
             let (negative, name) =
                 identifier.strip_prefix('-').map_or((false, identifier.as_str()), |name| (true, name));
             let grantee = grantee(name, account)?;
-            let rights = Rights::from_letters(&own_letters(letters));
+            let rights = said(letters);
             let full = !negative && grantee == Grantee::Owner && rights.as_str() == ALL;
             (!full).then_some(Grant { grantee, rights, negative })
         })
@@ -32,11 +32,12 @@ pub fn grants(entries: &[(String, String)], account: &str) -> Vec<Grant> {
     found
 }
 
-/// The letters of an entry without `c` and `d` where they only sum up others: a server that knows `k`, `x`, `t` or `e` says
+/// The rights that a server says, without `c` and `d` where they only sum up others: one that knows `k`, `x`, `t` or `e` says
 /// them beside those for old clients, `d` also where there is but one of `t` and `e` (RFC 4314, section 2.1.1).
-fn own_letters(letters: &str) -> String {
+pub fn said(letters: &str) -> Rights {
     let is_new = letters.contains(['k', 'x', 't', 'e']);
-    letters.chars().filter(|letter| !(is_new && matches!(letter, 'c' | 'd'))).collect()
+    let own: String = letters.chars().filter(|letter| !(is_new && matches!(letter, 'c' | 'd'))).collect();
+    Rights::from_letters(&own)
 }
 
 fn grantee(name: &str, account: &str) -> Option<Grantee> {
