@@ -1,7 +1,7 @@
 //! What a ManageSieve server says, as values: lines of words, and the answer that ends a command (RFC 5804 4).
 //!
 //! Every line, literal and answer is bounded before it is read, so a server that never stops costs a bounded amount of
-//! memory. Knows nothing of connections; [`Speaker`](super::connection) gives it bytes.
+//! memory. Knows nothing of connections; `Speaker` gives it bytes.
 
 use crate::limits;
 use std::io::{self, BufRead};
