@@ -110,7 +110,8 @@ impl ObjectReader {
     }
 
     /// The object of at most `limit` bytes as it is stored: its bytes, checked against its name, or the recipe of a
-    /// message, which can be no longer than the message and its own head. For whoever reads many: first each in the order of its own [`ObjectReader::place_in_order`], then each recipe in that of its skeleton.
+    /// message, which can be no longer than the message and its own head. For whoever reads many: first each in the
+    /// order of its own [`ObjectReader::place_in_order`], then each recipe in that of its skeleton.
     pub fn stored(&self, id: &ObjectId, limit: u64) -> Result<Stored, ArchiveError> {
         self.first_sound(id, |at| {
             let entry = self.entry(id, at)?;

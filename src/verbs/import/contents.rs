@@ -1,7 +1,8 @@
 //! What is delivered: the bytes of items, from the archive or from a copy on the target.
 //!
-//! A batch is read in the order of the archive, not in its own: each segment is then inflated about once for it, where in
-//! the order of delivery the few that a reader keeps were inflated again and again (12 times each on site-medium).
+//! A batch is read in the order of the archive, not in its own. Where the reader has a scratch file
+//! (`archive::segment_spool`) each segment is inflated once all the same; where it has none (an encrypted archive, little
+//! room), about once for the batch, instead of again and again (12 times each on site-medium).
 //!
 //! A batch is bounded by what the manifest says of its items, so no object may have more bytes than that.
 
