@@ -136,9 +136,22 @@ pub trait Fs: Send + Sync {
     /// Writes a file so that it is either complete under its name or not there: temporary, synced, renamed, folder
     /// synced. Replaces what was there.
     fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+        self.replace_with(path, mode, &mut |out| out.write_all(bytes))
+    }
+
+    /// [`Fs::replace`] for what `write` writes, which is never in memory as a whole.
+    fn replace_with(
+        &self,
+        path: &Path,
+        mode: u32,
+        write: &mut dyn FnMut(&mut dyn io::Write) -> io::Result<()>,
+    ) -> io::Result<()> {
         let dir = path.parent().unwrap_or(Path::new("."));
         let mut file = self.create_temp(dir, ".wagon-")?;
-        file.write_all(bytes)?;
+        let mut out = io::BufWriter::new(&mut file);
+        write(&mut out)?;
+        io::Write::flush(&mut out)?;
+        drop(out);
         file.set_mode(mode)?;
         file.sync()?;
         let temporary = file.keep();

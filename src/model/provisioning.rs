@@ -1,7 +1,7 @@
 //! Provisioning: what exists on a site before any mail does.
 
+use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// A password hash, a token: shown by nothing. Serialised into archives, because a restored account needs it.
@@ -26,8 +26,9 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What has no field of its own, by the site's own names. Kept and given back.
-pub type Attributes = BTreeMap<String, String>;
+/// What has no field of its own, by the site's own names. Kept and given back. A record has few, and a pass holds each
+/// account several times: a `BTreeMap` of one entry takes 544 bytes, this 192.
+pub type Attributes = LiteMap<String, String>;
 
 /// One provisioning record.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -108,7 +109,7 @@ pub struct Domain {
     /// Where mail for unknown addresses of the domain goes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub catch_all: Vec<String>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
     pub attributes: Attributes,
 }
 
@@ -117,7 +118,7 @@ pub struct ClassOfService {
     pub name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota_bytes: Option<u64>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
     pub attributes: Attributes,
 }
 
@@ -163,7 +164,7 @@ pub struct Account {
     /// Names of the groups that the server counts it to (Dovecot `acl_groups`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
     pub attributes: Attributes,
 }
 
@@ -182,7 +183,7 @@ pub struct DistributionList {
     pub members: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<String>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
     pub attributes: Attributes,
 }
 

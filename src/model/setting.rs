@@ -3,7 +3,6 @@
 use super::mailbox::FolderKey;
 use super::provisioning::{Attributes, Secret};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// One setting of an account.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -18,7 +17,7 @@ pub enum Setting {
         /// Name of the signature it uses.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signature: Option<String>,
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        #[serde(default, skip_serializing_if = "Attributes::is_empty")]
         attributes: Attributes,
     },
     Signature {
@@ -37,7 +36,7 @@ pub enum Setting {
         enabled: bool,
         subject: String,
         text: String,
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        #[serde(default, skip_serializing_if = "Attributes::is_empty")]
         attributes: Attributes,
     },
     Preference {
@@ -52,7 +51,7 @@ pub enum Setting {
         user: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         password: Option<Secret>,
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        #[serde(default, skip_serializing_if = "Attributes::is_empty")]
         attributes: Attributes,
     },
     Tag {

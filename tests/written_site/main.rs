@@ -33,7 +33,7 @@ fn account(address: &str, password: &str) -> RecordChange {
         status: AccountStatus::Active,
         cos: None,
         groups: vec!["eng".to_owned()],
-        attributes: Attributes::from([("passwd.home".to_owned(), "/var/vmail/old".to_owned())]),
+        attributes: Attributes::from_iter([("passwd.home".to_owned(), "/var/vmail/old".to_owned())]),
     };
     RecordChange::Put { record: Record::Account(account), was: None }
 }

@@ -5,7 +5,7 @@
 //! white space (virtual(5)). Pure.
 
 use super::text_file::{BadLine, Concerns, lines};
-use crate::model::provisioning::{Alias, DistributionList, Domain, domain_of};
+use crate::model::provisioning::{Alias, Attributes, DistributionList, Domain, domain_of};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// One logical line of a map.
@@ -118,7 +118,7 @@ pub fn to_records(
                 name: None,
                 members: targets,
                 owners: Vec::new(),
-                attributes: BTreeMap::new(),
+                attributes: Attributes::new(),
             }),
         }
     }
@@ -126,7 +126,7 @@ pub fn to_records(
 }
 
 fn bare_domain(name: &str) -> Domain {
-    Domain { name: name.to_owned(), alias_of: None, catch_all: Vec::new(), attributes: BTreeMap::new() }
+    Domain { name: name.to_owned(), alias_of: None, catch_all: Vec::new(), attributes: Attributes::new() }
 }
 
 /// Addresses of a value; a comma or white space inside double quotes separates nothing.
@@ -270,7 +270,7 @@ mod tests {
                 lists: lists
                     .into_iter()
                     .map(|(address, members)| DistributionList {
-                        address, name: None, members, owners: vec![], attributes: BTreeMap::new(),
+                        address, name: None, members, owners: vec![], attributes: Attributes::new(),
                     })
                     .collect(),
             };

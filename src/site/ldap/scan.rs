@@ -6,7 +6,7 @@ use super::fetch::Fetched;
 use super::index::Index;
 use super::{LdapOptions, dn};
 use crate::event::{Place, Reason, Rejection};
-use crate::model::provisioning::{Alias, ClassOfService, Domain, Record, RecordKind, domain_of};
+use crate::model::provisioning::{Alias, Attributes, ClassOfService, Domain, Record, RecordKind, domain_of};
 use crate::model::setting::Setting;
 use crate::site::{FoundRecord, ProvisioningScan, Seen};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -68,7 +68,7 @@ pub fn scan(mut fetched: Fetched, options: &LdapOptions) -> (ProvisioningScan, S
     let used = used.into_iter().chain(aliases.iter().map(|alias| domain_of(&alias.address).to_lowercase()));
     for name in used {
         domains.entry(name.clone()).or_insert_with(|| {
-            (Domain { name, alias_of: None, catch_all: Vec::new(), attributes: BTreeMap::new() }, Vec::new())
+            (Domain { name, alias_of: None, catch_all: Vec::new(), attributes: Attributes::new() }, Vec::new())
         });
     }
     let Scan { mut out, settings, .. } = all;
@@ -142,7 +142,7 @@ impl Scan<'_> {
             self.reject(Some(address), &entry.dn, Reason::Malformed(what));
         }
         if let Some(name) = &account.cos {
-            let class = ClassOfService { name: name.clone(), quota_bytes: None, attributes: BTreeMap::new() };
+            let class = ClassOfService { name: name.clone(), quota_bytes: None, attributes: Attributes::new() };
             classes.entry(name.clone()).or_insert((class, Vec::new()));
         }
         if let Some(vacation) = self.reader.vacation(entry) {

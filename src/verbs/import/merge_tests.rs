@@ -1,6 +1,6 @@
 use super::*;
 use crate::model::mailbox::Flags;
-use crate::model::provisioning::{Account, AccountClass, AccountStatus, DistributionList, Secret};
+use crate::model::provisioning::{Account, AccountClass, AccountStatus, Attributes, DistributionList, Secret};
 use proptest::prelude::*;
 
 fn account(password: &str, quota: Option<u64>, attributes: &[(&str, &str)]) -> Record {
@@ -91,7 +91,7 @@ fn members_merge_one_by_one() {
             name: None,
             members: members.iter().map(|&member| member.to_owned()).collect(),
             owners: Vec::new(),
-            attributes: BTreeMap::new(),
+            attributes: Attributes::new(),
         })
     };
     let merged = merged(Some(&list(&["a", "b", "c"])), &list(&["a", "c", "d"]), &list(&["c", "b", "a", "x"]));

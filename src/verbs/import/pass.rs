@@ -16,6 +16,7 @@ use crate::model::setting::SettingKind;
 use crate::site::Target;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -269,14 +270,19 @@ impl<'a> Pass<'a> {
             return Ok(Vec::new());
         }
         let stem = format!("ledger_{}_{:08}", ledger.source_site, self.snapshot.0);
-        let mut json = serde_json::to_vec_pretty(ledger).unwrap_or_default();
-        json.push(b'\n');
-        let files = [(format!("{stem}.txt"), ledger.render().into_bytes()), (format!("{stem}.json"), json)];
+        type Write<'w> = &'w mut dyn FnMut(&mut dyn io::Write) -> io::Result<()>;
+        let files: [(String, Write<'_>); 2] = [
+            (format!("{stem}.txt"), &mut |out| write!(out, "{ledger}")),
+            (format!("{stem}.json"), &mut |out| {
+                serde_json::to_writer_pretty(&mut *out, ledger)?;
+                out.write_all(b"\n")
+            }),
+        ];
         let mut written = Vec::new();
-        for (name, bytes) in files {
+        for (name, write) in files {
             let path = self.started.state_dir.join(name);
             let io = |source| ImportError::Io { action: "write", path: path.clone(), source };
-            self.options.fs.replace(&path, &bytes, 0o600).map_err(io)?;
+            self.options.fs.replace_with(&path, 0o600, write).map_err(io)?;
             written.push(path);
         }
         Ok(written)

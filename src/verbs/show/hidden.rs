@@ -83,7 +83,7 @@ pub fn setting(setting: &Setting) -> Setting {
         }
         Setting::Identity { attributes: named, .. } | Setting::Vacation { attributes: named, .. } => attributes(named),
         Setting::Preference { name, value } => {
-            let mut named = Attributes::from([(name.clone(), std::mem::take(value))]);
+            let mut named = Attributes::from_iter([(name.clone(), std::mem::take(value))]);
             attributes(&mut named);
             *value = named.remove(name).unwrap_or_default();
         }
@@ -114,7 +114,7 @@ mod tests {
     fn what_is_called_a_secret_is_hidden_wherever_it_stands() {
         let named =
             [("ldap_root_password", "x"), ("zimbraPreAuthKey", "y"), ("hostname", "mail"), ("passwd.home", "/home")];
-        let named = named.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let named = named.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
         let shown = record(&Record::Settings(SiteSettings { name: "server".to_owned(), attributes: named }));
         let Record::Settings(settings) = shown else { panic!("another kind") };
         let values: Vec<_> = settings.attributes.values().map(String::as_str).collect();

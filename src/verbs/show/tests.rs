@@ -157,7 +157,8 @@ fn world() -> (TempDir, Archive) {
         name: "global".to_owned(),
         attributes: [("hostname", "mail"), ("db_password", "hunter2")]
             .map(|(a, b)| (a.to_owned(), b.to_owned()))
-            .into(),
+            .into_iter()
+            .collect(),
     };
     let settings = StoredRecord { id: RecordId(9), idents: Vec::new(), record: Record::Settings(settings) };
     let ann = [
