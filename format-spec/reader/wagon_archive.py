@@ -308,6 +308,16 @@ class Archive(wagon_read.Archive):
         need(found == name and len(text) == size and member.end == at + length, f"{path}: {name} is not as the table says")
         return text
 
+    def provisioning(self, path):
+        """What a snapshot says of the records; from their second copy where the first is damaged."""
+        try:
+            return self.entry(path, "provisioning.jsonl")
+        except Damaged as error:
+            if "provisioning-again.jsonl" not in self.contents(path):
+                raise
+            self.complain(f"{path}: provisioning.jsonl: {error}; its other copy is read")
+            return self.entry(path, "provisioning-again.jsonl")
+
     def chain(self, number):
         """Snapshots with their files, from the oldest ancestor to this one."""
         found = []
@@ -325,7 +335,7 @@ class Archive(wagon_read.Archive):
         """Record id -> record, at a snapshot."""
         records = {}
         for head, path in self.chain(number):
-            lines = list(lines_of(self.entry(path, "provisioning.jsonl")))
+            lines = list(lines_of(self.provisioning(path)))
             need(len(lines) == head.get("provisioning_lines", 0), f"{path}: provisioning.jsonl lacks lines")
             for line in lines:
                 (kind, value), = line.items()

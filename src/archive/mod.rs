@@ -14,6 +14,7 @@ mod lag;
 mod layout;
 pub mod lock;
 mod merge;
+mod notes;
 mod open_pack;
 pub mod pack_reader;
 pub mod pack_writer;
@@ -22,6 +23,7 @@ pub mod parity;
 pub mod prune;
 mod publisher;
 mod readers;
+mod records;
 pub mod repair;
 mod rewrite;
 mod salvage;
@@ -40,6 +42,7 @@ mod usage;
 pub mod wanted;
 mod window;
 
+pub use notes::Hear;
 pub use seal::{Identities, Recipients, SealError, new_locked_identity};
 pub use signature::{SignatureError, SignedState, SigningKey, TrustedKeys};
 
@@ -105,6 +108,7 @@ pub struct Archive {
     sharing: Arc<readers::Sharing>,
     /// Where tables of objects are made and kept; without it they go with the process.
     scratch: Option<PathBuf>,
+    notes: Arc<notes::Notes>,
 }
 
 impl Archive {
@@ -124,6 +128,7 @@ impl Archive {
             open_snapshots: snapshot::OpenSnapshots::default(),
             sharing: Arc::default(),
             scratch: None,
+            notes: Arc::default(),
         };
         if let Some(recipients) = recipients {
             archive.seal(Seal { recipients, identities: Identities::default(), copies: None });
@@ -157,6 +162,7 @@ impl Archive {
             open_snapshots: snapshot::OpenSnapshots::default(),
             sharing: self.sharing.clone(),
             scratch: self.scratch.clone(),
+            notes: self.notes.clone(),
         }
     }
 

@@ -80,7 +80,7 @@ fn write(out: &mut dyn Write, report: &RepairReport, verbose: bool) -> io::Resul
         .try_for_each(|path| writeln!(out, "{}: removed, its pack is gone", path.display()))?;
     for no in &report.snapshots_mended {
         let done = if report.dry_run { "can be written again" } else { "was written again" };
-        writeln!(out, "snapshot {no} had lost its head or its table of contents, and {done}")?;
+        writeln!(out, "snapshot {no} had lost nothing but what the rest of it makes up for, and {done}")?;
     }
     for lost in &report.manifests_lost {
         let of = lost.account.as_deref().map_or("the site's records".to_owned(), printable);
