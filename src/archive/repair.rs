@@ -37,6 +37,8 @@ pub struct RepairReport {
     /// Files that their parity gave back, before anything else was done. In a dry run the rest of the report is of the
     /// archive without them.
     pub files_mended: Vec<MendedFile>,
+    /// Files beside the folders (`wagon.json`, `key.age`, second copies of both) that were written again, before anything else.
+    pub copies_made: Vec<PathBuf>,
     /// Files that have parity, and more damage than it can mend.
     pub beyond_parity: Vec<Beyond>,
     /// Parity files that were damaged, and were made again.
