@@ -192,6 +192,20 @@ pub(super) struct Seal {
     pub copies: Option<Copies>,
 }
 
+impl Seal {
+    /// Says that a file is damaged which a key of its archive does not open: every file is encrypted for all recipients.
+    fn judge(&self, error: io::Error) -> io::Error {
+        let is_ours = |identity: &x25519::Identity| self.recipients.0.contains(&identity.to_public());
+        match error.downcast::<SealError>() {
+            Ok(SealError::WrongIdentity) if self.identities.0.iter().any(is_ours) => {
+                SealError::Damaged("its header does not open with a key of the archive".to_owned()).into_io()
+            }
+            Ok(other) => other.into_io(),
+            Err(error) => error,
+        }
+    }
+}
+
 impl Archive {
     /// Whether packs, indexes and snapshots are encrypted.
     pub fn is_encrypted(&self) -> bool {
