@@ -72,7 +72,9 @@ fn whoever_changes_for_whom_an_archive_is_encrypted_gets_nothing_from_this_expor
     // Whoever may write there does not forget the second copy, nor the checksum.
     let unproven = before.split(",\n  \"sha256\"").next().unwrap().to_owned() + "\n}\n";
     let forge = |text: String| {
-        ["archive/wagon.json", "archive/wagon-again.json"].iter().for_each(|at| fs::write(world.path(at), &text).unwrap());
+        ["archive/wagon.json", "archive/wagon-again.json"]
+            .iter()
+            .for_each(|at| fs::write(world.path(at), &text).unwrap());
     };
     forge(unproven.replace(&me, &other));
     world.refused("export --from source --archive archive", &["not encrypted for those"]);

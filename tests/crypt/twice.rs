@@ -15,7 +15,9 @@ fn flip(path: &Path, at: usize) {
 /// All files of the archive but the lock and what parity and repairs add.
 fn content(world: &World) -> BTreeMap<PathBuf, Vec<u8>> {
     let files = world.files("archive").into_iter();
-    let own = files.filter(|path| !["parity", "damaged"].iter().any(|folder| path.starts_with(world.path("archive").join(folder))));
+    let own = files.filter(|path| {
+        !["parity", "damaged"].iter().any(|folder| path.starts_with(world.path("archive").join(folder)))
+    });
     own.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
 
@@ -37,7 +39,10 @@ fn a_flip_in_either_copy_of_the_header_or_the_key_is_told_and_mended_and_costs_n
         for at in [3, length / 2, length - 2] {
             flip(&path, at);
             let said = world.done("ls --archive archive --passphrase-file phrase");
-            assert!(said.contains(&listed) && said.contains("WARNING: ") && said.contains(name), "{name} at {at}: {said}");
+            assert!(
+                said.contains(&listed) && said.contains("WARNING: ") && said.contains(name),
+                "{name} at {at}: {said}"
+            );
             let found = world.refused("check --archive archive", &[name, "serves in its place"]);
             assert_eq!(found.status, 5, "{}", found.text);
             let dry = world.done("repair --archive archive --passphrase-file phrase --dry-run");
@@ -93,7 +98,10 @@ fn an_archive_of_before_the_second_copies_is_read_as_ever_and_a_repair_adds_them
     assert!(!said.contains("WARNING"), "{said}");
     world.done("repair --archive archive --passphrase-file phrase");
     assert_eq!(fs::read_to_string(&first).unwrap(), old, "what is sound stays as it is");
-    assert_eq!(fs::read(world.path("archive/key.age")).unwrap(), fs::read(world.path("archive/key-again.age")).unwrap());
+    assert_eq!(
+        fs::read(world.path("archive/key.age")).unwrap(),
+        fs::read(world.path("archive/key-again.age")).unwrap()
+    );
     let said = world.done("check --archive archive --passphrase-file phrase");
     assert!(!said.contains("WARNING"), "{said}");
     // From now on a flip is seen here, too. Which of two keys is right, only the passphrase can tell.
@@ -161,4 +169,73 @@ fn a_flip_in_the_age_header_of_a_snapshot_costs_it_and_what_builds_on_it_and_no_
     world.done("import --archive archive --to target --identity me.key --snapshot 1");
     let wrong = world.refused("ls --archive archive --identity other.key --snapshot 1", &["none of the identities"]);
     assert!(!wrong.text.contains("cannot be decrypted"), "{}", wrong.text);
+}
+
+/// Letters whose bytes do not compress, so that each lies where its length says.
+fn noise(bytes: usize, state: &mut u64) -> String {
+    let mut next = || {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/"[(*state >> 58) as usize] as char
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
+#[test]
+fn a_flip_in_a_chunk_costs_what_lies_in_it_and_nothing_behind_it() {
+    let world = World::new();
+    let mut state = 7;
+    let mut letters = 0;
+    for account in ["ann", "bert", "clara"] {
+        let cur = world.path("large/mail/example.org").join(account).join("Maildir/cur");
+        fs::create_dir_all(&cur).unwrap();
+        // Enough of them for a snapshot of several chunks.
+        for number in 0..900 {
+            let name = format!("17{number:08}.{}.host:2,S", noise(24, &mut state).replace('/', "-"));
+            fs::write(cur.join(name), format!("Subject: {number}\n\n{account}\n")).unwrap();
+        }
+        for number in 0..4 {
+            let text = format!("Subject: large {number}\n\n{}\n", noise(100_000, &mut state));
+            fs::write(cur.join(format!("18{number:08}.large.host:2,S")), text).unwrap();
+        }
+        letters += 904;
+    }
+    world.done("export --from large --archive archive --recipients-file me.pub");
+    fs::remove_dir_all(world.path("large")).unwrap();
+    world.copy("archive", "whole");
+    let arrived = |world: &World, status: i32| {
+        let said = world.run("import --archive archive --to target --identity me.key");
+        assert_eq!(said.status, status, "{}", said.text);
+        let count = world.files("target/mail").iter().filter(|path| path.to_string_lossy().contains("/cur/")).count();
+        fs::remove_dir_all(world.path("target")).unwrap();
+        count
+    };
+    let header = |bytes: &[u8]| {
+        let at = bytes.windows(5).position(|window| window == b"\n--- ").unwrap() + 1;
+        at + bytes[at..].iter().position(|byte| *byte == b'\n').unwrap() + 1 + 16
+    };
+
+    let pack = world.file("archive/packs", ".tar.gz.age");
+    let bytes = fs::read(&pack).unwrap();
+    assert!(bytes.len() > 8 * 65_552, "{}", bytes.len());
+    flip(&pack, header(&bytes) + 4 * 65_552 + 1000);
+    // By its index, and without it.
+    assert!(arrived(&world, 3) >= letters - 3);
+    fs::remove_dir_all(world.path("archive/index")).unwrap();
+    world.refused("repair --archive archive --identity me.key", &["kept"]);
+    let kept = arrived(&world, 3);
+    assert!(kept >= letters - 3 && kept < letters, "{kept} of {letters}");
+
+    fs::remove_dir_all(world.path("archive")).unwrap();
+    world.copy("whole", "archive");
+    let snapshot = world.file("archive/snapshots", "00000001-");
+    let bytes = fs::read(&snapshot).unwrap();
+    let chunks = (bytes.len() - header(&bytes)).div_ceil(65_552);
+    assert!(chunks > 2, "{} bytes", bytes.len());
+    // The head, the table of contents, the records and a manifest; of the first three there is another copy.
+    flip(&snapshot, header(&bytes) + 2000);
+    let said = world.done("ls --archive archive --identity me.key");
+    assert!(said.contains("clara@example.org") && said.contains("its copy serves"), "{said}");
+    world.done("extract --archive archive --identity me.key clara@example.org --output clara");
+    let found = world.refused("check --archive archive --identity me.key", &["ann@example.org"]);
+    assert!(!found.text.contains("clara@example.org"), "{}", found.text);
 }

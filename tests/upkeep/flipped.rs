@@ -64,7 +64,7 @@ fn every_flip_in_a_snapshot_costs_one_account_at_most_and_is_named() {
                 let report = repaired(&open(&copy));
                 let lost: Vec<_> = report.manifests_lost.iter().map(|lost| lost.account.as_deref()).collect();
                 let account = name.strip_prefix("accounts/").map(|name| name.trim_end_matches(".jsonl"));
-                let entry = account.map(|id| head.accounts.iter().find(|e| e.id.0 == id.parse().unwrap()).unwrap());
+                let entry = account.map(|id| head.accounts.iter().find(|e| e.id.to_string() == id).unwrap());
                 let region = match name.as_str() {
                     "snapshot.json" | "snapshot-again.json" => "head",
                     "provisioning.jsonl" | "provisioning-again.jsonl" => "records",

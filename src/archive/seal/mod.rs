@@ -12,7 +12,7 @@ mod sealed_fs;
 
 pub(super) use copies::{Copies, Tag, tag_of};
 pub(super) use padding::{members, padded};
-pub(super) use sealed_file::SealedFile;
+pub(super) use sealed_file::{CHUNK as SEALED_CHUNK, SealedFile};
 pub(super) use sealed_fs::{SealedFs, with_suffix};
 
 use super::Archive;
