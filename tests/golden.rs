@@ -15,10 +15,12 @@
 
 mod sites;
 
+use age::secrecy::ExposeSecret as _;
 use sites::{Place, look};
-use stationwagon::archive::Archive;
+use stationwagon::archive::{Archive, Identities, Recipients, SigningKey, new_locked_identity};
 use stationwagon::catalog::Catalog;
 use stationwagon::event::Silent;
+use stationwagon::format::archive_header::{ENCRYPTED_FORMAT, FORMAT};
 use stationwagon::fs::{Fs, RealFs};
 use stationwagon::model::hex;
 use stationwagon::model::mailbox::FolderKey;
@@ -28,6 +30,7 @@ use stationwagon::site::{
 };
 use stationwagon::testing::example_site;
 use stationwagon::verbs::export::{ExportOptions, export};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::io::Read;
@@ -36,8 +39,24 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-/// The formats, oldest first, and with each what upkeep leaves in one. The last is that of this version.
-const FORMATS: [&str; 2] = ["v1", "v1-upkeep"];
+/// The formats, oldest first; with the first what upkeep leaves in one. The second is encrypted.
+const FORMATS: [&str; 3] = ["v1", "v1-upkeep", ENCRYPTED];
+
+/// An archive for a key and a passphrase, signed, protected by parity, and with all second copies.
+const ENCRYPTED: &str = "v2";
+
+/// A file that opens the golden archives, or says who signed them; it guards nothing else.
+fn key(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/keys").join(name)
+}
+
+/// What the command line needs for an archive of this format.
+fn opened_by(format: &str) -> String {
+    match format {
+        ENCRYPTED => format!(" --identity {}", key("golden.key").display()),
+        _ => String::new(),
+    }
+}
 
 fn archives() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/archives")
@@ -53,6 +72,9 @@ fn each_folder_of_archives_is_tested() {
         .collect();
     found.sort();
     assert_eq!(found, FORMATS);
+    for format in FORMAT..=ENCRYPTED_FORMAT {
+        assert!(FORMATS.contains(&format!("v{format}").as_str()), "format {format} has no golden archive");
+    }
 }
 
 #[test]
@@ -62,9 +84,10 @@ fn an_archive_of_each_format_is_sound_and_gives_its_site_back() {
         let place = Place::at(dir.path());
         let archive = archives().join(format);
         let shown = archive.display();
-        place.wagon(0, &format!("check --archive {shown} --read-data"));
-        place.wagon(0, &format!("import --archive {shown} --to {{}}/target"));
-        place.wagon(0, &format!("verify --archive {shown} --to {{}}/target"));
+        let keys = opened_by(format);
+        place.wagon(0, &format!("check --archive {shown} --read-data{keys}"));
+        place.wagon(0, &format!("import --archive {shown} --to {{}}/target{keys}"));
+        place.wagon(0, &format!("verify --archive {shown} --to {{}}/target{keys}"));
         let wanted = fs::read_to_string(archives().join(format!("{format}.listing"))).unwrap();
         let found = listing(&place.path("target"));
         let missing: Vec<_> = wanted.lines().filter(|line| !found.contains(line)).collect();
@@ -73,15 +96,43 @@ fn an_archive_of_each_format_is_sound_and_gives_its_site_back() {
 }
 
 #[test]
+fn the_encrypted_one_is_opened_by_its_passphrase_signed_by_its_key_and_mended_by_its_parity() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::at(dir.path());
+    copy_tree(&archives().join(ENCRYPTED), &place.path("archive"));
+    let (phrase, signer) = (key("golden.phrase"), key("golden.minisign.pub"));
+    let (phrase, signer) = (phrase.display(), signer.display());
+    place.wagon(0, &format!("check --archive {{}}/archive --passphrase-file {phrase} --trust {signer}"));
+    let before = bytes_below(&place.path("archive"));
+    for file in files_below(&place.path("archive")) {
+        let bytes = fs::read(&file).unwrap();
+        if bytes.is_empty() {
+            continue; // the lock
+        }
+        let mut flipped = bytes.clone();
+        flipped[bytes.len() / 2] ^= 0x20;
+        fs::write(&file, &flipped).unwrap();
+        place.wagon(0, &format!("repair --archive {{}}/archive --identity {}", key("golden.key").display()));
+        assert!(bytes_below(&place.path("archive")) == before, "{}", file.display());
+    }
+}
+
+#[test]
 fn the_reader_in_python_restores_an_account_of_each_format() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("format-spec/reader/wagon_read.py");
+    let has_age = Command::new("age").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     for format in FORMATS {
+        if format == ENCRYPTED && !has_age {
+            sites::skip("an encrypted account is restored", "the program age is missing");
+            continue;
+        }
         let dir = tempfile::tempdir().unwrap();
         let out = Command::new("python3")
             .arg(&script)
             .arg(archives().join(format))
             .args(["latest", "ann@station.example"])
             .arg(dir.path().join("ann"))
+            .env("WAGON_IDENTITY", key("golden.key"))
             .stdin(Stdio::null())
             .output()
             .unwrap();
@@ -125,7 +176,7 @@ fn listing(site: &Path) -> String {
 #[test]
 #[ignore = "writes a fixture that is never changed afterwards"]
 fn write_the_archive_of_this_format() {
-    let format = FORMATS[FORMATS.len() - 2];
+    let format = "v1";
     let archive = archives().join(format);
     assert!(!archive.exists(), "{} is there and is never written again", archive.display());
     fs::create_dir_all(archives()).unwrap();
@@ -165,7 +216,7 @@ fn write_the_archive_of_this_format() {
 #[test]
 #[ignore = "writes a fixture that is never changed afterwards"]
 fn write_the_archive_that_saw_upkeep() {
-    let format = FORMATS[FORMATS.len() - 1];
+    let format = "v1-upkeep";
     let dir = archives().join(format);
     assert!(!dir.exists(), "{} is there and is never written again", dir.display());
     let work = tempfile::tempdir().unwrap();
@@ -243,6 +294,73 @@ fn write_the_archive_that_saw_upkeep() {
     fs::write(archives().join(format!("{format}.listing")), listing(&place.path("target"))).unwrap();
 }
 
+#[test]
+#[ignore = "writes a fixture that is never changed afterwards"]
+fn write_the_archive_that_is_encrypted() {
+    let dir = archives().join(ENCRYPTED);
+    assert!(!dir.exists(), "{} is there and is never written again", dir.display());
+    let work = tempfile::tempdir().unwrap();
+    let place = Place::at(work.path());
+    let real: Arc<dyn Fs> = Arc::new(RealFs);
+    fs::create_dir_all(key("")).unwrap();
+    let identity = age::x25519::Identity::generate();
+    let secret = identity.to_string();
+    let note = "# opens fixtures/archives/v2 and nothing else";
+    fs::write(key("golden.key"), format!("{note}\n{}\n", secret.expose_secret())).unwrap();
+    fs::write(key("golden.phrase"), "opens a fixture and nothing else\n").unwrap();
+    let pair = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
+    fs::write(key("golden.minisign.pub"), pair.pk.to_box().unwrap().into_string()).unwrap();
+    // Nobody signs for it again, so the secret half is not kept.
+    let signer = pair.sk.to_box(None).unwrap().into_string();
+    let letter = |account: &str, name: &str| {
+        let folder = place.path("source/mail/station.example").join(account).join("Maildir");
+        ["cur", "new", "tmp"].iter().for_each(|sub| fs::create_dir_all(folder.join(sub)).unwrap());
+        let path = folder.join("cur").join(format!("{name}.M1P1.host:2,S"));
+        // A trace, a skeleton and a part that both accounts share.
+        let text = format!(
+            "Delivered-To: {account}@station.example\nFrom: Bert <bert@station.example>\nSubject: {name}\n\n{}",
+            format!("{name} says the same to everybody.\n").repeat(40)
+        );
+        fs::write(&path, text).unwrap();
+        let date = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+        fs::File::open(&path).unwrap().set_modified(date).unwrap();
+    };
+    let (known, locked) = new_locked_identity("opens a fixture and nothing else").unwrap();
+    let public = identity.to_public().to_string();
+    let recipients = Recipients::parse([public.as_str()]).unwrap().join(known).unwrap();
+    let id = "golden".parse().unwrap();
+    drop(Archive::create_encrypted(real.clone(), &dir, id, DAY, &recipients, Some(&locked)).unwrap());
+    let mut catalog = Catalog::open(&place.path("catalog.sqlite")).unwrap();
+    let mut pass = || {
+        let options = ExportOptions {
+            source: Some("example".parse().unwrap()),
+            accounts: Vec::new(),
+            exclude: Vec::new(),
+            deep: false,
+            full: false,
+            label: None,
+            dry_run: false,
+            workers: NonZeroUsize::MIN,
+            clock: || DAY,
+            holder: "golden".to_owned(),
+        };
+        let site = Nowhere(open_source(real.clone(), place.path("source").to_str().unwrap()).unwrap());
+        let archive = Archive::open(real.clone(), &dir).unwrap();
+        let archive = archive.with_identities(Identities::parse(secret.expose_secret()).unwrap());
+        let archive = archive.with_signer(SigningKey::parse(&signer, None).unwrap());
+        export(&site, &archive, &mut catalog, &options, &Silent).unwrap();
+    };
+    letter("ann", "1700000001");
+    letter("bert", "1700000001");
+    pass();
+    letter("ann", "1700000002");
+    pass();
+    let (shown, keys) = (dir.display(), opened_by(ENCRYPTED));
+    place.wagon(0, &format!("protect --archive {shown} --percent 5{keys}"));
+    place.wagon(0, &format!("import --archive {shown} --to {{}}/target{keys}"));
+    fs::write(archives().join(format!("{ENCRYPTED}.listing")), listing(&place.path("target"))).unwrap();
+}
+
 /// When the golden archives say that they were written: any fixed moment will do; seconds since 1970.
 const DAY: i64 = 1_800_000_000;
 
@@ -290,6 +408,18 @@ fn no_fixture_names_a_folder_of_the_machine_that_made_it() {
             let found = text.windows(home.len()).any(|window| window == home.as_bytes());
             assert!(!found, "{} names {home}", file.display());
         }
+    }
+}
+
+fn bytes_below(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    files_below(dir).into_iter().map(|file| (file.clone(), fs::read(file).unwrap())).collect()
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    for file in files_below(from) {
+        let copy = to.join(file.strip_prefix(from).unwrap());
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(file, copy).unwrap();
     }
 }
 

@@ -3,7 +3,7 @@ into memory; whatever is wrong is a `Damaged` that says where. Standard library 
 
 Called by wagon_restore.py. wagon_read.py is the short way to one account; here are damaged packs, large objects, broken chains,
 indexes, and all kinds of lines. See archive.md, pack.md, message.md, snapshot.md."""
-import base64, collections, functools, hashlib, io, json, re, struct, sys, zlib
+import base64, collections, functools, hashlib, io, json, pathlib, re, struct, sys, zlib
 import wagon_read
 
 IN_MEMORY = 32 << 20  # objects up to this size may be held (README.md, Bounds)
@@ -99,9 +99,31 @@ class Place:
 
 class Archive(wagon_read.Archive):
     def __init__(self, folder):
-        super().__init__(folder)
-        need(re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", self.header["id"]), "wagon.json has no id")
         self.complaints = []
+        super().__init__(folder, self.sound_header(pathlib.Path(folder)))
+        need(re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", self.header["id"]), "wagon.json has no id")
+
+    def sound_header(self, folder):
+        """wagon.json; where that is not what its checksum says, its other copy if that is (archive.md, Two copies)."""
+        found, sound = {}, {}
+        for name in ("wagon.json", "wagon-again.json"):
+            try:
+                text = (folder / name).read_text()
+                found[name] = json.loads(text)
+                before, digits, after = text.rpartition(found[name].get("sha256", "none"))
+                if digits and hashlib.sha256((before + "0" * 64 + after).encode()).hexdigest() == digits:
+                    sound[name] = found[name]
+                elif digits or "sha256" in found[name]:
+                    self.complain(f"{folder / name}: it is not what its checksum says")
+            except FileNotFoundError:
+                pass
+            except wagon_read.WRONG as error:
+                self.complain(f"{folder / name}: {error!r}")
+        first, second = (sound.get(name) for name in ("wagon.json", "wagon-again.json"))
+        need(not (first and second) or first == second, f"{folder}: wagon.json and wagon-again.json contradict each other")
+        need("wagon.json" in found or second, f"{folder} has no wagon.json")
+        need(first or second or "sha256" not in found["wagon.json"], f"{folder}: no sound wagon.json")
+        return first or second or found["wagon.json"]
 
     def complain(self, what):
         if what not in self.complaints:
@@ -308,6 +330,16 @@ class Archive(wagon_read.Archive):
         need(found == name and len(text) == size and member.end == at + length, f"{path}: {name} is not as the table says")
         return text
 
+    def provisioning(self, path):
+        """What a snapshot says of the records; from their second copy where the first is damaged."""
+        try:
+            return self.entry(path, "provisioning.jsonl")
+        except Damaged as error:
+            if "provisioning-again.jsonl" not in self.contents(path):
+                raise
+            self.complain(f"{path}: provisioning.jsonl: {error}; its other copy is read")
+            return self.entry(path, "provisioning-again.jsonl")
+
     def chain(self, number):
         """Snapshots with their files, from the oldest ancestor to this one."""
         found = []
@@ -325,7 +357,7 @@ class Archive(wagon_read.Archive):
         """Record id -> record, at a snapshot."""
         records = {}
         for head, path in self.chain(number):
-            lines = list(lines_of(self.entry(path, "provisioning.jsonl")))
+            lines = list(lines_of(self.provisioning(path)))
             need(len(lines) == head.get("provisioning_lines", 0), f"{path}: provisioning.jsonl lacks lines")
             for line in lines:
                 (kind, value), = line.items()

@@ -37,9 +37,9 @@ def entries(tar):
     yield from ((entry.name, whole.extractfile(entry).read()) for entry in whole)
 
 class Archive:
-    def __init__(self, folder):
+    def __init__(self, folder, header=None):
         self.folder = pathlib.Path(folder)
-        self.header = json.loads((self.folder / "wagon.json").read_text())
+        self.header = header or json.loads((self.folder / "wagon.json").read_text())
         self.header["archive"] == "wagon" and self.header["format"] in (1, 2) or sys.exit("not an archive that this script reads")
         self.heads, replaced, self.suffix = {}, set(), ".tar.gz" + ".age" * (self.header["format"] == 2)
         for path in sorted((self.folder / "snapshots").glob("[0-9]*" + self.suffix)):

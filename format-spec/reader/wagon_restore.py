@@ -42,7 +42,10 @@ def check(archive):
         try:
             names = {"provisioning.jsonl", "rejected.jsonl"} | {f"accounts/{entry['id']}.jsonl" for entry in head["accounts"]}
             for name in archive.contents(path):
-                archive.entry(path, name)
+                try:
+                    archive.entry(path, name)
+                except Damaged as error:
+                    say(f"{path}: {name}: {error}")
                 if name.startswith("accounts/") and name not in names:
                     say(f"{path}: {name} is of no account of the head")
             records = archive.records(number)

@@ -13,7 +13,7 @@ use crate::format::snapshot::parse_lines;
 use crate::format::tar_entry::{self, BLOCK};
 use crate::fs::FileRead;
 use crate::limits::{SNAPSHOT_LINE_BYTES, WHOLE_ENTRY_BYTES};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use std::io::{BufRead, BufReader, Read};
 
 impl SnapshotReader {
@@ -32,6 +32,15 @@ impl SnapshotReader {
             stream(file, name, place, &mut each)
         };
         read.map(|()| true).map_err(format_error(self.path()))
+    }
+
+    /// Whether there is an entry of this name; an error where it does not inflate to what its checksum and length say.
+    pub(super) fn inflates(&self, name: &str) -> Result<bool, ArchiveError> {
+        match self.place(name) {
+            None => Ok(false),
+            Some((_, place)) if place.size <= WHOLE_ENTRY_BYTES => self.entry(name).map(|_| true),
+            Some(_) => self.lines(name, |_: IgnoredAny| Ok(())),
+        }
     }
 }
 

@@ -122,11 +122,7 @@ impl<'a> History<'a> {
     pub fn provisioning_lines(&self, mut each: impl FnMut(ProvisioningLine)) -> Result<(), ArchiveError> {
         for head in self.chain.iter().filter(|head| head.provisioning_lines > 0 && !self.lost.contains(&head.no)) {
             let snapshot = self.archive.open_snapshot(head.no)?;
-            let found = snapshot.lines("provisioning.jsonl", |line| {
-                each(line);
-                Ok(())
-            })?;
-            if !found {
+            if !snapshot.record_lines(&mut each)? {
                 return Err(no_records(&snapshot));
             }
         }

@@ -4,7 +4,8 @@
 
 use super::cursor::Cursor;
 use super::layout::{INDEXES, PackName, format_error, io_error};
-use super::{Archive, ArchiveError, seal};
+use super::seal::SEALED_CHUNK;
+use super::{Archive, ArchiveError, SealError, seal};
 use crate::format::FormatError;
 use crate::format::pack_index::{IndexEntry, PackIndex, SegmentRow};
 use crate::format::segment::{self, MEMBER_MAGIC};
@@ -189,24 +190,39 @@ fn scan_member(
     (uncompressed == tar_entry::entry_bytes(size)).then(|| (uncompressed, vec![entry]))
 }
 
-/// Moves the cursor to the next bytes that begin a gzip member of ours; `false` at the end of the file.
+/// Moves the cursor to the next bytes that begin a gzip member of ours; `false` at the end of the file, and where the disk
+/// does not give it. A chunk of an encrypted file that does not decrypt is passed over.
 pub(super) fn seek_magic(cursor: &mut Cursor<'_>, refused: &mut Option<io::Error>) -> bool {
     let [first, ..] = MEMBER_MAGIC;
     loop {
-        let Ok(buffer) = cursor.fill_buf().map_err(note(refused)) else { return false };
-        if buffer.is_empty() {
-            return false;
-        }
-        let skip = memchr::memchr(first, buffer).unwrap_or(buffer.len());
-        let found = skip < buffer.len();
+        let (skip, found) = match cursor.fill_buf() {
+            Ok([]) => return false,
+            Ok(buffer) => match memchr::memchr(first, buffer) {
+                Some(at) => (at, true),
+                None => (buffer.len(), false),
+            },
+            Err(error) if is_damaged_chunk(&error) => {
+                next_chunk(cursor);
+                continue;
+            }
+            Err(error) => {
+                note(refused)(error);
+                return false;
+            }
+        };
         cursor.consume(skip);
         if !found {
             continue;
         }
         let here = cursor.position();
         let mut magic = [0; MEMBER_MAGIC.len()];
-        if cursor.read_exact(&mut magic).is_err() {
-            return false;
+        match cursor.read_exact(&mut magic) {
+            Ok(()) => {}
+            Err(error) if is_damaged_chunk(&error) => {
+                next_chunk(cursor);
+                continue;
+            }
+            Err(_) => return false,
         }
         let at = if magic == MEMBER_MAGIC { here } else { here + 1 };
         cursor.seek(at);
@@ -214,4 +230,14 @@ pub(super) fn seek_magic(cursor: &mut Cursor<'_>, refused: &mut Option<io::Error
             return true;
         }
     }
+}
+
+fn is_damaged_chunk(error: &io::Error) -> bool {
+    matches!(error.get_ref().and_then(|inner| inner.downcast_ref()), Some(SealError::Damaged(_)))
+}
+
+/// Goes on behind the chunk in which the cursor is.
+fn next_chunk(cursor: &mut Cursor<'_>) {
+    let behind = (cursor.position() / SEALED_CHUNK + 1).saturating_mul(SEALED_CHUNK);
+    cursor.seek(behind.min(cursor.end()));
 }

@@ -3,13 +3,14 @@
 //! Promises: a name that is not of the archive is never taken for one that is; a file that has its name is complete and
 //! durable. Format: format-spec/archive.md.
 
+use super::beside::{self, Beside, HEADER_AGAIN, KEY_AGAIN};
 use super::{Archive, ArchiveError, Recipients, SealError, seal, signature};
 use crate::format::FormatError;
 use crate::format::archive_header::{ArchiveHeader, ENCRYPTED_FORMAT, Encryption, FORMAT};
 use crate::fs::{DirEntry, FileKind, FileWrite, Fs};
-use crate::limits::ARCHIVE_HEADER_BYTES;
 use crate::model::hex;
 use crate::model::id::{SiteId, SnapshotNo};
+use sha2::{Digest, Sha256};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -137,7 +138,7 @@ impl Archive {
         Self::create_with(
             fs,
             dir,
-            ArchiveHeader { archive: "wagon".to_owned(), format: FORMAT, id, created, encryption: None },
+            ArchiveHeader { archive: "wagon".to_owned(), format: FORMAT, id, created, encryption: None, sha256: None },
             None,
         )
     }
@@ -152,8 +153,10 @@ impl Archive {
         recipients: &Recipients,
         locked: Option<&[u8]>,
     ) -> Result<Self, ArchiveError> {
-        let encryption = Some(Encryption { method: "age".to_owned(), recipients: recipients.texts() });
-        let header = ArchiveHeader { archive: "wagon".to_owned(), format: ENCRYPTED_FORMAT, id, created, encryption };
+        let key_sha256 = locked.map(|locked| hex::encode(&Sha256::digest(locked)));
+        let encryption = Some(Encryption { method: "age".to_owned(), recipients: recipients.texts(), key_sha256 });
+        let format = ENCRYPTED_FORMAT;
+        let header = ArchiveHeader { archive: "wagon".to_owned(), format, id, created, encryption, sha256: None };
         Self::create_with(fs, dir, header, locked)
     }
 
@@ -191,20 +194,18 @@ impl Archive {
         if let Some(locked) = locked {
             Self::keep_locked_identity(fs.as_ref(), dir, locked)?;
         }
-        let path = dir.join(HEADER);
-        fs.replace(&path, &header.encode(), 0o600).map_err(io_error("write", &path))?;
-        Self::new(fs, dir, header)
+        // What makes the folder an archive comes last.
+        for name in [HEADER_AGAIN, HEADER] {
+            let path = dir.join(name);
+            fs.replace(&path, &header.encode(), 0o600).map_err(io_error("write", &path))?;
+        }
+        Self::new(fs, dir, Beside { header, worn: Vec::new() })
     }
 
     /// Opens an archive for reading; refuses any other folder, and a newer format.
     pub fn open(fs: Arc<dyn Fs>, dir: &Path) -> Result<Self, ArchiveError> {
-        let path = dir.join(HEADER);
-        let bytes = fs.read(&path, ARCHIVE_HEADER_BYTES).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ArchiveError::NotAnArchive(dir.to_owned()),
-            _ => io_error("read", &path)(error),
-        })?;
-        let header = ArchiveHeader::parse(&bytes).map_err(format_error(&path))?;
-        let archive = Self::new(fs, dir, header)?;
+        let beside = beside::look(fs.as_ref(), dir)?;
+        let archive = Self::new(fs, dir, beside)?;
         archive.share()?;
         Ok(archive)
     }
@@ -317,7 +318,7 @@ fn list(fs: &dyn Fs, dir: &Path) -> Result<Vec<DirEntry>, ArchiveError> {
 fn is_our_beginning(entry: &DirEntry) -> bool {
     let name = entry.name.as_encoded_bytes();
     name.starts_with(b".wagon-")
-        || name == KEY.as_bytes()
+        || [KEY, KEY_AGAIN, HEADER_AGAIN].iter().any(|our| our.as_bytes() == name)
         || (entry.kind == FileKind::Dir && [PACKS, INDEXES, SNAPSHOTS].iter().any(|our| our.as_bytes() == name))
 }
 

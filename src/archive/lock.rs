@@ -15,7 +15,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 const HOLDER: &str = "lock.json";
 
 /// The right to write into an archive; ends when dropped.

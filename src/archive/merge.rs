@@ -7,9 +7,10 @@
 use super::history::{History, entry_of, manifest_name, no_records};
 use super::layout::SnapshotName;
 use super::lock::ArchiveLock;
+use super::snapshot::RECORDS;
 use super::{Archive, ArchiveError};
 use crate::format::manifest::AccountState;
-use crate::format::snapshot::{AccountEntry, ProvisioningLine, SnapshotHead, parse_lines, push_line, squash};
+use crate::format::snapshot::{AccountEntry, ProvisioningLine, SnapshotHead, push_line, squash};
 use crate::model::hex;
 use crate::model::id::{RecordId, SnapshotNo};
 use std::collections::BTreeMap;
@@ -34,7 +35,7 @@ impl Archive {
         if !lines.is_empty() {
             let mut bytes = Vec::new();
             lines.iter().for_each(|line| push_line(&mut bytes, line));
-            writer.add("provisioning.jsonl", &bytes)?;
+            writer.add(RECORDS, &bytes)?;
         }
         let present = after.provisioning()?.0;
         let mut newest: BTreeMap<RecordId, &AccountEntry> = BTreeMap::new();
@@ -93,17 +94,9 @@ fn merged_records(history: &History<'_>, parent: Option<SnapshotNo>) -> Result<V
     let mut lines = Vec::new();
     for head in history.heads().iter().filter(|head| parent.is_none_or(|parent| head.no > parent)) {
         let snapshot = history.archive.open_snapshot(head.no)?;
-        let Some(bytes) = snapshot.entry("provisioning.jsonl")? else {
-            if head.provisioning_lines > 0 {
-                return Err(no_records(&snapshot));
-            }
-            continue;
-        };
-        parse_lines(&bytes, |line| {
-            lines.push(line);
-            Ok(())
-        })
-        .map_err(|source| ArchiveError::Format { path: snapshot.path().to_owned(), source })?;
+        if !snapshot.record_lines(|line| lines.push(line))? && head.provisioning_lines > 0 {
+            return Err(no_records(&snapshot));
+        }
     }
     let changed = parent.is_none() || !lines.is_empty();
     Ok(if changed { squash(lines) } else { Vec::new() })

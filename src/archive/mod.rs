@@ -2,6 +2,7 @@
 //! Format: format-spec/archive.md.
 
 mod archive_file;
+mod beside;
 pub mod check;
 mod compressors;
 mod cursor;
@@ -14,6 +15,7 @@ mod lag;
 mod layout;
 pub mod lock;
 mod merge;
+mod notes;
 mod open_pack;
 pub mod pack_reader;
 pub mod pack_writer;
@@ -22,6 +24,7 @@ pub mod parity;
 pub mod prune;
 mod publisher;
 mod readers;
+mod records;
 pub mod repair;
 mod rewrite;
 mod salvage;
@@ -40,6 +43,8 @@ mod usage;
 pub mod wanted;
 mod window;
 
+pub use beside::mend_copies;
+pub use notes::Hear;
 pub use seal::{Identities, Recipients, SealError, new_locked_identity};
 pub use signature::{SignatureError, SignedState, SigningKey, TrustedKeys};
 
@@ -60,6 +65,10 @@ pub enum ArchiveError {
     Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error("{0} is not an archive of wagon: it has no wagon.json")]
     NotAnArchive(PathBuf),
+    #[error("{0} has lost its wagon.json; wagon-again.json, the second copy of it, is there")]
+    HeaderGone(PathBuf),
+    #[error("wagon.json and wagon-again.json in {0} are both sound and say different things; nothing was done")]
+    TwoHeaders(PathBuf),
     #[error("{path} cannot be read as an archive's file")]
     Format { path: PathBuf, source: FormatError },
     #[error("cannot open {path}")]
@@ -96,6 +105,8 @@ pub struct Archive {
     raw: Arc<dyn Fs>,
     dir: PathBuf,
     header: ArchiveHeader,
+    /// What is damaged of the files beside the folders, and made up for by a second copy.
+    worn: Vec<beside::Worn>,
     /// There if the archive is encrypted.
     seal: Option<Arc<Seal>>,
     trust: Option<Arc<signature::Trust>>,
@@ -105,10 +116,12 @@ pub struct Archive {
     sharing: Arc<readers::Sharing>,
     /// Where tables of objects are made and kept; without it they go with the process.
     scratch: Option<PathBuf>,
+    notes: Arc<notes::Notes>,
 }
 
 impl Archive {
-    fn new(fs: Arc<dyn Fs>, dir: &Path, header: ArchiveHeader) -> Result<Self, ArchiveError> {
+    fn new(fs: Arc<dyn Fs>, dir: &Path, beside: beside::Beside) -> Result<Self, ArchiveError> {
+        let beside::Beside { header, worn } = beside;
         let encryption = header.encryption.as_ref();
         let recipients = encryption.map(|for_whom| Recipients::parse(for_whom.recipients.iter().map(String::as_str)));
         let recipients =
@@ -118,15 +131,20 @@ impl Archive {
             raw: fs,
             dir: dir.to_owned(),
             header,
+            worn,
             seal: None,
             trust: None,
             signer: None,
             open_snapshots: snapshot::OpenSnapshots::default(),
             sharing: Arc::default(),
             scratch: None,
+            notes: Arc::default(),
         };
         if let Some(recipients) = recipients {
             archive.seal(Seal { recipients, identities: Identities::default(), copies: None });
+        }
+        for worn in &archive.worn {
+            archive.notes.add(format!("{}: {}", archive.dir.join(worn.name).display(), worn.what));
         }
         Ok(archive)
     }
@@ -151,12 +169,14 @@ impl Archive {
             raw: self.raw.clone(),
             dir: self.dir.clone(),
             header: self.header.clone(),
+            worn: self.worn.clone(),
             seal: self.seal.clone(),
             trust: self.trust.clone(),
             signer: self.signer.clone(),
             open_snapshots: snapshot::OpenSnapshots::default(),
             sharing: self.sharing.clone(),
             scratch: self.scratch.clone(),
+            notes: self.notes.clone(),
         }
     }
 

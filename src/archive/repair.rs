@@ -15,6 +15,7 @@ use super::parallel::in_order;
 use super::parity::{Beyond, MendedFile, mend_all};
 use super::rewrite::{Rewriter, Style, large_object, sound_entry};
 use super::seal::with_suffix;
+use super::snapshot::RECORDS;
 use super::usage::{Damage, Usage, advance, begin, by_segment, end, open_pack, stop_if_asked};
 use super::wanted::Wanted;
 use super::{Archive, ArchiveError};
@@ -36,6 +37,8 @@ pub struct RepairReport {
     /// Files that their parity gave back, before anything else was done. In a dry run the rest of the report is of the
     /// archive without them.
     pub files_mended: Vec<MendedFile>,
+    /// Files beside the folders (`wagon.json`, `key.age`, second copies of both) that were written again, before anything else.
+    pub copies_made: Vec<PathBuf>,
     /// Files that have parity, and more damage than it can mend.
     pub beyond_parity: Vec<Beyond>,
     /// Parity files that were damaged, and were made again.
@@ -60,7 +63,8 @@ pub struct RepairReport {
     pub places: Vec<Place>,
     /// Accounts that the next export reads from beginning to end, by address.
     pub wanted: BTreeSet<String>,
-    /// Snapshots whose head or table of contents was damaged, and that were written again from the rest of the file.
+    /// Snapshots of which only what is there twice, or what holds the file together, was damaged, and that were written
+    /// again from the rest of the file.
     pub snapshots_mended: Vec<SnapshotNo>,
     /// Accounts of which a snapshot that can be read has lost what it said.
     pub manifests_lost: Vec<LostManifest>,
@@ -226,7 +230,11 @@ fn look_at_snapshots(
         let before = report.manifests_lost.len();
         let mut damaged = false;
         let head = snapshot.head();
-        if head.provisioning_lines > 0 && !reads("provisioning.jsonl")? {
+        let records = match snapshot.record_lines(drop) {
+            Err(error) if error.is_damage() => false,
+            outcome => outcome?,
+        };
+        if head.provisioning_lines > 0 && !records {
             report.manifests_lost.push(LostManifest { snapshot: name.no, account: None });
         }
         for entry in &head.accounts {
@@ -237,7 +245,7 @@ fn look_at_snapshots(
                 wanted.entry(head.source.clone()).or_default().insert(entry.id);
             }
         }
-        for entry in snapshot.names() {
+        for entry in snapshot.names().iter().filter(|entry| *entry != RECORDS) {
             damaged |= !reads(entry)?;
         }
         let ends_well = match snapshot.ends_well() {

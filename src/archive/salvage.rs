@@ -38,12 +38,9 @@ impl<'a> History<'a> {
             }
         }
         for head in chain.iter().filter(|head| head.provisioning_lines > 0) {
-            let readable = archive.open_snapshot(head.no).and_then(|snapshot| {
-                let lines = snapshot.entry("provisioning.jsonl")?.ok_or_else(|| no_records(&snapshot))?;
-                let path = snapshot.path().to_owned();
-                parse_lines(&lines, |_: crate::format::snapshot::ProvisioningLine| Ok(()))
-                    .map_err(|source| ArchiveError::Format { path, source })
-            });
+            let readable = archive
+                .open_snapshot(head.no)
+                .and_then(|snapshot| if snapshot.record_lines(drop)? { Ok(()) } else { Err(no_records(&snapshot)) });
             match readable {
                 Err(error) if error.is_damage() => lost.push(head.no),
                 outcome => outcome?,

@@ -8,6 +8,7 @@
 use super::cursor::{Cursor, read_exact_at};
 use super::index::only_padding;
 use super::layout::{SnapshotName, format_error, io_error};
+use super::notes::Notes;
 use super::snapshot_scan::{Scanned, scan};
 use super::{Archive, ArchiveError};
 use crate::event::Rejection;
@@ -29,6 +30,10 @@ pub(super) const HEAD: &str = "snapshot.json";
 pub(super) const CONTENTS: &str = "contents.jsonl";
 /// The head once more, at the other end of the file.
 pub(super) const HEAD_AGAIN: &str = "snapshot-again.json";
+/// What the pass found different in the site's records.
+pub(super) const RECORDS: &str = "provisioning.jsonl";
+/// The same once more, behind everything else.
+pub(super) const RECORDS_AGAIN: &str = "provisioning-again.jsonl";
 
 /// One line of the table of contents.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -63,6 +68,7 @@ struct Opened {
     end: u64,
     /// What is wrong with the head or the table of contents; both were had from the rest of the file then.
     damage: Option<String>,
+    notes: Arc<Notes>,
 }
 
 /// An open snapshot.
@@ -133,13 +139,18 @@ impl SnapshotReader {
         self.opened.damage.as_deref()
     }
 
+    /// Tells whoever opened the archive.
+    pub(super) fn note(&self, text: String) {
+        self.opened.notes.add(text);
+    }
+
     /// The file, and where in it an entry lies.
     pub(super) fn place(&self, name: &str) -> Option<(&dyn FileRead, EntryPlace)> {
         let place = self.opened.places.get(name)?;
         Some((self.opened.file.as_ref(), *place))
     }
 
-    /// The names of all entries but the head and the table of contents, in the order of the file.
+    /// The names of all entries but the head, the table of contents and second copies, in the order of the file.
     pub fn names(&self) -> &[String] {
         &self.opened.names
     }
@@ -208,7 +219,8 @@ impl Archive {
             }
             Err(error) => return Err(format_error(&path)(error)),
         };
-        let opened = Arc::new(Opened { path, file, head, names, places, end, damage });
+        let notes = self.notes.clone();
+        let opened = Arc::new(Opened { path, file, head, names, places, end, damage, notes });
         self.open_snapshots.keep(name, &opened);
         Ok(SnapshotReader { opened })
     }
@@ -244,7 +256,7 @@ fn read_head_of(cursor: &mut Cursor<'_>, entry: &str, name: SnapshotName) -> Res
 
 /// Whether an entry of this name is one of what the pass found, and not one that only holds the file together.
 pub(super) fn is_of_manifests(name: &str) -> bool {
-    ![HEAD, CONTENTS, HEAD_AGAIN].contains(&name)
+    ![HEAD, CONTENTS, HEAD_AGAIN, RECORDS_AGAIN].contains(&name)
 }
 
 fn made_up_for(error: &FormatError) -> String {

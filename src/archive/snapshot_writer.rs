@@ -6,7 +6,7 @@
 use super::archive_file::{ArchiveFile, ScratchWriter};
 use super::cursor::Cursor;
 use super::layout::{SNAPSHOTS, SnapshotName, format_error, io_error};
-use super::snapshot::{CONTENTS, ContentsLine, HEAD, HEAD_AGAIN, is_of_manifests};
+use super::snapshot::{CONTENTS, ContentsLine, HEAD, HEAD_AGAIN, RECORDS, RECORDS_AGAIN, is_of_manifests};
 use super::{Archive, ArchiveError, seal};
 use crate::format::FormatError;
 use crate::format::segment::{self, Effort, Encoder};
@@ -28,6 +28,8 @@ pub struct SnapshotWriter<'a> {
     contents: Vec<u8>,
     /// The entries' members, in a temporary file: the head comes before them and is known last.
     body: Option<ScratchWriter>,
+    /// The second copy of the site's records, compressed, and their length: it goes as far from the first as the file allows.
+    records_again: Option<(Vec<u8>, u64)>,
 }
 
 impl Archive {
@@ -50,6 +52,7 @@ impl Archive {
             names: HashSet::new(),
             contents: Vec::new(),
             body: None,
+            records_again: None,
         }
     }
 }
@@ -85,6 +88,9 @@ impl SnapshotWriter<'_> {
         };
         body.put(&member)?;
         push_line(&mut self.contents, &ContentsLine { name: name.to_owned(), compressed, size });
+        if name == RECORDS {
+            self.records_again = Some((encode_entry(&mut self.encoder, RECORDS_AGAIN, bytes)?, size));
+        }
         Ok(())
     }
 
@@ -93,6 +99,11 @@ impl SnapshotWriter<'_> {
         let json = serde_json::to_vec(head).map_err(|error| {
             format_error(Path::new(HEAD))(FormatError::Malformed { what: error.to_string(), at: 0 })
         })?;
+        let records = self.records_again.take();
+        if let Some((member, size)) = &records {
+            let (name, compressed) = (RECORDS_AGAIN.to_owned(), member.len() as u64);
+            push_line(&mut self.contents, &ContentsLine { name, compressed, size: *size });
+        }
         let again = encode_entry(&mut self.encoder, HEAD_AGAIN, &json)?;
         let (compressed, size) = (again.len() as u64, json.len() as u64);
         push_line(&mut self.contents, &ContentsLine { name: HEAD_AGAIN.to_owned(), compressed, size });
@@ -112,6 +123,9 @@ impl SnapshotWriter<'_> {
                 out.write(bytes)?;
                 cursor.consume(length);
             }
+        }
+        if let Some((member, _)) = records {
+            out.write(&member)?;
         }
         out.write(&again)?;
         out.write(&encode(&mut self.encoder, &tar_entry::END)?)?;

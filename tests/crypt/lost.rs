@@ -69,11 +69,18 @@ fn whoever_changes_for_whom_an_archive_is_encrypted_gets_nothing_from_this_expor
     let before = fs::read_to_string(&header).unwrap();
     let (me, other) =
         (fs::read_to_string(world.path("me.pub")).unwrap(), fs::read_to_string(world.path("other.pub")).unwrap());
-    fs::write(&header, before.replace(&me, &other)).unwrap();
+    // Whoever may write there does not forget the second copy, nor the checksum.
+    let unproven = before.split(",\n  \"sha256\"").next().unwrap().to_owned() + "\n}\n";
+    let forge = |text: String| {
+        ["archive/wagon.json", "archive/wagon-again.json"]
+            .iter()
+            .for_each(|at| fs::write(world.path(at), &text).unwrap());
+    };
+    forge(unproven.replace(&me, &other));
     world.refused("export --from source --archive archive", &["not encrypted for those"]);
     // The same by making it look like one that is not encrypted at all.
     let plain = before.split("\"encryption\"").next().unwrap().trim_end().trim_end_matches(',').to_owned() + "}";
-    fs::write(&header, plain.replace("\"format\": 2", "\"format\": 1")).unwrap();
+    forge(plain.replace("\"format\": 2", "\"format\": 1"));
     world.refused("export --from source --archive archive", &["not encrypted for those"]);
     assert_eq!(world.files("archive/snapshots").len(), 1);
 }

@@ -9,4 +9,5 @@ mod encrypted;
 mod lost;
 mod signed;
 mod stock;
+mod twice;
 mod world;

@@ -13,6 +13,7 @@ use stationwagon::model::id::RecordId;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Ann, Bob and Cy; letters come, change and go in three passes.
 fn three_passes() -> World {
@@ -44,56 +45,97 @@ fn every_flip_in_a_snapshot_costs_one_account_at_most_and_is_named() {
     let world = three_passes();
     let expected = mailboxes(world.archive.dir());
     let copy = world.dir.path().join("copy");
-    let second = snapshot_file(world.archive.dir(), 2);
-    let inside = second.strip_prefix(world.archive.dir()).unwrap().to_owned();
-    let (mut mended, mut one_account, mut records) = (0, 0, 0);
-    for (range, name) in members(&second) {
-        // Some bytes of each member: its magic, its middle, its checksum; all bytes of all files are tests/hostile's.
-        let length = range.len();
-        for at in [0, 1, 9, 10, length / 3, length / 2, length - 8, length - 1] {
-            copy_tree(world.archive.dir(), &copy);
-            flip(&copy.join(&inside), range.start + at, 3);
-            let what = format!("{name} at {at}");
-            assert!(!check(&open(&copy), true, &Silent).unwrap().findings.is_empty(), "{what}: in silence");
-            let seen = mailboxes(&copy);
-            let report = repaired(&open(&copy));
-            let lost: Vec<_> = report.manifests_lost.iter().map(|lost| lost.account.as_deref()).collect();
-            match name.as_str() {
-                "snapshot.json" | "contents.jsonl" | "snapshot-again.json" | "" => {
+    let mut flips: BTreeMap<(u32, &str), (usize, usize)> = BTreeMap::new();
+    // The first has the site's records and everybody's manifest, the second what two of them did meanwhile.
+    for number in [1, 2] {
+        let file = snapshot_file(world.archive.dir(), number);
+        let inside = file.strip_prefix(world.archive.dir()).unwrap().to_owned();
+        let head = open(world.archive.dir()).snapshot_heads().unwrap().remove(number as usize - 1);
+        for (range, name) in members(&file) {
+            // Some bytes of each member: its magic, its middle, its checksum; all bytes of all files are tests/hostile's.
+            let length = range.len();
+            for at in [0, 1, 9, 10, length / 3, length / 2, length - 8, length - 1] {
+                copy_tree(world.archive.dir(), &copy);
+                flip(&copy.join(&inside), range.start + at, 3);
+                let what = format!("snapshot {number}, {name} at {at}");
+                let findings = check(&open(&copy), true, &Silent).unwrap().findings;
+                assert!(findings.iter().any(|finding| finding.path == inside), "{what}: not named: {findings:?}");
+                let seen = mailboxes(&copy);
+                let report = repaired(&open(&copy));
+                let lost: Vec<_> = report.manifests_lost.iter().map(|lost| lost.account.as_deref()).collect();
+                let account = name.strip_prefix("accounts/").map(|name| name.trim_end_matches(".jsonl"));
+                let entry = account.map(|id| head.accounts.iter().find(|e| e.id.to_string() == id).unwrap());
+                let region = match name.as_str() {
+                    "snapshot.json" | "snapshot-again.json" => "head",
+                    "provisioning.jsonl" | "provisioning-again.jsonl" => "records",
+                    "contents.jsonl" | "" => "what holds the file together",
+                    _ => "account",
+                };
+                let count = flips.entry((number, region)).or_default();
+                count.0 += 1;
+                if let (Some(entry), false) = (entry, seen == expected) {
+                    assert_eq!(lost, [Some(entry.address.as_str())], "{what}");
+                    let mut others = expected.clone();
+                    others.remove(&entry.address);
+                    assert_eq!(seen, others, "{what}: all others can be read");
+                    count.1 += 1;
+                } else {
                     assert_eq!(seen, expected, "{what}: it costs nothing");
                     assert_eq!((report.snapshots_mended.len(), report.is_loss()), (1, false), "{what}: {report:?}");
+                    assert_eq!(lost, [], "{what}");
                     assert_eq!(check(&open(&copy), true, &Silent).unwrap().findings, [], "{what}: mended");
                     assert_eq!(mailboxes(&copy), expected, "{what}: after the repair");
-                    mended += 1;
                 }
-                _ if seen == expected => {
-                    assert_eq!((report.snapshots_mended.len(), report.is_loss()), (1, false), "{what}: {report:?}");
-                    mended += 1;
-                }
-                "provisioning.jsonl" => {
-                    assert_eq!(lost, [None], "{what}");
-                    records += 1;
-                }
-                account => {
-                    let id: u32 = account.trim_start_matches("accounts/").trim_end_matches(".jsonl").parse().unwrap();
-                    let address = open(&copy).snapshot_heads().unwrap()[1]
-                        .accounts
-                        .iter()
-                        .find(|e| e.id.0 == id)
-                        .unwrap()
-                        .address
-                        .clone();
-                    assert_eq!(lost, [Some(address.as_str())], "{what}");
-                    let mut others = expected.clone();
-                    others.remove(&address);
-                    assert_eq!(seen, others, "{what}: all others can be read");
-                    one_account += 1;
-                }
+                std::fs::remove_dir_all(&copy).unwrap();
             }
-            std::fs::remove_dir_all(&copy).unwrap();
         }
     }
-    assert!(mended >= 32 && one_account >= 10, "{mended} {one_account} {records}");
+    let costly: Vec<_> = flips.iter().filter(|(_, (_, costly))| *costly > 0).map(|(region, _)| *region).collect();
+    assert_eq!(costly, [(1, "account"), (2, "account")], "{flips:?}");
+    let tried: Vec<_> = flips.iter().map(|((number, region), (tried, _))| (*number, *region, *tried)).collect();
+    let rest = "what holds the file together";
+    assert_eq!(
+        tried,
+        [
+            (1, "account", 24),
+            (1, "head", 16),
+            (1, "records", 16),
+            (1, rest, 16),
+            (2, "account", 16),
+            (2, "head", 16),
+            (2, rest, 16)
+        ]
+    );
+}
+
+#[test]
+fn records_that_are_damaged_twice_are_named_as_lost_and_one_copy_is_told_of() {
+    let world = three_passes();
+    let expected = mailboxes(world.archive.dir());
+    let first = snapshot_file(world.archive.dir(), 1);
+    let places: Vec<_> = members(&first).into_iter().filter(|(_, name)| name.starts_with("provisioning")).collect();
+    assert_eq!(places.len(), 2, "{places:?}");
+    flip(&first, places[0].0.start + 40, 5);
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let notes = heard.clone();
+    let archive =
+        open(world.archive.dir()).with_notes_to(Arc::new(move |text| notes.lock().unwrap().push(text.to_owned())));
+    let history = History::open(&archive, None, None).unwrap();
+    history.provisioning().unwrap();
+    history.keys().unwrap();
+    let heard = heard.lock().unwrap().clone();
+    assert_eq!(heard.len(), 1, "once, however often they are read: {heard:?}");
+    assert!(heard[0].contains("provisioning.jsonl is damaged, its copy serves"), "{heard:?}");
+    assert_eq!(mailboxes(world.archive.dir()), expected);
+    let what: Vec<_> = check(&open(world.archive.dir()), false, &Silent).unwrap().findings;
+    assert!(matches!(what.as_slice(), [one] if one.what.contains("it is there twice, and costs nothing")), "{what:?}");
+
+    flip(&first, places[1].0.start + 40, 5);
+    let what: Vec<_> = check(&open(world.archive.dir()), false, &Silent).unwrap().findings;
+    assert_eq!(what.iter().filter(|one| one.what.starts_with("provisioning")).count(), 2, "{what:?}");
+    let report = repaired(&open(world.archive.dir()));
+    assert_eq!(report.manifests_lost.iter().map(|lost| lost.account.clone()).collect::<Vec<_>>(), [None]);
+    assert!(report.is_loss());
 }
 
 #[test]

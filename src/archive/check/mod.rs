@@ -97,6 +97,10 @@ pub fn check_part(archive: &Archive, reading: Reading, sink: &dyn Sink) -> Resul
     for path in names.strange.iter().chain(&snapshots.strange) {
         checking.find(path, "no file of an archive".to_owned());
     }
+    for worn in archive.worn() {
+        let (path, what) = (PathBuf::from(worn.name), worn.what.clone());
+        checking.report.findings.push(Finding { path, what, ..Finding::default() });
+    }
     if archive.is_encrypted() && !archive.has_identities() {
         checking.check_closed(&names.names, &snapshots.names)?;
         checking.check_parity()?;

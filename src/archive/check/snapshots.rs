@@ -5,18 +5,17 @@ use super::{Checking, Copy};
 use crate::archive::ArchiveError;
 use crate::archive::history::manifest_name;
 use crate::archive::layout::{SnapshotName, io_error};
-use crate::archive::snapshot::SnapshotReader;
+use crate::archive::snapshot::{RECORDS, RECORDS_AGAIN, SnapshotReader};
 use crate::archive::table::ObjectTable;
 use crate::event::{Place, Rejection};
 use crate::format::FormatError;
 use crate::format::manifest::{AccountState, ItemLine, ManifestLine};
 use crate::format::pack_index::prefix;
-use crate::format::snapshot::{AccountEntry, ProvisioningLine, SnapshotHead};
+use crate::format::snapshot::{AccountEntry, ProvisioningLine, SnapshotHead, push_line};
 use crate::model::id::{ItemId, RecordId, SnapshotNo};
+use sha2::{Digest, Sha256};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-
-const PROVISIONING: &str = "provisioning.jsonl";
 
 /// Snapshots whose heads could be read, by number.
 type Heads = BTreeMap<SnapshotNo, (SnapshotName, SnapshotHead)>;
@@ -92,7 +91,7 @@ impl Checking<'_> {
         }
         for entry in snapshot.names().to_vec() {
             match entry.as_str() {
-                PROVISIONING => {}
+                RECORDS => {}
                 "rejected.jsonl" => drop(self.check_lines::<Rejection>(&snapshot, name, &entry)),
                 _ if entry.starts_with("accounts/") && !announced.remove(&entry) => {
                     self.find(&path, format!("the head does not name {entry}"));
@@ -100,11 +99,7 @@ impl Checking<'_> {
                 _ => {}
             }
         }
-        let lines = self.check_lines::<ProvisioningLine>(&snapshot, name, PROVISIONING);
-        if lines.is_some_and(|lines| lines != head.provisioning_lines) {
-            let what = format!("{PROVISIONING} has not the {} lines that the head says", head.provisioning_lines);
-            self.find(&path, what);
-        }
+        self.check_records(&snapshot, name, head.provisioning_lines);
         let mut absent: Vec<_> = announced.into_iter().collect();
         absent.sort();
         for entry in absent {
@@ -138,6 +133,37 @@ impl Checking<'_> {
                 self.find_error(&name.path(), &error);
                 None
             }
+        }
+    }
+
+    /// Both copies of the site's records. A reader takes the first that inflates.
+    fn check_records(&mut self, snapshot: &SnapshotReader, name: SnapshotName, expected: u64) {
+        let path = name.path();
+        let copies = [RECORDS, RECORDS_AGAIN].map(|entry| (entry, read_records(snapshot, entry)));
+        let served = copies.iter().any(|(_, copy)| matches!(copy, Ok(Some(_))));
+        for (entry, copy) in &copies {
+            match copy {
+                Err(what) => {
+                    let rest = if served { "; it is there twice, and costs nothing" } else { "" };
+                    self.find(&path, format!("{entry}: {what}{rest}"));
+                }
+                Ok(Some((lines, _))) if *lines != expected => {
+                    self.find(&path, format!("{entry} has not the {expected} lines that the head says"));
+                }
+                _ => {}
+            }
+        }
+        match &copies {
+            [(_, Ok(Some((_, first)))), (_, Ok(Some((_, second))))] if first != second => {
+                self.find(&path, format!("{RECORDS} and {RECORDS_AGAIN} do not say the same"));
+            }
+            [(_, Ok(None)), (_, Ok(None))] if expected > 0 => {
+                self.find(&path, format!("{RECORDS} has not the {expected} lines that the head says"));
+            }
+            [(_, Ok(None)), (_, Ok(Some(_)))] => {
+                self.find(&path, format!("{RECORDS} is missing; it is there twice, and costs nothing"));
+            }
+            _ => {}
         }
     }
 
@@ -268,5 +294,22 @@ impl Checking<'_> {
             return Err(format!("the head says {said}; it gives {lines} lines, {items} items, {bytes} bytes"));
         }
         Ok(())
+    }
+}
+
+/// The lines of a copy of the records and a digest of what they say; `None` when it is not there; what is wrong, in words.
+fn read_records(snapshot: &SnapshotReader, entry: &str) -> Result<Option<(u64, [u8; 32])>, String> {
+    let (mut lines, mut digest, mut text) = (0, Sha256::new(), Vec::new());
+    let read = snapshot.lines(entry, |line: ProvisioningLine| {
+        lines += 1;
+        text.clear();
+        push_line(&mut text, &line);
+        digest.update(&text);
+        Ok(())
+    });
+    match read {
+        Ok(found) => Ok(found.then(|| (lines, digest.finalize().into()))),
+        Err(ArchiveError::Format { source, .. }) => Err(source.to_string()),
+        Err(error) => Err(super::chain(&error)),
     }
 }

@@ -5,8 +5,9 @@
 
 use super::make::{Trouble, block_checksum, column_width, look_through};
 use super::{Found, Stored, Target, digest_of, fill, fill_or_zero, parity_path, publish, temporary};
+use crate::archive::beside::BESIDE;
 use crate::archive::index::IndexState;
-use crate::archive::layout::{HEADER, KEY, PackName, io_error};
+use crate::archive::layout::{PackName, io_error};
 use crate::archive::lock::{ArchiveLock, writers_lock};
 use crate::archive::usage::{advance, begin, end, stop_if_asked};
 use crate::archive::{Archive, ArchiveError};
@@ -116,10 +117,10 @@ pub(in crate::archive) fn mend_all(
     Ok(mended)
 }
 
-/// Mends what an archive cannot be opened without: `wagon.json` and `key.age`. Gives what was, or would be, mended.
+/// Mends what an archive cannot be opened without: `wagon.json`, `key.age` and their second copies. Gives what was, or would be, mended.
 pub fn mend_beside(fs: &dyn Fs, dir: &Path, dry_run: bool) -> Result<Vec<MendedFile>, ArchiveError> {
     let mut mended = Vec::new();
-    for name in [HEADER, KEY] {
+    for name in BESIDE {
         let target = Target { path: name.into(), begins: Vec::new() };
         let Ok(Found::Parity(stored)) = Stored::open(fs, &dir.join(parity_path(Path::new(name))), &target) else {
             continue;

@@ -16,8 +16,9 @@ pub(super) use mend::mend_all;
 pub use mend::mend_beside;
 pub(super) use stored::{Found, Stored};
 
+use super::beside::BESIDE;
 use super::index::IndexState;
-use super::layout::{HEADER, KEY, SNAPSHOTS, SnapshotName, TEMPORARY, io_error};
+use super::layout::{SNAPSHOTS, SnapshotName, TEMPORARY, io_error};
 use super::lock::ArchiveLock;
 use super::seal::{self, with_suffix};
 use super::usage::{advance, begin, end, stop_if_asked};
@@ -26,6 +27,7 @@ use crate::event::Sink;
 use crate::format::parity::{self, Protected};
 use crate::fs::{FileKind, FileRead, Fs};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -121,7 +123,7 @@ impl Archive {
     pub(super) fn targets(&self) -> Result<Vec<Target>, ArchiveError> {
         let real = |path: PathBuf| if self.is_encrypted() { with_suffix(&path) } else { path };
         let mut targets = Vec::new();
-        for name in [HEADER, KEY] {
+        for name in BESIDE {
             if self.raw.lstat(&self.dir.join(name)).is_ok_and(|stat| stat.kind == FileKind::File) {
                 targets.push(Target { path: name.into(), begins: Vec::new() });
             }
@@ -163,6 +165,9 @@ impl Archive {
             if let (false, IndexState::Unusable(what)) = (closed, self.read_index(name)?) {
                 return Ok(Err(what));
             }
+        }
+        if let Some(worn) = self.worn().iter().find(|worn| target.path == Path::new(worn.name)) {
+            return Ok(Err(worn.what.clone()));
         }
         make::write(self.raw.as_ref(), &self.dir, target, percent)
     }
@@ -239,7 +244,7 @@ impl Archive {
 /// file asks for it.
 fn is_protectable(path: &Path) -> bool {
     use super::layout::PackName;
-    if path == Path::new(HEADER) || path == Path::new(KEY) || PackName::of_pack(path).is_some() {
+    if BESIDE.iter().any(|name| path == Path::new(name)) || PackName::of_pack(path).is_some() {
         return true;
     }
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -247,6 +252,17 @@ fn is_protectable(path: &Path) -> bool {
     let name = name.strip_suffix(seal::SUFFIX).unwrap_or(name);
     PackName::of_index(path).is_some()
         || (path.parent() == Some(Path::new(SNAPSHOTS)) && SnapshotName::parse(name).is_some())
+}
+
+/// Removes the parity of a file that is about to be these bytes, unless it is of them.
+pub(super) fn remove_of_others(fs: &dyn Fs, dir: &Path, inside: &Path, bytes: &[u8]) -> Result<(), ArchiveError> {
+    let (path, target) = (dir.join(parity_path(inside)), Target { path: inside.to_owned(), begins: Vec::new() });
+    let digest: [u8; 32] = Sha256::digest(bytes).into();
+    match Stored::open(fs, &path, &target) {
+        Ok(Found::Nothing) => Ok(()),
+        Ok(Found::Parity(stored)) if stored.says.digest == digest => Ok(()),
+        _ => fs.remove_file(&path).map_err(io_error("remove", &path)),
+    }
 }
 
 /// A temporary file for parity, or for a file that is being mended; under its final name it must be synced first.

@@ -12,10 +12,11 @@ mod sealed_fs;
 
 pub(super) use copies::{Copies, Tag, tag_of};
 pub(super) use padding::{members, padded};
-pub(super) use sealed_file::SealedFile;
+pub(super) use sealed_file::{CHUNK as SEALED_CHUNK, SealedFile};
 pub(super) use sealed_fs::{SealedFs, with_suffix};
 
 use super::Archive;
+use super::beside::KEY_AGAIN;
 use super::layout::{KEY, io_error};
 use crate::archive::ArchiveError;
 use crate::fs::Fs;
@@ -191,6 +192,20 @@ pub(super) struct Seal {
     pub copies: Option<Copies>,
 }
 
+impl Seal {
+    /// Says that a file is damaged which a key of its archive does not open: every file is encrypted for all recipients.
+    fn judge(&self, error: io::Error) -> io::Error {
+        let is_ours = |identity: &x25519::Identity| self.recipients.0.contains(&identity.to_public());
+        match error.downcast::<SealError>() {
+            Ok(SealError::WrongIdentity) if self.identities.0.iter().any(is_ours) => {
+                SealError::Damaged("its header does not open with a key of the archive".to_owned()).into_io()
+            }
+            Ok(other) => other.into_io(),
+            Err(error) => error,
+        }
+    }
+}
+
 impl Archive {
     /// Whether packs, indexes and snapshots are encrypted.
     pub fn is_encrypted(&self) -> bool {
@@ -209,7 +224,7 @@ impl Archive {
 
     /// Whether a passphrase opens it.
     pub fn has_passphrase(&self) -> bool {
-        self.seal.is_some() && self.raw.lstat(&self.dir.join(KEY)).is_ok()
+        self.seal.is_some() && [KEY, KEY_AGAIN].iter().any(|name| self.raw.lstat(&self.dir.join(name)).is_ok())
     }
 
     /// The same archive for somebody who has these keys. Does nothing for one that is not encrypted.
@@ -224,10 +239,16 @@ impl Archive {
             return Ok(self);
         }
         let path = self.dir.join(KEY);
-        let locked = self.raw.read(&path, limits::AGE_HEADER_BYTES).map_err(io_error("read", &path))?;
-        let identities =
-            unlock(&locked, passphrase).map_err(|source| ArchiveError::Sealed { path: path.clone(), source })?;
-        Ok(self.with_identities(identities))
+        let mut failed = None;
+        for locked in self.locked_identities()? {
+            match unlock(&locked, passphrase) {
+                Ok(identities) => return Ok(self.with_identities(identities)),
+                Err(source) => drop(failed.get_or_insert(source)),
+            }
+        }
+        // There is one at least, or reading them has failed.
+        let source = failed.unwrap_or(SealError::WrongPassphrase);
+        Err(ArchiveError::Sealed { path, source })
     }
 
     pub(super) fn resealed(mut self, change: impl FnOnce(&mut Seal)) -> Self {
@@ -245,9 +266,12 @@ impl Archive {
         self.seal = Some(seal);
     }
 
-    /// Keeps the identity of a passphrase in the archive.
+    /// Keeps the identity of a passphrase in the archive, twice.
     pub(super) fn keep_locked_identity(fs: &dyn Fs, dir: &Path, locked: &[u8]) -> Result<(), ArchiveError> {
-        let path = dir.join(KEY);
-        fs.replace(&path, locked, 0o600).map_err(io_error("write", &path))
+        for name in [KEY, KEY_AGAIN] {
+            let path = dir.join(name);
+            fs.replace(&path, locked, 0o600).map_err(io_error("write", &path))?;
+        }
+        Ok(())
     }
 }

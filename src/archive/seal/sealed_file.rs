@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use zeroize::Zeroizing;
 
 /// Bytes of a chunk before encryption, and what its tag adds.
-const CHUNK: u64 = 64 * 1024;
+pub(in crate::archive) const CHUNK: u64 = 64 * 1024;
 const TAG: u64 = 16;
 
 /// Bytes between the header and the first chunk.

@@ -70,7 +70,7 @@ impl Fs for SealedFs {
         if self.seal.copies.is_some() && self.seal.identities.is_empty() {
             return Err(SealError::NotKnownHere.into_io());
         }
-        let mut opened = SealedFile::open(file, &self.seal.identities)?;
+        let mut opened = SealedFile::open(file, &self.seal.identities).map_err(|error| self.seal.judge(error))?;
         if self.is_index(path) {
             let header = crate::archive::cursor::read_exact_at(&opened, 0, pack_index::HEADER_BYTES)?;
             opened.shorten(header.first_chunk().map_or(0, pack_index::length));

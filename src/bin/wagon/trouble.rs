@@ -138,6 +138,10 @@ fn hint_of_cause(error: &AnyError) -> Option<String> {
 fn archive_hint(error: &ArchiveError) -> Option<String> {
     let text = match error {
         ArchiveError::NotAnArchive(_) => "`wagon export --from SITE --archive DIR` makes an archive",
+        ArchiveError::HeaderGone(_) => "`wagon repair` brings it back",
+        ArchiveError::TwoHeaders(_) => {
+            "files of two archives lie in this folder: find out which of both is of this one, and move the other away"
+        }
         ArchiveError::NoSnapshot(_) | ArchiveError::Empty(_) => "`wagon snapshots` lists what the archive holds",
         ArchiveError::InUse { .. } => "wait until it ends; a lock whose holder died is taken over by itself",
         ArchiveError::Format { source: FormatError::TooNew { .. }, .. } => "a newer wagon reads it",

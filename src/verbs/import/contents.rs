@@ -9,8 +9,8 @@
 use super::copies::Made;
 use super::pass::Pass;
 use super::{ImportError, sieve};
-use crate::archive::ArchiveError;
 use crate::archive::pack_reader::Stored;
+use crate::archive::{ArchiveError, SealError};
 use crate::event::Reason;
 use crate::format::manifest::ItemAt;
 use crate::limits;
@@ -181,6 +181,7 @@ pub fn damage(error: ArchiveError) -> Result<Reason, ImportError> {
         ArchiveError::NoObject { .. }
         | ArchiveError::DamagedObject { .. }
         | ArchiveError::DamagedSegment { .. }
+        | ArchiveError::Sealed { source: SealError::Damaged(_), .. }
         | ArchiveError::Format { .. } => {
             let mut text = error.to_string();
             let mut cause = std::error::Error::source(&error);

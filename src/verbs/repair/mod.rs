@@ -2,10 +2,10 @@
 
 use crate::archive::parity::{self, MendedFile};
 use crate::archive::repair::{self, RepairReport};
-use crate::archive::{Archive, ArchiveError};
+use crate::archive::{self, Archive, ArchiveError};
 use crate::event::Sink;
 use crate::fs::Fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Repairs; a dry run takes no lock and changes nothing.
@@ -26,4 +26,10 @@ pub fn repair(
 /// brought back.
 pub fn mend_beside(fs: &Arc<dyn Fs>, dir: &Path, dry_run: bool) -> Result<Vec<MendedFile>, ArchiveError> {
     parity::mend_beside(fs.as_ref(), dir, dry_run)
+}
+
+/// Writes again what an archive cannot be opened without where one of its two copies is damaged, and a second copy where there
+/// is none. Gives which files that are, or in a dry run would be.
+pub fn mend_copies(fs: &Arc<dyn Fs>, dir: &Path, dry_run: bool) -> Result<Vec<PathBuf>, ArchiveError> {
+    archive::mend_copies(fs.as_ref(), dir, dry_run)
 }

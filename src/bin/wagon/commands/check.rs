@@ -46,7 +46,7 @@ fn part(text: &str) -> Result<Reading, String> {
 }
 
 pub fn run(args: &CheckArgs, global: &Global, screen: &Screen) -> Result<Outcome, CliError> {
-    let archive = open::trusting(open::archive_to_read(&args.archive, global)?, &args.trust)?;
+    let archive = open::trusting(open::archive_to_read(&args.archive, global, screen)?, &args.trust)?;
     let reading = args.sample.map(Reading::Sample).or(args.read_data).unwrap_or_default();
     let report = screen.watch("nothing was changed", |sink| check_part(&archive, reading, sink))?;
     screen.report("check", &report, |out| write(out, &report, screen.verbose()))?;

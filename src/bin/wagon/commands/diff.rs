@@ -28,7 +28,7 @@ pub struct DiffArgs {
 }
 
 pub fn run(args: &DiffArgs, screen: &Screen) -> Result<Outcome, CliError> {
-    let archive = open::archive(&args.archive)?;
+    let archive = open::archive(&args.archive, screen)?;
     let a = View::open(&archive, None, Some(args.a))?;
     let source = a.head().source.clone();
     let b = View::open(&archive, Some(&source), args.b)?;

@@ -64,7 +64,7 @@ pub struct ExportArgs {
 pub fn run(args: &ExportArgs, global: &Global, screen: &Screen) -> Result<Outcome, CliError> {
     let source = open::source_through(args.throttle.apply(Counted::Reading)?, &args.from)?;
     screen.warn(source.cautions());
-    let mut opened = open::archive_or_new(&args.archive, global, &for_whom(args)?, args.dry_run.dry_run)?;
+    let mut opened = open::archive_or_new(&args.archive, global, &for_whom(args)?, args.dry_run.dry_run, screen)?;
     opened.archive = open::signing(opened.archive, &args.sign)?;
     let mut catalog = open::catalog(global, source.as_ref(), &opened.archive)?;
     let options = ExportOptions {

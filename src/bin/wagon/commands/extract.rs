@@ -58,7 +58,7 @@ impl From<FormatArg> for Format {
 }
 
 pub fn run(args: &ExtractArgs, screen: &Screen) -> Result<Outcome, CliError> {
-    let archive = open::trusting(open::archive(&args.archive)?, &args.trust)?;
+    let archive = open::trusting(open::archive(&args.archive, screen)?, &args.trust)?;
     let view = open::view(&archive, &args.at)?;
     if args.output.as_os_str() == "-" {
         if screen.json() || args.dry_run.dry_run {

@@ -60,7 +60,7 @@ impl FindArgs {
 }
 
 pub fn run(args: &FindArgs, global: &Global, screen: &Screen) -> Result<Outcome, CliError> {
-    let archive = open::archive_to_read(&args.archive, global)?;
+    let archive = open::archive_to_read(&args.archive, global, screen)?;
     let view = open::view(&archive, &args.at)?;
     let report = screen.watch("", |sink| find(&view, &args.query(), sink))?;
     screen.report("find", &report, |out| match report.found.is_empty() {

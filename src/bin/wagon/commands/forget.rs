@@ -74,7 +74,7 @@ fn duration(text: &str) -> Result<Span, String> {
 }
 
 pub fn run(args: &ForgetArgs, screen: &Screen) -> Result<Outcome, CliError> {
-    let archive = open::signing(open::archive(&args.archive)?, &args.sign)?;
+    let archive = open::signing(open::archive(&args.archive, screen)?, &args.sign)?;
     let dry_run = args.dry_run.dry_run;
     let options = ForgetOptions {
         source: args.source.clone(),

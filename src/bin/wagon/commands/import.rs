@@ -135,7 +135,7 @@ const LINES_SHOWN: usize = 20;
 const RENAME_FILE_BYTES: u64 = 64 * MIB;
 
 pub fn run(args: &ImportArgs, global: &Global, screen: &Screen) -> Result<Outcome, CliError> {
-    let archive = open::trusting(open::archive_to_read(&args.archive, global)?, &args.trust)?;
+    let archive = open::trusting(open::archive_to_read(&args.archive, global, screen)?, &args.trust)?;
     let target = open::target_through(args.throttle.apply(Counted::Writing)?, &args.to, args.owner)?;
     screen.warn(target.cautions());
     let options = ImportOptions {

@@ -25,7 +25,7 @@ pub struct LsArgs {
 }
 
 pub fn run(args: &LsArgs, screen: &Screen) -> Result<Outcome, CliError> {
-    let archive = open::archive(&args.archive)?;
+    let archive = open::archive(&args.archive, screen)?;
     let all = sources(&archive)?;
     let chosen = args.at.source.is_some() || args.at.snapshot.is_some() || args.address.is_some();
     let listing = if all.len() != 1 && !chosen {

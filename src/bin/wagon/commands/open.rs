@@ -2,6 +2,7 @@
 
 use crate::cli::{ArchiveArg, AtArgs, Global, KeyArgs, Owner, SignArgs, TrustArgs};
 use crate::exit::CliError;
+use crate::render::Screen;
 use stationwagon::archive::{
     Archive, ArchiveError, Identities, Recipients, SigningKey, TrustedKeys, new_locked_identity,
 };
@@ -25,14 +26,19 @@ pub fn files() -> Arc<dyn Fs> {
     Arc::new(RealFs)
 }
 
+/// The archive in a folder; whatever is damaged in it and costs nothing is told.
+pub fn archive_in(dir: &Path, screen: &Screen) -> Result<Archive, ArchiveError> {
+    Ok(Archive::open(files(), dir)?.with_notes_to(screen.hear()))
+}
+
 /// The archive, which must be there.
-pub fn archive(arg: &ArchiveArg) -> Result<Archive, CliError> {
-    unlock(Archive::open(files(), &arg.dir)?, &arg.keys)
+pub fn archive(arg: &ArchiveArg, screen: &Screen) -> Result<Archive, CliError> {
+    unlock(archive_in(&arg.dir, screen)?, &arg.keys)
 }
 
 /// The archive for whoever does not look into its files: a key that is given is tried, none is asked for.
-pub fn archive_to_keep(arg: &ArchiveArg) -> Result<Archive, CliError> {
-    unlock_for_export(Archive::open(files(), &arg.dir)?, &arg.keys)
+pub fn archive_to_keep(arg: &ArchiveArg, screen: &Screen) -> Result<Archive, CliError> {
+    unlock_for_export(archive_in(&arg.dir, screen)?, &arg.keys)
 }
 
 /// The archive for somebody with these keys. Where a passphrase opens it, none was given and somebody sits there, it is asked
@@ -98,8 +104,8 @@ pub fn secret(path: &Path) -> Result<Zeroizing<String>, CliError> {
 }
 
 /// The archive for whoever looks up many objects.
-pub fn archive_to_read(arg: &ArchiveArg, global: &Global) -> Result<Archive, CliError> {
-    Ok(with_tables(archive(arg)?, global))
+pub fn archive_to_read(arg: &ArchiveArg, global: &Global, screen: &Screen) -> Result<Archive, CliError> {
+    Ok(with_tables(archive(arg, screen)?, global))
 }
 
 /// What a large archive needs for finding objects lies beside the catalogs, or without a home among temporary files.
@@ -147,8 +153,9 @@ pub fn archive_or_new(
     global: &Global,
     for_whom: &ForWhom,
     dry_run: bool,
+    screen: &Screen,
 ) -> Result<OpenedArchive, CliError> {
-    match Archive::open(files(), &arg.dir) {
+    match archive_in(&arg.dir, screen) {
         Ok(archive) => {
             compare(&archive, for_whom)?;
             let archive = for_export(unlock_for_export(archive, &arg.keys)?, global)?;

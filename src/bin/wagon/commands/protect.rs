@@ -27,7 +27,7 @@ pub struct ProtectArgs {
 }
 
 pub fn run(args: &ProtectArgs, screen: &Screen) -> Result<Outcome, CliError> {
-    let archive = open::archive_to_keep(&args.archive)?;
+    let archive = open::archive_to_keep(&args.archive, screen)?;
     let holder = (open::holder(), open::now());
     let options = ProtectOptions { percent: args.percent };
     let report = screen.watch(AGAIN, |sink| protect(&archive, options, (&holder.0, holder.1), sink))?;

@@ -57,7 +57,7 @@ fn max_unused(text: &str) -> Result<MaxUnused, String> {
 }
 
 pub fn run(args: &PruneArgs, screen: &Screen) -> Result<Outcome, CliError> {
-    let archive = open::archive(&args.archive)?;
+    let archive = open::archive(&args.archive, screen)?;
     run_on("prune", &archive, &args.rules.options(args.dry_run.dry_run), screen)
 }
 

@@ -26,7 +26,7 @@ pub struct RepackArgs {
 }
 
 pub fn run(args: &RepackArgs, screen: &Screen) -> Result<Outcome, CliError> {
-    let archive = open::archive(&args.archive)?;
+    let archive = open::archive(&args.archive, screen)?;
     let options = PruneOptions {
         max_unused: MaxUnused::Bytes(0),
         max_rewrite: args.max_repack,

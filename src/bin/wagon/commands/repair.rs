@@ -8,7 +8,7 @@ use crate::render::{AGAIN, Screen};
 use clap::Args;
 use stationwagon::archive::repair::RepairReport;
 use stationwagon::model::text::printable;
-use stationwagon::verbs::repair::{mend_beside, repair};
+use stationwagon::verbs::repair::{mend_beside, mend_copies, repair};
 use std::io::{self, Write};
 
 /// Mend a damaged archive
@@ -32,15 +32,21 @@ pub fn run(args: &RepairArgs, screen: &Screen) -> Result<Outcome, CliError> {
     let dry_run = args.dry_run.dry_run;
     // Without these nothing else can be opened, let alone mended.
     let beside = mend_beside(&open::files(), &args.archive.dir, dry_run)?;
-    let archive = match open::archive(&args.archive) {
-        Err(_) if dry_run && !beside.is_empty() => {
-            let report = RepairReport { dry_run, files_mended: beside, ..RepairReport::default() };
+    let copies = match mend_copies(&open::files(), &args.archive.dir, dry_run) {
+        // Parity would mend first what is missing here.
+        Err(_) if dry_run && !beside.is_empty() => Vec::new(),
+        outcome => outcome?,
+    };
+    let archive = match open::archive(&args.archive, screen) {
+        Err(_) if dry_run && !(beside.is_empty() && copies.is_empty()) => {
+            let report = RepairReport { dry_run, files_mended: beside, copies_made: copies, ..RepairReport::default() };
             screen.report("repair", &report, |out| write(out, &report, screen.verbose()))?;
             return Ok(Outcome::Done);
         }
         outcome => outcome?,
     };
     let mut report = screen.watch(AGAIN, |sink| repair(&archive, dry_run, (&holder.0, holder.1), sink))?;
+    report.copies_made = copies;
     if !dry_run {
         report.files_mended.splice(0..0, beside);
     }
@@ -56,6 +62,10 @@ fn write(out: &mut dyn Write, report: &RepairReport, verbose: bool) -> io::Resul
         let how = if file.was_missing { "it was gone".to_owned() } else { count(file.blocks, "block") };
         let done = if report.dry_run { "can be mended by its parity" } else { "mended by its parity" };
         writeln!(out, "{path}: {done} ({how})")?;
+    }
+    for path in &report.copies_made {
+        let done = if report.dry_run { "can be written from its other copy" } else { "written from its other copy" };
+        writeln!(out, "{}: {done}", path.display())?;
     }
     for file in &report.beyond_parity {
         writeln!(out, "{}: not mended by its parity: {}", printable(&file.path.display().to_string()), file.what)?;
@@ -80,7 +90,7 @@ fn write(out: &mut dyn Write, report: &RepairReport, verbose: bool) -> io::Resul
         .try_for_each(|path| writeln!(out, "{}: removed, its pack is gone", path.display()))?;
     for no in &report.snapshots_mended {
         let done = if report.dry_run { "can be written again" } else { "was written again" };
-        writeln!(out, "snapshot {no} had lost its head or its table of contents, and {done}")?;
+        writeln!(out, "snapshot {no} had lost nothing but what the rest of it makes up for, and {done}")?;
     }
     for lost in &report.manifests_lost {
         let of = lost.account.as_deref().map_or("the site's records".to_owned(), printable);

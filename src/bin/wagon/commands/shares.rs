@@ -7,7 +7,6 @@ use crate::render::table::count;
 use crate::render::{AGAIN, Screen};
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use stationwagon::archive::Archive;
 use stationwagon::event::Rejection;
 use stationwagon::map::Map;
 use stationwagon::model::share::Rights;
@@ -264,7 +263,7 @@ fn site_survey(site: &dyn stationwagon::site::Source, screen: &Screen) -> Result
 
 fn archive_survey(args: &MatrixArgs, screen: &Screen) -> Result<Survey, CliError> {
     let dir = args.archive.as_deref().unwrap_or(std::path::Path::new("."));
-    let archive = open::unlock(Archive::open(open::files(), dir)?, &args.keys)?;
+    let archive = open::unlock(open::archive_in(dir, screen)?, &args.keys)?;
     let view = open::view(&archive, &args.at)?;
     screen.watch("nothing was changed", |sink| survey_archive(&view.history, sink))
 }

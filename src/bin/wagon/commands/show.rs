@@ -40,7 +40,7 @@ pub struct ShowArgs {
 }
 
 pub fn run(args: &ShowArgs, screen: &Screen) -> Result<Outcome, CliError> {
-    let archive = open::archive(&args.archive)?;
+    let archive = open::archive(&args.archive, screen)?;
     let view = open::view(&archive, &args.at)?;
     if args.raw {
         let address = args.address.as_deref().unwrap_or_default();

@@ -21,7 +21,7 @@ pub struct SnapshotsArgs {
 }
 
 pub fn run(args: &SnapshotsArgs, screen: &Screen) -> Result<Outcome, CliError> {
-    let archive = open::archive(&args.archive)?;
+    let archive = open::archive(&args.archive, screen)?;
     let found = snapshots(&archive, args.source.as_ref())?;
     for (no, error) in archive.heads()?.unreadable {
         screen.say(&format!("snapshot {no} cannot be read ({error}); `wagon check` tells more"));

@@ -34,7 +34,7 @@ pub struct VerifyArgs {
 }
 
 pub fn run(args: &VerifyArgs, screen: &Screen) -> Result<Outcome, CliError> {
-    let archive = open::trusting(open::archive(&args.archive)?, &args.trust)?;
+    let archive = open::trusting(open::archive(&args.archive, screen)?, &args.trust)?;
     let view = open::view(&archive, &args.at)?;
     let target = open::imported(&args.to)?;
     screen.warn(target.cautions());

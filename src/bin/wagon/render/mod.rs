@@ -13,8 +13,10 @@ use crate::cli::{Global, Progress};
 use crate::exit::CliError;
 use crate::interrupt;
 use serde::Serialize;
+use stationwagon::archive::Hear;
 use stationwagon::event::{Event, Sink};
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::sync::Arc;
 
 /// How much is said beside what was asked for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -93,6 +95,22 @@ impl Screen {
                 self.json_only(&event);
             }
         }
+    }
+
+    /// Whom an archive tells of what is damaged in it and costs nothing: the user, whether he wants to be told much or little, and
+    /// programs.
+    pub fn hear(&self) -> Hear {
+        let json = self.json;
+        Arc::new(move |text| {
+            let event = Event::Warning { text: text.to_owned() };
+            if let Some(line) = line(&event) {
+                // Nobody is left to tell when standard error is gone.
+                let _ = writeln!(io::stderr(), "{line}");
+            }
+            if json {
+                drop(json_line(&mut io::stdout().lock(), &event));
+            }
+        })
     }
 
     /// Runs a pass with a sink that shows its progress, and listens for Ctrl-C meanwhile; `go_on` tells whoever stopped
