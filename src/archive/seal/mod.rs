@@ -46,6 +46,12 @@ pub enum SealError {
     Damaged(String),
     #[error("the passphrase is wrong")]
     WrongPassphrase,
+    /// A forged one: nobody's own asks for that much. `age` would describe it, but its sentence overflows.
+    #[error(
+        "it asks for 2^{asked} rounds of scrypt, and at most 2^{max} are done: no passphrase was tried",
+        max = limits::SCRYPT_WORK_FACTOR
+    )]
+    TooMuchWork { asked: u8 },
     #[error("{0} is no public key of age (age1…)")]
     BadRecipient(String),
     #[error("{0} public keys are more than {max}, the most that are written for", max = limits::RECIPIENTS)]
@@ -175,6 +181,7 @@ fn unlock(locked: &[u8], passphrase: &str) -> Result<Identities, SealError> {
     let opened = opened.decrypt(std::iter::once(&identity as &dyn age::Identity));
     let mut reader = opened.map_err(|error| match error {
         age::DecryptError::DecryptionFailed | age::DecryptError::NoMatchingKeys => SealError::WrongPassphrase,
+        age::DecryptError::ExcessiveWork { required, .. } => SealError::TooMuchWork { asked: required },
         other => damaged(other),
     })?;
     let mut text = Zeroizing::new(String::new());
@@ -191,6 +198,13 @@ pub(super) struct Seal {
     pub copies: Option<Copies>,
 }
 
+impl Seal {
+    /// Whether one of the identities is that of a recipient.
+    fn has_own_identity(&self) -> bool {
+        self.identities.0.iter().any(|identity| self.recipients.0.contains(&identity.to_public()))
+    }
+}
+
 impl Archive {
     /// Whether packs, indexes and snapshots are encrypted.
     pub fn is_encrypted(&self) -> bool {
@@ -205,6 +219,11 @@ impl Archive {
     /// Whether something was given that may open files.
     pub fn has_identities(&self) -> bool {
         self.seal.as_ref().is_some_and(|seal| !seal.identities.is_empty())
+    }
+
+    /// Whether one of them is of those for whom the archive is encrypted.
+    pub(super) fn has_own_identity(&self) -> bool {
+        self.seal.as_ref().is_some_and(|seal| seal.has_own_identity())
     }
 
     /// Whether a passphrase opens it.

@@ -43,6 +43,17 @@ impl SealedFs {
         }
     }
 
+    /// Who has a key of the archive's and cannot open one of its files has a damaged file, and not the wrong key.
+    fn blame(&self, error: io::Error) -> io::Error {
+        let is_wrong = |error: &SealError| matches!(error, SealError::WrongIdentity);
+        let is_refused = error.get_ref().and_then(|inner| inner.downcast_ref()).is_some_and(is_wrong);
+        if is_refused && self.seal.has_own_identity() {
+            let what = "its header was not made for the keys of wagon.json".to_owned();
+            return SealError::Damaged(what).into_io();
+        }
+        error
+    }
+
     fn is_index(&self, path: &Path) -> bool {
         path.strip_prefix(&self.dir).is_ok_and(|inside| inside.starts_with(INDEXES))
     }
@@ -70,7 +81,7 @@ impl Fs for SealedFs {
         if self.seal.copies.is_some() && self.seal.identities.is_empty() {
             return Err(SealError::NotKnownHere.into_io());
         }
-        let mut opened = SealedFile::open(file, &self.seal.identities)?;
+        let mut opened = SealedFile::open(file, &self.seal.identities).map_err(|error| self.blame(error))?;
         if self.is_index(path) {
             let header = crate::archive::cursor::read_exact_at(&opened, 0, pack_index::HEADER_BYTES)?;
             opened.shorten(header.first_chunk().map_or(0, pack_index::length));
