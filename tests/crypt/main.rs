@@ -8,5 +8,7 @@
 mod encrypted;
 mod lost;
 mod signed;
+#[path = "../sites/mod.rs"]
+mod sites;
 mod stock;
 mod world;
