@@ -4,7 +4,6 @@ use super::memory_fs::MemoryFs;
 use sha2::{Digest, Sha256};
 use stationwagon::archive::check::check;
 use stationwagon::archive::{Archive, TrustedKeys};
-
 use stationwagon::event::Silent;
 use stationwagon::format::archive_header::ArchiveHeader;
 use stationwagon::format::parity;
@@ -36,9 +35,7 @@ pub fn signature(bytes: &[u8]) {
     let mut keys = TrustedKeys::default();
     let _ = keys.add(&text);
     let mut keys = TrustedKeys::default();
-    if keys.add(TRUSTED).is_err() {
-        panic!("the key of this target is none");
-    }
+    assert!(keys.add(TRUSTED).is_ok(), "the key of this target is none");
     let snapshot = b"no snapshot";
     let name = format!("00000001-{}.tar.gz", hex::encode(&Sha256::digest(snapshot)[..8]));
     let mut files = MemoryFs::default();
@@ -58,11 +55,10 @@ pub fn parity(bytes: &[u8]) {
         block.resize(parity::BLOCK - 4, 0);
         block.extend(parity::checksum(&block));
         let block: [u8; parity::BLOCK] = block.try_into().unwrap();
-        if let Some((protected, place)) = parity::parse(&block) {
+        if let Some((protected, _)) = parity::parse(&block) {
             let spans = parity::spans(protected.length, protected.percent);
             let whole: u64 = spans.iter().flatten().map(|span| span.blocks as u64).sum();
             assert!(spans.is_err() || whole == protected.length.div_ceil(parity::BLOCK as u64).max(1));
-            let _ = place;
         }
         file.extend(block);
     }

@@ -145,8 +145,7 @@ fn shares_that_are_mended_on_a_full_disk_are_mended_by_the_same_command_when_the
     let Some(disk) = world.mount("shares on a full disk", "disk", 64 * 1024) else { return };
     let kept = world.path("kept/target");
     let map = "{}/disk/target/map_example.sqlite";
-    let planned =
-        world.wagon(0, &format!("shares fix --site {{}}/kept/target --dry-run {{}}/kept/target/map_example.sqlite"));
+    let planned = world.wagon(0, "shares fix --site {}/kept/target --dry-run {}/kept/target/map_example.sqlite");
     assert!(planned.contains("Tender, from backup"), "{planned}");
     squeezed(
         &world,
