@@ -156,7 +156,9 @@ fn whatever_is_done_with_a_site_no_output_has_a_secret_and_no_file_with_one_is_o
         let mut bytes = fs::read(&path).unwrap();
         if name.ends_with(".gz") {
             let mut inflated = Vec::new();
-            flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut inflated).unwrap();
+            let read = flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut inflated);
+            // What a repair has set aside is looked into as far as it goes.
+            assert!(read.is_ok() || name.starts_with("archive/damaged/"), "{name}: {read:?}");
             bytes = inflated;
         }
         let text = String::from_utf8_lossy(&bytes);

@@ -97,7 +97,6 @@ fn a_map_that_computes_instead_of_holding_rows_is_refused_at_once() {
             "map export {}/theirs/map_example.sqlite",
             "shares check --site {}/target {}/theirs/map_example.sqlite",
             "shares fix --site {}/target {}/theirs/map_example.sqlite --dry-run",
-            "import --archive {}/archive --to {}/source --way-back {}/theirs/map_example.sqlite --dry-run",
         ] {
             let (status, said) = watched(&world, line);
             assert!(status == 1, "{program}: {line}: {status}\n{said}");
