@@ -135,12 +135,14 @@ fn shares_that_are_mended_on_a_full_disk_are_mended_by_the_same_command_when_the
     let mut world = World::exported();
     world.wagon(0, "import --archive {}/archive --to {}/kept/target");
     let fs: Arc<dyn Fs> = Arc::new(RealFs);
-    let days: [fn(&Arc<dyn Fs>, &Path) -> _; 2] = [example_site::a_day_passes, example_site::a_last_day];
-    for day in days {
-        day(&fs, &world.path("source")).unwrap();
+    let pass = || {
         world.wagon(0, "export --from {}/source --archive {}/archive");
         world.wagon(0, "import --archive {}/archive --to {}/kept/target");
-    }
+    };
+    example_site::a_day_passes(&fs, &world.path("source")).unwrap();
+    pass();
+    example_site::a_last_day(&fs, &world.path("source")).unwrap();
+    pass();
     example_site::an_old_mountpoint_comes_back(&fs, &world.path("kept/target")).unwrap();
     let Some(disk) = world.mount("shares on a full disk", "disk", 64 * 1024) else { return };
     let kept = world.path("kept/target");
