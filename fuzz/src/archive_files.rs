@@ -15,7 +15,7 @@ use stationwagon::model::id::ObjectId;
 use stationwagon::verbs::show::find::{Query, find};
 use stationwagon::verbs::show::list::{list, sources};
 use stationwagon::verbs::show::snapshots::snapshots;
-use stationwagon::verbs::show::{View, address, diff, record};
+use stationwagon::verbs::show::{Secrets, View, address, diff, record};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -155,10 +155,14 @@ fn look_at_everything(archive: &Archive, looked_up: &str) {
             }
         }
         for (_, account) in view.provisioning.accounts() {
-            let _ = record::show(&view, &account.address);
+            let _ = record::show(&view, &account.address, Secrets::Hidden);
             let _ = list(&view, Some(&account.address));
         }
-        let _ = (address::resolve(&view, looked_up), list(&view, Some(looked_up)), record::show(&view, looked_up));
+        let _ = (
+            address::resolve(&view, looked_up),
+            list(&view, Some(looked_up)),
+            record::show(&view, looked_up, Secrets::Shown),
+        );
         let _ = find(&view, &Query::default(), &Silent);
         if let Some(before) = &before {
             let _ = diff::diff(before, &view, &[]);

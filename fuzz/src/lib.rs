@@ -5,7 +5,9 @@
 
 mod answers;
 mod archive_files;
+mod beside;
 mod control_files;
+mod maps;
 mod memory_fs;
 mod messages;
 mod names;
@@ -17,9 +19,10 @@ mod site_files;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by name. Each has a file of six lines in `targets/`.
-pub const TARGETS: [Target; 24] = [
+pub const TARGETS: [Target; 28] = [
     ("acl", control_files::acl),
     ("aliases", control_files::aliases),
+    ("archive", beside::archive),
     ("csv", site_files::csv),
     ("dav", answers::dav),
     ("description", site_files::description),
@@ -30,14 +33,17 @@ pub const TARGETS: [Target; 24] = [
     ("ldap", site_files::ldap),
     ("managesieve", answers::managesieve),
     ("manifest", records::manifest),
+    ("map", maps::map),
     ("message", messages::message),
     ("names", names::names),
     ("pack", archive_files::pack),
+    ("parity", beside::parity),
     ("passwd", control_files::passwd),
     ("provisioning", records::provisioning),
     ("rename", control_files::rename),
     ("sealed", sealed::sealed),
     ("sieve", messages::sieve),
+    ("signature", beside::signature),
     ("skeleton", messages::skeleton),
     ("snapshot", archive_files::snapshot),
     ("subscriptions", control_files::subscriptions),

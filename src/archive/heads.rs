@@ -75,17 +75,21 @@ impl Archive {
         Ok(standing)
     }
 
-    /// Files whose place another one of the same number takes; a killed `forget` or `repair` leaves them behind.
+    /// Files whose place another one of the same number takes; a killed `forget` or `repair` leaves them behind. Where that
+    /// would leave none of a number, because they point at one another, none of them is replaced: readers refuse them.
     pub(super) fn replaced_among(&self, names: &[SnapshotName]) -> BTreeSet<SnapshotName> {
         let twice = |no: SnapshotNo| names.iter().filter(|name| name.no == no).count() > 1;
         let contested = names.iter().filter(|name| twice(name.no));
         let heads = contested.filter_map(|name| self.read_named_head(*name).ok().map(|head| (*name, head)));
-        heads
+        let mut replaced: BTreeSet<SnapshotName> = heads
             .filter_map(|(name, head)| {
                 let digest = hex::decode_lower(head.replaces.as_deref()?)?;
                 // A file cannot know its own hash, so no file stands in its own way.
                 Some(SnapshotName { no: name.no, digest }).filter(|old| *old != name)
             })
-            .collect()
+            .collect();
+        let standing: BTreeSet<_> = names.iter().filter(|name| !replaced.contains(name)).map(|name| name.no).collect();
+        replaced.retain(|name| standing.contains(&name.no));
+        replaced
     }
 }

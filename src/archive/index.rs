@@ -86,7 +86,14 @@ impl Archive {
 
     fn scan(&self, name: PackName) -> Result<Scan, ArchiveError> {
         let path = self.dir.join(name.pack_path());
-        let file = self.fs.open(&path).map_err(io_error("open", &path))?;
+        let file = match self.fs.open(&path).map_err(io_error("open", &path)) {
+            // What begins an encrypted file is damaged: none of it can be opened, and nothing else is concerned.
+            Err(error @ ArchiveError::Sealed { .. }) if error.is_damage() => {
+                let index = PackIndex::new(name.0, 0, Vec::new(), Vec::new());
+                return Ok(Scan { index, damaged: Some(0), refused: None });
+            }
+            opened => opened?,
+        };
         let size = file.stat().map_err(io_error("look at", &path))?.size;
         Ok(scan_pack(file.as_ref(), name, size))
     }

@@ -376,7 +376,14 @@ impl ObjectReader {
             return Ok(file);
         }
         let path = self.dir.join(pack.pack_path());
-        let file: Arc<dyn FileRead> = self.fs.open(&path).map_err(io_error("open", &path))?.into();
+        let opened = self.fs.open(&path).map_err(io_error("open", &path));
+        let file: Arc<dyn FileRead> = match opened {
+            // What begins an encrypted pack is damaged: that costs the pack's objects, as any other damage does.
+            Err(error @ ArchiveError::Sealed { .. }) if error.is_damage() => {
+                return Err(ArchiveError::DamagedSegment { pack: pack.to_string(), offset: 0 });
+            }
+            opened => opened?.into(),
+        };
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).keep_pack(number, &file);
         Ok(file)
     }

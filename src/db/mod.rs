@@ -167,7 +167,25 @@ fn open_plainly(path: &Path, kind: &Kind) -> Result<Connection, DbError> {
     if found > known {
         return Err(DbError::TooNew { found, known });
     }
+    refuse_programs(&db)?;
     Ok(db)
+}
+
+/// A view or a computed column is a program of whoever wrote the file: it can give rows or bytes without end. Databases of ours
+/// have tables and indexes alone, which give no more than the file holds.
+fn refuse_programs(db: &Connection) -> Result<(), DbError> {
+    // What is stored nowhere has no root page: views, triggers, virtual tables. 2 and 3 are computed columns.
+    const PROGRAMS: &str = "SELECT count(*) FROM sqlite_schema \
+                            WHERE type NOT IN ('table', 'index') OR coalesce(rootpage, 0) <= 0";
+    const COMPUTED: &str = "SELECT count(*) FROM sqlite_schema AS t, pragma_table_xinfo(t.name) AS c \
+                            WHERE t.type = 'table' AND c.hidden > 1";
+    for statement in [PROGRAMS, COMPUTED] {
+        if db.query_row(statement, [], |row| row.get::<_, i64>(0))? > 0 {
+            let what = "it has views, triggers or computed columns, which no database of wagon has";
+            return Err(DbError::Corrupt(what.to_owned()));
+        }
+    }
+    Ok(())
 }
 
 /// <https://sqlite.org/uri.html>: whatever is no plain letter is escaped.

@@ -73,6 +73,9 @@ impl ArchiveHeader {
         if encrypted != (header.format == ENCRYPTED_FORMAT) {
             return Err(malformed(format!("format {} and its encryption contradict each other", header.format)));
         }
+        if header.encryption.as_ref().is_some_and(|encryption| encryption.recipients.is_empty()) {
+            return Err(malformed("it is encrypted for nobody".to_owned()));
+        }
         if header.encryption.as_ref().is_some_and(|encryption| encryption.method != "age") {
             return Err(malformed("it is encrypted by a method that is not known".to_owned()));
         }

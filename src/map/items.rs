@@ -1,6 +1,6 @@
 //! Items in the map: old id -> new name, and the state each was imported in. The table that is large.
 
-use super::{Map, MapError, collect, execute, from_json_or_null, spelling, to_json, word};
+use super::{Map, MapError, collect, execute, from_json_or_null, spelling, to_json, unusable, word};
 use crate::db::DbError;
 use crate::model::id::{FolderId, ItemId, ObjectId, RecordId, SnapshotNo};
 use crate::model::mailbox::Flags;
@@ -138,6 +138,11 @@ impl Map {
         loop {
             let page = self.items_after(record, after, crate::limits::MAP_PAGE_ROWS)?;
             let Some(last) = page.last() else { return Ok(()) };
+            if last.id <= after {
+                // A forged file may have its rows in any order, and would be read for ever.
+                let what = format!("rows of account {record} are not in order of their ids");
+                return Err(unusable(self.path(), DbError::Corrupt(what)).into());
+            }
             after = last.id;
             page.into_iter().try_for_each(&mut each)?;
         }

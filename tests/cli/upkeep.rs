@@ -104,7 +104,23 @@ fn a_part_of_the_data_is_read_each_time() {
     }
     let sample = wagon.run("check --archive archive --sample 20");
     assert!(sample.status == 0 && sample.out.contains("objects read"), "{}", sample.out);
-    for wrong in ["--read-data=0/7", "--read-data=8/7", "--read-data=101%", "--read-data=some"] {
+    // Without a number it is a thousand, and here all there are.
+    let all = wagon.run("check --archive archive --sample");
+    let read = |out: &str| -> u64 {
+        let (before, _) = out.split_once(" objects read").unwrap();
+        before.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    assert!(all.status == 0 && read(&all.out) > read(&sample.out), "{}{}", all.out, sample.out);
+    assert_eq!(read(&wagon.run("check --sample --archive archive").out), read(&all.out));
+    for wrong in [
+        "--sample=",
+        "--sample some",
+        "--sample --read-data",
+        "--read-data=0/7",
+        "--read-data=8/7",
+        "--read-data=101%",
+        "--read-data=some",
+    ] {
         assert_eq!(wagon.run(&format!("check --archive archive {wrong}")).status, 2, "{wrong}");
     }
 }

@@ -143,6 +143,34 @@ fn damage_is_found_without_a_key_and_named_with_one() {
 }
 
 #[test]
+fn a_bit_in_the_first_bytes_of_an_encrypted_pack_costs_that_pack_and_stops_nobody() {
+    // In what says that it is age's, and in what a key opens.
+    for (at, has_index) in [(5, true), (40, true), (40, false)] {
+        let world = World::encrypted();
+        let pack = world.file("archive/packs", ".age");
+        let mut bytes = fs::read(&pack).unwrap();
+        bytes[at] ^= 1;
+        fs::write(&pack, bytes).unwrap();
+        if !has_index {
+            fs::remove_dir_all(world.path("archive/index")).unwrap();
+        }
+        // A wrong key is a wrong key, and no reason to put a pack aside.
+        let stranger = world.run("repair --archive archive --identity other.key");
+        assert!(stranger.status == 1 && pack.exists(), "{}", stranger.text);
+        let found = world.refused("check --read-data --archive archive --identity me.key", &["lost: ", ".tar.gz"]);
+        assert_eq!(found.status, 5, "{}", found.text);
+        let import = world.run("import --archive archive --identity me.key --to target");
+        assert_eq!(import.status, 3, "{}", import.text);
+        let repair = world.run("repair --archive archive --identity me.key");
+        assert!(repair.status == 5 && !pack.exists(), "{}", repair.text);
+        world.done("export --deep --from source --archive archive --identity me.key");
+        assert!(world.done("check --read-data --archive archive --identity me.key").contains("no damage"));
+        world.done("import --archive archive --identity me.key --to target");
+        assert!(world.done("verify --archive archive --identity me.key --to target").contains("no difference"));
+    }
+}
+
+#[test]
 fn bad_sectors_of_an_encrypted_archive_are_mended_without_a_key_and_a_lost_key_file_comes_back() {
     let world = World::new();
     fs::write(world.path("phrase"), "correct horse battery staple\n").unwrap();

@@ -8,6 +8,8 @@
 mod encrypted;
 mod lost;
 mod signed;
+#[path = "../sites/mod.rs"]
+mod sites;
 mod stock;
 mod twice;
 mod world;

@@ -16,6 +16,7 @@ mod disk;
 mod every_operation;
 mod faulty_fs;
 mod kills;
+mod kills_of_others;
 #[path = "../sites/mod.rs"]
 mod sites;
 mod small_world;

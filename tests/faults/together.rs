@@ -1,11 +1,12 @@
-//! Several programs at once: two importers into one target, and rsync of an archive that is being written.
+//! Several programs at once: importers into one target, an export and a prune, and rsync of an archive that is being written.
 
 use crate::kills::command;
 use crate::sites::skip;
 use crate::steps::STEPS;
-use crate::story::{Story, copy};
+use crate::story::Story;
 use std::fs;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 fn said(story: &Story, status: i32, line: &str) -> String {
     let out = command(story, line).stdout(std::process::Stdio::piped()).output().unwrap();
@@ -87,18 +88,47 @@ fn snapshots_first_and_then_the_rest_is_a_whole_copy_whatever_is_exported_meanwh
     said(&story, 0, "import --archive copy --to target");
 }
 
+/// Starts the binary and halts it in the moment in which it has the archive.
+fn halted(story: &Story, line: &str) -> Child {
+    let mut child = command(story, line).stderr(Stdio::null()).spawn().unwrap();
+    let began = Instant::now();
+    let holder = story.path("archive/lock.json");
+    // Of this process: the last holder's word may still lie there.
+    let holds =
+        |child: &Child| fs::read_to_string(&holder).is_ok_and(|text| text.contains(&format!("\"pid\":{}", child.id())));
+    while !holds(&child) {
+        assert!(child.try_wait().unwrap().is_none(), "{line} was over before it could be halted");
+        assert!(began.elapsed() < Duration::from_secs(60), "{line} never took the lock");
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    signal(&child, "-STOP");
+    assert!(child.try_wait().unwrap().is_none() && holder.exists(), "{line} was over before it could be halted");
+    child
+}
+
+fn signal(child: &Child, which: &str) {
+    assert!(Command::new("kill").args([which, &child.id().to_string()]).status().unwrap().success());
+}
+
 #[test]
-fn an_export_while_a_prune_runs_waits_for_nobody_and_both_come_to_their_end() {
+fn of_an_export_and_a_prune_whoever_comes_second_is_told_and_the_first_completes_undisturbed() {
     let story = Story::told();
-    story.go_back(step("third export"));
-    said(&story, 0, "forget --archive archive --keep-last 1");
-    copy(&story.path("archive"), &story.path("before"));
-    let mut prune = command(&story, "prune --archive archive").spawn().unwrap();
-    let mut export = command(&story, "export --from source --archive archive").spawn().unwrap();
-    let ends = [prune.wait().unwrap().code(), export.wait().unwrap().code()];
-    assert!(ends.iter().all(|end| matches!(end, Some(0 | 6))) && ends.contains(&Some(0)), "{ends:?}");
-    said(&story, 0, "prune --archive archive");
-    said(&story, 0, "export --from source --archive archive");
-    said(&story, 0, "check --archive archive --read-data");
-    said(&story, 0, "import --archive archive --to target");
+    const PRUNE: &str = "prune --archive archive --max-unused 0";
+    const EXPORT: &str = "export --from source --archive archive";
+    for (first, second) in [(PRUNE, EXPORT), (EXPORT, PRUNE)] {
+        story.go_back(step("third export"));
+        said(&story, 0, "forget --archive archive --keep-last 1");
+        let mut holder = halted(&story, first);
+        let refused = said(&story, 6, second);
+        assert!(refused.contains(&format!("(process {})", holder.id())) && refused.contains("hint: "), "{refused}");
+        // Readers are in nobody's way, and nobody is in theirs.
+        said(&story, 0, "check --archive archive --read-data");
+        said(&story, 0, "ls --archive archive");
+        signal(&holder, "-CONT");
+        assert_eq!(holder.wait().unwrap().code(), Some(0), "{first} was disturbed");
+        said(&story, 0, second);
+        said(&story, 0, "check --archive archive --read-data");
+        said(&story, 0, "import --archive archive --to target");
+        said(&story, 0, "verify --archive archive --to target");
+    }
 }

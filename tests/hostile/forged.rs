@@ -1,6 +1,6 @@
 //! Writes archives as an enemy would: every checksum right, every claim as he likes.
 
-use crate::world::World;
+use crate::world::{World, contents};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
@@ -189,4 +189,79 @@ pub fn sound(world: &World, letter: &[u8]) {
     let entries: [(&str, &[u8]); 2] =
         [("accounts/1.jsonl", &manifest), ("provisioning.jsonl", &records("ann@h.example"))];
     snapshot(world, 1, &head(1, ANN), &entries);
+}
+
+/// A new key for `me.key`: what an archive is encrypted for.
+fn new_key(world: &World) -> age::x25519::Recipient {
+    let identity = age::x25519::Identity::generate();
+    let text = format!("{}\n", age::secrecy::ExposeSecret::expose_secret(&identity.to_string()));
+    fs::write(world.path("me.key"), text).unwrap();
+    identity.to_public()
+}
+
+/// The header of an encrypted archive.
+fn sealed_header(world: &World, recipient: &age::x25519::Recipient) {
+    let header = format!(
+        r#"{{"archive":"wagon","format":2,"id":"forged","created":0,"encryption":{{"method":"age","recipients":["{recipient}"]}}}}"#
+    );
+    fs::write(world.path("archive/wagon.json"), header).unwrap();
+}
+
+/// Encrypts a forged archive as it stands for `me.key`: every name right, everything inside as the enemy left it.
+pub fn seal(world: &World) {
+    let recipient = new_key(world);
+    sealed_header(world, &recipient);
+    let sealed = |plain: &[u8]| {
+        let encryptor = age::Encryptor::with_recipients(std::iter::once(&recipient as &dyn age::Recipient)).unwrap();
+        let mut out = Vec::new();
+        let mut writer = encryptor.wrap_output(&mut out).unwrap();
+        writer.write_all(plain).unwrap();
+        writer.finish().unwrap();
+        out
+    };
+    for (path, plain) in contents(&world.path("archive/packs")) {
+        let old = path.file_name().unwrap().to_str().unwrap().trim_end_matches(".tar.gz").to_owned();
+        let bytes = sealed(&plain);
+        let digest = Sha256::digest(&bytes);
+        let name = hex(&digest);
+        let put = |kind: &str, suffix: &str, bytes: &[u8]| {
+            let shelf = world.path("archive").join(kind).join(&name[..2]);
+            fs::create_dir_all(&shelf).unwrap();
+            fs::write(shelf.join(format!("{name}{suffix}.age")), bytes).unwrap();
+        };
+        put("packs", ".tar.gz", &bytes);
+        fs::remove_file(path).unwrap();
+        let index = world.path("archive/index").join(&old[..2]).join(format!("{old}.idx"));
+        if let Ok(mut plain) = fs::read(&index) {
+            // The pack's name stands behind the numbers; the checksum is the last.
+            plain[32..64].copy_from_slice(&digest);
+            let end = plain.len() - 32;
+            let checksum = Sha256::digest(&plain[..end]);
+            plain[end..].copy_from_slice(&checksum);
+            put("index", ".idx", &sealed(&plain));
+            fs::remove_file(index).unwrap();
+        }
+    }
+    for (path, plain) in contents(&world.path("archive/snapshots")) {
+        let bytes = sealed(&plain);
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let name = format!("{}-{}.tar.gz.age", &name[..8], &sha256(&bytes)[..16]);
+        fs::write(path.with_file_name(name), bytes).unwrap();
+        fs::remove_file(path).unwrap();
+    }
+}
+
+/// A `key.age` that asks for 2 to this power rounds of scrypt, in an archive that is encrypted for somebody.
+pub fn locked_key(world: &World, work: &str) {
+    sealed_header(world, &new_key(world));
+    fs::remove_file(world.path("me.key")).unwrap();
+    let mut file = format!(
+        "age-encryption.org/v1\n-> scrypt {} {work}\n{}\n--- {}\n",
+        "A".repeat(22),
+        "A".repeat(43),
+        "A".repeat(43)
+    )
+    .into_bytes();
+    file.extend([0; 16 + 80]);
+    fs::write(world.path("archive/key.age"), file).unwrap();
 }

@@ -2,118 +2,12 @@
 //! target.
 
 use crate::forged::{self, ANN, bomb, entry, head, header, member, object, sha256};
+use crate::watched::{each_verb, known, names, watched};
 use crate::world::{World, contents};
-use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 const LETTER: &[u8] = b"Subject: one\r\n\r\nbody\r\n";
-
-/// What any verb may hold at its peak, KiB.
-const MEMORY_KIB: u64 = 128 * 1024;
-/// What may be on disk afterwards beside the archive, bytes.
-const DISK_BYTES: u64 = 4 << 20;
-
-/// Runs a verb with its memory watched; its status and all it said.
-fn watched(world: &World, line: &str) -> (i32, String) {
-    let (root, report) = (world.root.to_str().unwrap(), world.path("memory"));
-    let timed = Path::new("/usr/bin/time").exists();
-    let mut command = if timed { Command::new("/usr/bin/time") } else { Command::new(env!("CARGO_BIN_EXE_wagon")) };
-    if timed {
-        command.args(["-f", "%M", "-o"]).arg(&report).arg(env!("CARGO_BIN_EXE_wagon"));
-    }
-    command.args(line.split_whitespace().map(|word| word.replace("{}", root)));
-    let out = command.env("WAGON_CACHE_DIR", world.path("cache")).output().unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
-    if timed {
-        let report = fs::read_to_string(&report).unwrap();
-        let held: u64 = report.lines().last().unwrap().trim().parse().unwrap();
-        assert!(held < MEMORY_KIB, "{line}: {held} KiB");
-    }
-    (out.status.code().unwrap(), said)
-}
-
-fn names(dir: &Path) -> BTreeSet<PathBuf> {
-    fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect()
-}
-
-/// Every verb ends as it should, says one of the words, and leaves the disk alone.
-fn each_verb(world: &World, what: &str, check: i32, import: i32, words: &[&str]) {
-    let before = (contents(&world.path("archive")), names(world.root.parent().unwrap()));
-    let mut all = String::new();
-    for (line, statuses) in [
-        ("check --archive {}/archive --read-data --verbose", vec![check]),
-        ("import --archive {}/archive --to {}/target --verbose", vec![import]),
-        ("import --archive {}/archive --to {}/target --dry-run", vec![0, 1, 3]),
-        ("ls --archive {}/archive", vec![0, 1]),
-        ("find --archive {}/archive", vec![0, 1, 3]),
-        ("diff --archive {}/archive 1 1", vec![0, 1]),
-        ("show --archive {}/archive ann@h.example", vec![0, 1]),
-        ("extract --archive {}/archive ann@h.example --output {}/out", vec![0, 1, 3]),
-        ("export --from {}/empty --archive {}/archive --dry-run", vec![0, 1, 2, 3]),
-    ] {
-        let (status, said) = watched(world, line);
-        assert!(statuses.contains(&status), "{what}: {line}: {status}, not {statuses:?}\n{said}");
-        assert!(!said.contains("panicked") && !said.contains('\u{1b}'), "{what}: {line}\n{said}");
-        if line.starts_with("check") || line.starts_with("import") {
-            all += &said;
-        }
-    }
-    for word in words {
-        assert!(all.contains(word), "{what}: {word:?} is missing in:\n{all}");
-    }
-    second_reader(world, what);
-    let after = contents(&world.path("archive"));
-    assert_eq!(after.keys().collect::<Vec<_>>(), before.0.keys().collect::<Vec<_>>(), "{what}: the archive changed");
-    assert_eq!(names(world.root.parent().unwrap()), before.1, "{what}: something beside the test's folder");
-    let known = ["archive", "cache", "memory", "out", "target"].map(|name| world.path(name));
-    assert!(names(&world.root).iter().all(|path| known.contains(path)), "{what}: {:?}", names(&world.root));
-    let mut bytes = 0;
-    for dir in ["target", "out"].map(|name| world.path(name)).iter().filter(|dir| dir.exists()) {
-        bytes += contents(dir).values().map(|content| content.len() as u64).sum::<u64>();
-    }
-    assert!(bytes < DISK_BYTES, "{what}: {bytes} bytes on disk");
-}
-
-/// What the second reader may hold at its peak, KiB: an object of 32 MiB and a few copies of it, and Python.
-const PYTHON_KIB: u64 = 512 * 1024;
-/// Seconds of processor that it may take for one of these archives.
-const PYTHON_SECONDS: f64 = 60.0;
-
-/// The second implementation, format-spec/reader, is as careful: it ends with a word and not with a traceback, in bounded
-/// time and memory, and writes nowhere but where it was told to.
-fn second_reader(world: &World, what: &str) {
-    if !Path::new("/usr/bin/time").exists() || Command::new("python3").arg("--version").output().is_err() {
-        let text = format!("python3 or /usr/bin/time is not here: the second reader was not given {what}\n");
-        return std::io::stderr().write_all(text.as_bytes()).unwrap();
-    }
-    let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("format-spec/reader");
-    let (root, report) = (world.root.to_str().unwrap(), world.path("memory"));
-    for line in [
-        "wagon_restore.py check {}/archive",
-        "wagon_restore.py restore {}/archive latest {}/target/second",
-        "wagon_read.py {}/archive latest ann@h.example {}/out",
-    ] {
-        fs::create_dir_all(world.path("target")).unwrap();
-        let mut words = line.split_whitespace().map(|word| word.replace("{}", root));
-        let mut command = Command::new("/usr/bin/time");
-        command
-            .args(["-f", "%M %U", "-o"])
-            .arg(&report)
-            .args(["python3", "-B"])
-            .arg(reader.join(words.next().unwrap()));
-        let out = command.args(words).current_dir(&world.root).output().unwrap();
-        let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
-        assert!(matches!(out.status.code(), Some(0 | 1)), "{what}: {line}: {:?}\n{said}", out.status);
-        assert!(!said.contains("Traceback") && !said.contains('\u{1b}'), "{what}: {line}\n{said}");
-        let figures = fs::read_to_string(&report).unwrap();
-        let (held, seconds) = figures.lines().last().unwrap().split_once(' ').unwrap();
-        assert!(held.parse::<u64>().unwrap() < PYTHON_KIB, "{what}: {line}: {held} KiB");
-        assert!(seconds.parse::<f64>().unwrap() < PYTHON_SECONDS, "{what}: {line}: {seconds} s");
-    }
-}
 
 fn ann(letter: &str, size: u64) -> Vec<u8> {
     forged::manifest("INBOX", "1.a", letter, size)
@@ -135,6 +29,16 @@ fn a_forged_archive_that_says_nothing_wrong_is_as_good_as_any() {
 
 #[test]
 fn gzip_bombs_end_at_a_bound_in_little_memory() {
+    gzip_bombs(|_| {});
+}
+
+#[test]
+fn gzip_bombs_inside_encrypted_files_are_as_harmless_to_who_has_the_key() {
+    gzip_bombs(forged::seal);
+}
+
+/// `wrap` is what happens to an archive before it is met.
+fn gzip_bombs(wrap: fn(&World)) {
     let size = 150u64 << 20;
     // The head of a snapshot, and its table of contents.
     for name in ["snapshot.json", "contents.jsonl"] {
@@ -147,6 +51,7 @@ fn gzip_bombs_end_at_a_bound_in_little_memory() {
         }
         members.push(bomb);
         forged::snapshot_file(&world, 1, &members);
+        wrap(&world);
         each_verb(&world, name, 5, 1, &["entry of a snapshot"]);
     }
     // A manifest and the records: one line without an end, and nothing but ends.
@@ -165,6 +70,7 @@ fn gzip_bombs_end_at_a_bound_in_little_memory() {
         };
         let ((first, size_1), (second, size_2)) = (padded(names[0], &manifest), padded(names[1], &records));
         forged::snapshot_of(&world, 1, &head(1, ANN), &names, &[first, second], &[size_1, size_2]);
+        wrap(&world);
         each_verb(&world, "a manifest", check, import, &[]);
     }
     // An object: found by its size, which the manifest does not tell.
@@ -175,11 +81,13 @@ fn gzip_bombs_end_at_a_bound_in_little_memory() {
     let name = forged::hex(&sha2::Digest::finalize(digest));
     forged::pack(&world, &[bomb(&header(&format!("o/{name}"), size, b'0'), b'x', 150, b"")]);
     one_snapshot(&world, &ann(&name, 9), &forged::records("ann@h.example"));
+    wrap(&world);
     each_verb(&world, "an object", 5, 3, &["bytes"]);
     // A segment that is nothing that anybody asked for.
     let world = World::enclosed();
     forged::sound(&world, LETTER);
     forged::pack(&world, &[bomb(b"", 0, 150, b"")]);
+    wrap(&world);
     each_verb(&world, "zeros", 5, 0, &["ledger balances"]);
 }
 
@@ -408,8 +316,7 @@ fn names_in_an_archive_never_lead_out_of_the_target() {
             }
             let (status, said) = watched(&world, "extract --archive {}/archive ann@h.example --output {}/out");
             assert!([0, 1, 3].contains(&status), "{status}: {said}");
-            let known = ["archive", "cache", "memory", "out", "target"].map(|name| world.path(name));
-            assert!(names(&world.root).iter().all(|path| known.contains(path)), "{:?}", names(&world.root));
+            assert!(names(&world.root).iter().all(|path| known(&world).contains(path)), "{:?}", names(&world.root));
             assert_eq!(names(world.root.parent().unwrap()), beside);
             assert!(!Path::new("/tmp/wagon-evil").exists() && !Path::new("/tmp/wagon-evil@h.example").exists());
         }

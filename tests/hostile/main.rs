@@ -16,12 +16,16 @@ mod disks;
 mod flips;
 mod forged;
 mod forgeries;
+mod full_upkeep;
 mod letters;
 mod locks;
 mod maps;
 mod names;
 mod rights;
+mod sealed;
 #[path = "../sites/mod.rs"]
 mod sites;
+mod towers;
 mod values;
+mod watched;
 mod world;

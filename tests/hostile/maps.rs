@@ -1,6 +1,7 @@
 //! Targets and maps that do not belong together.
 
 use crate::sites::look;
+use crate::watched::watched;
 use crate::world::{World, assert_says, copy_tree};
 use std::fs;
 use std::process::Command;
@@ -67,4 +68,40 @@ fn a_site_is_not_imported_into_itself() {
     assert_says(&said, &["this very target (example)", "--way-back"]);
     assert_eq!(look(&world.path("source")).messages, before);
     assert!(!world.path("source/map_example.sqlite").exists());
+}
+
+/// A map is taken along with an archive, so anybody may have written it. SQLite would run what stands in its schema.
+#[test]
+fn a_map_that_computes_instead_of_holding_rows_is_refused_at_once() {
+    let world = World::exported();
+    world.wagon(0, "import --archive {}/archive --to {}/target");
+    let map = world.path("target/map_example.sqlite");
+    let kept = fs::read(&map).unwrap();
+    for program in [
+        "CREATE VIEW item AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) \
+         SELECT 1 AS record, i AS id, 1 AS folder FROM n",
+        "CREATE TABLE item (record INTEGER, id INTEGER, folder AS (zeroblob(1000000000)))",
+        "CREATE TABLE item (record INTEGER, id INTEGER, folder AS (zeroblob(1000000000)) STORED)",
+        "CREATE VIRTUAL TABLE item USING fts5(record)",
+        "CREATE TRIGGER meta_is_read AFTER UPDATE ON meta BEGIN SELECT randomblob(1000000000); END",
+    ] {
+        fs::create_dir(world.path("theirs")).unwrap();
+        let theirs = world.path("theirs/map_example.sqlite");
+        fs::write(&theirs, &kept).unwrap();
+        let db = rusqlite::Connection::open(&theirs).unwrap();
+        db.execute_batch(&format!("ALTER TABLE item RENAME TO other; {program}; PRAGMA journal_mode = DELETE"))
+            .unwrap();
+        drop(db);
+        for line in [
+            "map show {}/theirs/map_example.sqlite",
+            "map export {}/theirs/map_example.sqlite",
+            "shares check --site {}/target {}/theirs/map_example.sqlite",
+            "shares fix --site {}/target {}/theirs/map_example.sqlite --dry-run",
+        ] {
+            let (status, said) = watched(&world, line);
+            assert!(status == 1, "{program}: {line}: {status}\n{said}");
+            assert_says(&said, &["theirs/map_example.sqlite", "views, triggers or computed columns"]);
+        }
+        fs::remove_dir_all(world.path("theirs")).unwrap();
+    }
 }

@@ -47,6 +47,12 @@ pub enum SealError {
     Damaged(String),
     #[error("the passphrase is wrong")]
     WrongPassphrase,
+    /// A forged one: nobody's own asks for that much. `age` would describe it, but its sentence overflows.
+    #[error(
+        "it asks for 2^{asked} rounds of scrypt, and at most 2^{max} are done: no passphrase was tried",
+        max = limits::SCRYPT_WORK_FACTOR
+    )]
+    TooMuchWork { asked: u8 },
     #[error("{0} is no public key of age (age1…)")]
     BadRecipient(String),
     #[error("{0} public keys are more than {max}, the most that are written for", max = limits::RECIPIENTS)]
@@ -176,6 +182,7 @@ fn unlock(locked: &[u8], passphrase: &str) -> Result<Identities, SealError> {
     let opened = opened.decrypt(std::iter::once(&identity as &dyn age::Identity));
     let mut reader = opened.map_err(|error| match error {
         age::DecryptError::DecryptionFailed | age::DecryptError::NoMatchingKeys => SealError::WrongPassphrase,
+        age::DecryptError::ExcessiveWork { required, .. } => SealError::TooMuchWork { asked: required },
         other => damaged(other),
     })?;
     let mut text = Zeroizing::new(String::new());
@@ -193,11 +200,15 @@ pub(super) struct Seal {
 }
 
 impl Seal {
+    /// Whether one of the identities is that of a recipient.
+    fn has_own_identity(&self) -> bool {
+        self.identities.0.iter().any(|identity| self.recipients.0.contains(&identity.to_public()))
+    }
+
     /// Says that a file is damaged which a key of its archive does not open: every file is encrypted for all recipients.
     fn judge(&self, error: io::Error) -> io::Error {
-        let is_ours = |identity: &x25519::Identity| self.recipients.0.contains(&identity.to_public());
         match error.downcast::<SealError>() {
-            Ok(SealError::WrongIdentity) if self.identities.0.iter().any(is_ours) => {
+            Ok(SealError::WrongIdentity) if self.has_own_identity() => {
                 SealError::Damaged("its header does not open with a key of the archive".to_owned()).into_io()
             }
             Ok(other) => other.into_io(),
@@ -220,6 +231,11 @@ impl Archive {
     /// Whether something was given that may open files.
     pub fn has_identities(&self) -> bool {
         self.seal.as_ref().is_some_and(|seal| !seal.identities.is_empty())
+    }
+
+    /// Whether one of them is of those for whom the archive is encrypted.
+    pub(super) fn has_own_identity(&self) -> bool {
+        self.seal.as_ref().is_some_and(|seal| seal.has_own_identity())
     }
 
     /// Whether a passphrase opens it.

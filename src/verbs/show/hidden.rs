@@ -1,10 +1,36 @@
-//! Takes secrets out of what is shown. Whether there is one stays visible; what it is does not.
+//! Takes secrets out of what is shown, unless they were asked for by name. Whether there is one stays visible; what it is
+//! does not.
 
 use crate::model::provisioning::{Attributes, Record, Secret};
 use crate::model::setting::Setting;
 
 /// What stands where a secret was.
 pub const HIDDEN: &str = "(hidden)";
+
+/// Whether passwords, their hashes and keys are shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Secrets {
+    #[default]
+    Hidden,
+    /// As the archive has them: somebody asked for that by name.
+    Shown,
+}
+
+impl Secrets {
+    pub(super) fn of_record(self, stored: &Record) -> Record {
+        match self {
+            Self::Hidden => record(stored),
+            Self::Shown => stored.clone(),
+        }
+    }
+
+    pub(super) fn of_setting(self, stored: &Setting) -> Setting {
+        match self {
+            Self::Hidden => setting(stored),
+            Self::Shown => stored.clone(),
+        }
+    }
+}
 
 /// Parts of attribute names that mean a secret on the systems we know.
 const SECRET_NAMES: &[&str] =

@@ -20,6 +20,8 @@ pub mod snapshots;
 #[cfg(test)]
 mod tests;
 
+pub use hidden::Secrets;
+
 use crate::archive::history::History;
 use crate::archive::{Archive, ArchiveError};
 use crate::format::manifest::AccountState;

@@ -1,9 +1,10 @@
 //! Showing one thing with all that is recorded of it: an item with its header (never its body), a folder, an account, a
-//! domain, a list, the settings of the site, a snapshot. Secrets are hidden.
+//! domain, a list, the settings of the site, a snapshot. Secrets are hidden unless they were asked for.
 
 use super::address::{Within, resolve};
 use super::header;
-use super::{ShowError, View, hidden};
+use super::hidden::Secrets;
+use super::{ShowError, View};
 use crate::archive::pack_reader::ObjectReader;
 use crate::archive::{Archive, ArchiveError};
 use crate::event::Rejection;
@@ -23,7 +24,7 @@ pub struct HeaderField {
     pub value: String,
 }
 
-/// A provisioning record without its secrets.
+/// A provisioning record, without its secrets unless they were asked for.
 #[derive(Debug, Clone, Serialize)]
 pub struct ShownRecord {
     pub id: RecordId,
@@ -79,24 +80,24 @@ pub enum Part {
 }
 
 /// Shows a part of the snapshot that has no address.
-pub fn show_part(view: &View<'_>, part: Part) -> Result<Shown, ShowError> {
+pub fn show_part(view: &View<'_>, part: Part, secrets: Secrets) -> Result<Shown, ShowError> {
     match part {
         Part::Snapshot => {
             let head = view.head().clone();
             let rejected = rejections(view.archive, head.no)?;
             Ok(Shown::Snapshot { head: Box::new(head), rejected })
         }
-        Part::Settings => Ok(records(view, |record| record.kind() == RecordKind::Settings)),
-        Part::Provisioning => Ok(records(view, |_| true)),
+        Part::Settings => Ok(records(view, secrets, |record| record.kind() == RecordKind::Settings)),
+        Part::Provisioning => Ok(records(view, secrets, |_| true)),
     }
 }
 
 /// Shows what an address names; an address that is no account's may name a domain, list, alias or class of service.
-pub fn show(view: &View<'_>, address: &str) -> Result<Shown, ShowError> {
+pub fn show(view: &View<'_>, address: &str, secrets: Secrets) -> Result<Shown, ShowError> {
     let found = match resolve(view, address) {
         Ok(found) => found,
         Err(error @ ShowError::NoAccount { .. }) => {
-            let named = records(view, |record| record.key().eq_ignore_ascii_case(address));
+            let named = records(view, secrets, |record| record.key().eq_ignore_ascii_case(address));
             return match &named {
                 Shown::Records { records } if !records.is_empty() => Ok(named),
                 _ if address.contains('@') => Err(error),
@@ -111,12 +112,12 @@ pub fn show(view: &View<'_>, address: &str) -> Result<Shown, ShowError> {
             let stored = stored.ok_or_else(|| view.no_account(&found.address))?;
             let (items, bytes) = found.mailbox.totals();
             Ok(Shown::Account {
-                record: shown(stored),
+                record: shown(stored, secrets),
                 changed: view.history.last_change(found.account),
                 folders: found.mailbox.folders.len() as u64,
                 items,
                 bytes,
-                settings: found.mailbox.settings.values().map(hidden::setting).collect(),
+                settings: found.mailbox.settings.values().map(|setting| secrets.of_setting(setting)).collect(),
             })
         }
         Within::Folder(id) => {
@@ -146,15 +147,15 @@ pub fn rejections(archive: &Archive, no: SnapshotNo) -> Result<Vec<Rejection>, A
     archive.open_snapshot(no)?.rejected()
 }
 
-fn records(view: &View<'_>, wanted: impl Fn(&Record) -> bool) -> Shown {
-    let mut records: Vec<_> =
-        view.provisioning.records.values().filter(|stored| wanted(&stored.record)).map(shown).collect();
+fn records(view: &View<'_>, secrets: Secrets, wanted: impl Fn(&Record) -> bool) -> Shown {
+    let stored = view.provisioning.records.values().filter(|stored| wanted(&stored.record));
+    let mut records: Vec<_> = stored.map(|stored| shown(stored, secrets)).collect();
     records.sort_by(|a, b| (a.record.kind(), a.record.key()).cmp(&(b.record.kind(), b.record.key())));
     Shown::Records { records }
 }
 
-fn shown(stored: &StoredRecord) -> ShownRecord {
-    ShownRecord { id: stored.id, record: hidden::record(&stored.record) }
+fn shown(stored: &StoredRecord, secrets: Secrets) -> ShownRecord {
+    ShownRecord { id: stored.id, record: secrets.of_record(&stored.record) }
 }
 
 fn header_of(objects: &ObjectReader, item: &Item) -> Result<Vec<HeaderField>, ArchiveError> {

@@ -6,7 +6,7 @@ use super::find::{Query, find};
 use super::list::{Listing, list, sources};
 use super::record::{Part, Shown, show, show_part};
 use super::snapshots::snapshots;
-use super::{ShowError, View};
+use super::{Secrets, ShowError, View};
 use crate::archive::Archive;
 use crate::archive::pack_writer::Class;
 use crate::event::{Place, Reason, Rejection, Silent};
@@ -237,19 +237,29 @@ fn listing_walks_from_the_site_down_to_an_item() {
 fn what_is_shown_has_the_header_but_no_password() {
     let (_dir, archive) = world();
     let view = view(&archive);
-    let Shown::Item { header, .. } = show(&view, "ann@example.org:INBOX/1.letter:2,S").unwrap() else {
+    let Shown::Item { header, .. } = show(&view, "ann@example.org:INBOX/1.letter:2,S", Secrets::Hidden).unwrap() else {
         panic!("another thing")
     };
     let from = header.iter().find(|field| field.name == "From").unwrap();
     assert_eq!(from.value, "Böb <bob@example.org>");
     assert!(header.iter().any(|field| field.name == "Return-Path"), "the trace is a part of the header");
-    for shown in [show(&view, "ann@example.org").unwrap(), show_part(&view, Part::Provisioning).unwrap()] {
-        let text = format!("{} {shown:?}", serde_json::to_string(&shown).unwrap());
+    let both = |secrets| {
+        [show(&view, "ann@example.org", secrets).unwrap(), show_part(&view, Part::Provisioning, secrets).unwrap()]
+    };
+    let text = |shown| format!("{} {shown:?}", serde_json::to_string(&shown).unwrap());
+    let [account, records] = both(Secrets::Shown).map(text);
+    assert!(
+        account.contains("secret2") && records.contains("secret2") && records.contains("hunter2"),
+        "{account} {records}"
+    );
+    for text in both(Secrets::Hidden).map(text) {
         assert!(text.contains("(hidden)") && !text.contains("secret2") && !text.contains("hunter2"), "{text}");
     }
-    let Shown::Snapshot { head, rejected } = show_part(&view, Part::Snapshot).unwrap() else { panic!("another thing") };
+    let Shown::Snapshot { head, rejected } = show_part(&view, Part::Snapshot, Secrets::Hidden).unwrap() else {
+        panic!("another thing")
+    };
     assert_eq!((head.no, rejected.len()), (SnapshotNo(2), 1));
-    assert!(matches!(show(&view, "nothing"), Err(ShowError::NoRecord(_))));
+    assert!(matches!(show(&view, "nothing", Secrets::Hidden), Err(ShowError::NoRecord(_))));
 }
 
 #[test]

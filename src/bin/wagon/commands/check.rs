@@ -15,7 +15,8 @@ use std::io::{self, Write};
 ///
 /// Without --read-data it looks at what the files say of themselves and of one another; with it every byte is inflated,
 /// joined and hashed. For large archives a part may be read each time: --read-data=2/7 on Tuesdays reads everything within
-/// a week, --read-data=5% reads other packs each time, --sample 500 reads so many objects as an import would.
+/// a week, --read-data=5% reads other packs each time, --sample reads a thousand objects as an import
+/// would, --sample 500 so many.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     #[command(flatten)]
@@ -25,8 +26,8 @@ pub struct CheckArgs {
     /// Read and compare every byte, or those of a part of the packs: 5%, or 2/7 (the second of seven groups)
     #[arg(long, value_name = "PART", num_args = 0..=1, require_equals = true, default_missing_value = "100%", value_parser = part)]
     read_data: Option<Reading>,
-    /// Read and compare so many objects, chosen by chance
-    #[arg(long, value_name = "N", conflicts_with = "read_data")]
+    /// Read and compare so many objects, chosen by chance; 1000 without a number
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1000", conflicts_with = "read_data")]
     sample: Option<u64>,
 }
 

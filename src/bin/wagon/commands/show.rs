@@ -10,13 +10,14 @@ use serde::Serialize;
 use serde_json::Value;
 use stationwagon::model::mailbox::Item;
 use stationwagon::model::text::printable;
+use stationwagon::verbs::show::Secrets;
 use stationwagon::verbs::show::extract::copy_item;
 use stationwagon::verbs::show::record::{HeaderField, Part, Shown, ShownRecord, show, show_part};
 use std::io::{self, Write};
 
 /// Show an item, folder, account or record, the site's settings, or the snapshot itself
 ///
-/// Of an item its record and header are shown, never its body. Passwords are hidden. Server and global settings are in the
+/// Of an item its record and header are shown, never its body. Passwords are hidden unless --show-secrets asks for them. Server and global settings are in the
 /// archive for reference and are never restored.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
@@ -33,6 +34,10 @@ pub struct ShowArgs {
     /// Write the item's bytes as they are to standard output
     #[arg(long, requires = "address", conflicts_with = "json")]
     raw: bool,
+    /// Show password hashes, passwords of other servers and keys as the archive has them; whoever sees the screen or a log of it
+    /// has them then
+    #[arg(long, conflicts_with = "raw")]
+    show_secrets: bool,
     #[command(flatten)]
     archive: ArchiveArg,
     #[command(flatten)]
@@ -46,11 +51,12 @@ pub fn run(args: &ShowArgs, screen: &Screen) -> Result<Outcome, CliError> {
         let address = args.address.as_deref().unwrap_or_default();
         return super::extract::to_stdout(|out| Ok(copy_item(&view, address, out)?));
     }
+    let secrets = if args.show_secrets { Secrets::Shown } else { Secrets::Hidden };
     let shown = match &args.address {
-        Some(address) => show(&view, address)?,
-        None if args.settings => show_part(&view, Part::Settings)?,
-        None if args.provisioning => show_part(&view, Part::Provisioning)?,
-        None => show_part(&view, Part::Snapshot)?,
+        Some(address) => show(&view, address, secrets)?,
+        None if args.settings => show_part(&view, Part::Settings, secrets)?,
+        None if args.provisioning => show_part(&view, Part::Provisioning, secrets)?,
+        None => show_part(&view, Part::Snapshot, secrets)?,
     };
     screen.report("show", &shown, |out| write(out, &shown))?;
     Ok(Outcome::Done)
