@@ -21,6 +21,7 @@ mod locks;
 mod maps;
 mod names;
 mod rights;
+mod servers;
 #[path = "../sites/mod.rs"]
 mod sites;
 mod values;

@@ -7,7 +7,6 @@ use super::{ImapStore, look, pool};
 use crate::model::id::ObjectId;
 use crate::model::mailbox::{Flags, FolderKey, FolderKind};
 use crate::site::{Delivered, Delivery, Present, SiteError, StoredAs};
-use std::collections::HashSet;
 use std::sync::PoisonError;
 
 impl ImapStore {
@@ -219,14 +218,14 @@ impl ImapStore {
             lease.demand(&Command::new(format!("UID EXPUNGE {uid}")), &mut |_| Ok(()))?;
             return Ok(());
         }
-        let mut marked = HashSet::new();
+        let mut alone = true;
         lease.demand(&Command::new("UID SEARCH DELETED"), &mut |untagged| {
             if let Untagged::Search(found) = untagged {
-                marked.extend(found);
+                alone &= found.iter().all(|one| *one == uid);
             }
             Ok(())
         })?;
-        if marked.iter().all(|one| *one == uid) {
+        if alone {
             lease.demand(&Command::new("EXPUNGE"), &mut |_| Ok(()))?;
         }
         Ok(())
