@@ -13,6 +13,7 @@ mod index;
 mod lag;
 mod layout;
 pub mod lock;
+pub mod long_entry;
 mod merge;
 mod open_pack;
 pub mod pack_reader;

@@ -96,3 +96,6 @@ pub const IMAP_LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Messages and bytes of one APPEND that brings several (MULTIAPPEND): one refused message makes the server refuse all.
 pub const IMAP_APPEND_ITEMS: usize = 64;
 pub const IMAP_APPEND_BYTES: u64 = 4 * MIB;
+
+/// Keywords of which is remembered that the server refuses them, each at most a line long.
+pub const IMAP_REFUSED_KEYWORDS: usize = 1000;
