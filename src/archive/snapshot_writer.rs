@@ -6,8 +6,8 @@
 use super::archive_file::{ArchiveFile, ScratchWriter};
 use super::cursor::Cursor;
 use super::layout::{SNAPSHOTS, SnapshotName, format_error, io_error};
-use super::snapshot::{CONTENTS, ContentsLine, HEAD, HEAD_AGAIN, is_of_manifests};
 use super::long_entry::check_lines;
+use super::snapshot::{CONTENTS, ContentsLine, HEAD, HEAD_AGAIN, is_of_manifests};
 use super::{Archive, ArchiveError, seal};
 use crate::format::FormatError;
 use crate::format::segment::{self, Effort, Encoder};

@@ -99,3 +99,8 @@ pub const IMAP_APPEND_BYTES: u64 = 4 * MIB;
 
 /// Keywords of which is remembered that the server refuses them, each at most a line long.
 pub const IMAP_REFUSED_KEYWORDS: usize = 1000;
+
+/// How many connections have to be given back in good order before a limit that the server's refusal lowered rises by one;
+/// twice as many after each further refusal, up to the second.
+pub const IMAP_GOOD_FIRST: usize = 32;
+pub const IMAP_GOOD_MOST: usize = 2048;

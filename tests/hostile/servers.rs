@@ -70,8 +70,10 @@ fn serve(mut client: TcpStream, saying: &Mutex<Option<Saying>>) -> std::io::Resu
         if let Some(Saying { text, for_ever, .. }) = flood {
             let block = text.repeat(65536 / text.len() + 1);
             client.write_all(block.as_bytes())?;
-            while for_ever {
-                client.write_all(block.as_bytes())?;
+            if for_ever {
+                loop {
+                    client.write_all(block.as_bytes())?;
+                }
             }
         }
         if command.starts_with("UID FETCH") && command.contains("BODY.PEEK[]") {

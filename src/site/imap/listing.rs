@@ -156,11 +156,14 @@ impl<'a> Room<'a> {
         let entry = bytes.saturating_add(limits::IMAP_ENTRY_BYTES);
         let Some(left) = self.left.checked_sub(entry) else {
             let bound = limits::IMAP_LISTING_BYTES;
-            return Err(SiteError::Server { server: self.server.clone(), what: format!(
-                "lists {} of {} with more than {bound} bytes; the account was not looked at. Ask for shorter or fewer names, \
+            return Err(SiteError::Server {
+                server: self.server.clone(),
+                what: format!(
+                    "lists {} of {} with more than {bound} bytes; the account was not looked at. Ask for shorter or fewer names, \
                  or leave the account out (--exclude)",
-                self.what, self.account
-            )});
+                    self.what, self.account
+                ),
+            });
         };
         self.left = left;
         Ok(())

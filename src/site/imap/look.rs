@@ -71,24 +71,22 @@ pub fn look(
     // one now, all of them leave anyway.
     let (mut told, mut ranges, there) = (0, 0, messages_bound(state.count(row.id)?));
     let server = connection.server().to_owned();
-    let opened = connection.finish_open(opening, &row.wire, false, &mut |untagged| {
-        match untagged {
-            Untagged::Vanished(numbers) if known => {
-                ranges += numbers.ranges().len();
-                if ranges > limits::IMAP_RANGES {
-                    return Err(too_many(&server, row, limits::IMAP_RANGES, "ranges of messages that left"));
-                }
-                state.leave_ranges(account, row.id, numbers.ranges())
+    let opened = connection.finish_open(opening, &row.wire, false, &mut |untagged| match untagged {
+        Untagged::Vanished(numbers) if known => {
+            ranges += numbers.ranges().len();
+            if ranges > limits::IMAP_RANGES {
+                return Err(too_many(&server, row, limits::IMAP_RANGES, "ranges of messages that left"));
             }
-            Untagged::Fetch(fetched) => {
-                told += 1;
-                if told > there {
-                    return Err(too_many(&server, row, there, "changed messages, more than were known,"));
-                }
-                change(*fetched).filter(|_| known).map_or(Ok(()), |one| changes.take(state, row.id, one))
-            }
-            _ => Ok(()),
+            state.leave_ranges(account, row.id, numbers.ranges())
         }
+        Untagged::Fetch(fetched) => {
+            told += 1;
+            if told > there {
+                return Err(too_many(&server, row, there, "changed messages, more than were known,"));
+            }
+            change(*fetched).filter(|_| known).map_or(Ok(()), |one| changes.take(state, row.id, one))
+        }
+        _ => Ok(()),
     })?;
     changes.put_down(state, row.id)?;
     let mut look = Look { state, account, row, arrivals: Vec::new(), bytes: 0, highest: 0, seen: None };

@@ -11,6 +11,7 @@ mod deliver;
 mod flags;
 mod folders;
 mod keywords;
+mod limit;
 mod listing;
 mod look;
 mod names;
@@ -97,7 +98,13 @@ impl ImapStore {
         let client =
             ClientOptions { endpoint: options.endpoint, tls: options.tls, insecure: options.insecure, compress };
         let pool = Arc::new(Pool::new(client, options.login, options.max_connections));
-        Ok(Self { pool, readers: Arc::default(), state, accounts: Mutex::default(), refused_keywords: Mutex::default() })
+        Ok(Self {
+            pool,
+            readers: Arc::default(),
+            state,
+            accounts: Mutex::default(),
+            refused_keywords: Mutex::default(),
+        })
     }
 
     fn seen(&self, account: &str) -> Arc<Mutex<Seen>> {

@@ -132,7 +132,19 @@ impl OpenAccount {
             removed.entry(item.object).or_default().push(*id);
         }
         let Begin { id, address, state, full, salvaged, .. } = begin;
-        Self { id, address, state, gone, removed, lines: LongEntry::default(), count: 0, added: (0, 0), unsure: HashSet::new(), full, salvaged }
+        Self {
+            id,
+            address,
+            state,
+            gone,
+            removed,
+            lines: LongEntry::default(),
+            count: 0,
+            added: (0, 0),
+            unsure: HashSet::new(),
+            full,
+            salvaged,
+        }
     }
 
     fn line(&mut self, line: ManifestLine) -> Result<(), ExportError> {
