@@ -165,6 +165,11 @@ impl ScratchWriter {
         self.file.put(bytes)
     }
 
+    /// Bytes that it holds so far.
+    pub fn bytes(&self) -> u64 {
+        self.file.bytes()
+    }
+
     pub fn finish(self) -> Result<ScratchFile, ArchiveError> {
         let Written { file, bytes, .. } = self.file.finish()?;
         Ok(ScratchFile { file, key: self.key, bytes })

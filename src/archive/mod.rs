@@ -14,6 +14,7 @@ mod index;
 mod lag;
 mod layout;
 pub mod lock;
+pub mod long_entry;
 mod merge;
 mod notes;
 mod open_pack;

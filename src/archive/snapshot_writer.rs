@@ -6,6 +6,7 @@
 use super::archive_file::{ArchiveFile, ScratchWriter};
 use super::cursor::Cursor;
 use super::layout::{SNAPSHOTS, SnapshotName, format_error, io_error};
+use super::long_entry::check_lines;
 use super::snapshot::{CONTENTS, ContentsLine, HEAD, HEAD_AGAIN, RECORDS, RECORDS_AGAIN, is_of_manifests};
 use super::{Archive, ArchiveError, seal};
 use crate::format::FormatError;
@@ -21,7 +22,7 @@ use std::path::Path;
 
 /// A snapshot being written; dropping it leaves nothing behind.
 pub struct SnapshotWriter<'a> {
-    archive: &'a Archive,
+    pub(super) archive: &'a Archive,
     no: SnapshotNo,
     encoder: Encoder,
     names: HashSet<String>,
@@ -65,33 +66,43 @@ impl SnapshotWriter<'_> {
 
     /// Adds an entry (`provisioning.jsonl`, `accounts/7.jsonl`, `rejected.jsonl`); no name twice.
     pub fn add(&mut self, name: &str, bytes: &[u8]) -> Result<(), ArchiveError> {
-        let path = Path::new(SNAPSHOTS).join(name);
+        check_lines(&Path::new(SNAPSHOTS).join(name), bytes)?;
         let size = bytes.len() as u64;
-        if size > limits::SNAPSHOT_ENTRY_BYTES {
-            let (what, bound) = ("entry of a snapshot", limits::SNAPSHOT_ENTRY_BYTES);
-            return Err(format_error(&path)(FormatError::OverBound { what, found: size, bound }));
-        }
-        if let Some(long) =
-            bytes.split(|&byte| byte == b'\n').find(|line| line.len() as u64 > limits::SNAPSHOT_LINE_BYTES)
-        {
-            let (what, found, bound) = ("line of a snapshot", long.len() as u64, limits::SNAPSHOT_LINE_BYTES);
-            return Err(format_error(&path)(FormatError::OverBound { what, found, bound }));
-        }
-        if !is_of_manifests(name) || !self.names.insert(name.to_owned()) {
-            return Err(format_error(&path)(FormatError::Malformed { what: "a name used twice".to_owned(), at: 0 }));
-        }
+        self.take_name(name, size)?;
         let member = encode_entry(&mut self.encoder, name, bytes)?;
-        let compressed = member.len() as u64;
-        let body = match &mut self.body {
-            Some(body) => body,
-            None => self.body.insert(self.archive.begin_scratch(SNAPSHOTS)?),
-        };
-        body.put(&member)?;
-        push_line(&mut self.contents, &ContentsLine { name: name.to_owned(), compressed, size });
+        self.body()?.put(&member)?;
+        self.note_entry(name, member.len() as u64, size);
         if name == RECORDS {
             self.records_again = Some((encode_entry(&mut self.encoder, RECORDS_AGAIN, bytes)?, size));
         }
         Ok(())
+    }
+
+    /// Checks that an entry of that name and size can be added; from here on the name is taken.
+    pub(super) fn take_name(&mut self, name: &str, size: u64) -> Result<(), ArchiveError> {
+        let path = Path::new(SNAPSHOTS).join(name);
+        if size > limits::SNAPSHOT_ENTRY_BYTES {
+            let (what, bound) = ("entry of a snapshot", limits::SNAPSHOT_ENTRY_BYTES);
+            return Err(format_error(&path)(FormatError::OverBound { what, found: size, bound }));
+        }
+        if !is_of_manifests(name) || !self.names.insert(name.to_owned()) {
+            return Err(format_error(&path)(FormatError::Malformed { what: "a name used twice".to_owned(), at: 0 }));
+        }
+        Ok(())
+    }
+
+    /// Where the members of entries go.
+    pub(super) fn body(&mut self) -> Result<&mut ScratchWriter, ArchiveError> {
+        let body = match self.body.take() {
+            Some(body) => body,
+            None => self.archive.begin_scratch(SNAPSHOTS)?,
+        };
+        Ok(self.body.insert(body))
+    }
+
+    /// Writes an entry down in the table of contents.
+    pub(super) fn note_entry(&mut self, name: &str, compressed: u64, size: u64) {
+        push_line(&mut self.contents, &ContentsLine { name: name.to_owned(), compressed, size });
     }
 
     /// Publishes it with `head` as its first entry. From here on the pass is committed.

@@ -23,10 +23,22 @@ pub(super) struct Spooled {
     pub uncompressed: u64,
 }
 
-/// Takes what the compressor makes: writes it, counts it, and inflates it again.
-struct Checked {
-    file: ScratchWriter,
+/// Takes what the compressor makes: writes it, and inflates it again.
+pub(super) struct Checked<W> {
+    pub file: W,
     inflated: GzDecoder<Digesting>,
+}
+
+impl<W> Checked<W> {
+    pub fn new(file: W) -> Self {
+        Self { file, inflated: GzDecoder::new(Digesting::default()) }
+    }
+
+    /// Whether it inflates to bytes with this digest.
+    pub fn inflates_to(self, digest: [u8; 32]) -> bool {
+        let inflated = self.inflated.finish();
+        inflated.is_ok_and(|found| <[u8; 32]>::from(found.0.finalize()) == digest)
+    }
 }
 
 #[derive(Default)]
@@ -43,7 +55,7 @@ impl Write for Digesting {
     }
 }
 
-impl Write for Checked {
+impl<W: Write> Write for Checked<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write_all(bytes)?;
         // A faulty member is found by its digest at the end; an error here would look like one of the disk.
@@ -71,8 +83,8 @@ impl Archive {
         let mut filled = fill(content, &mut chunk).map_err(|error| other(format!("cannot read it: {error}")))?;
         let stored = chunk.get(..filled).is_some_and(|sample| Encoder::default().is_incompressible(sample));
         let level = Compression::new(if stored { STORED } else { STREAM_LEVEL }.unsigned_abs());
-        let checked = Checked { file, inflated: GzDecoder::new(Digesting::default()) };
-        let mut encoder: GzEncoder<Checked> = flate2::GzBuilder::new().mtime(0).write(checked, level);
+        let mut encoder: GzEncoder<Checked<ScratchWriter>> =
+            flate2::GzBuilder::new().mtime(0).write(Checked::new(file), level);
         let (mut whole, mut object, mut read) = (Sha256::new(), Sha256::new(), 0u64);
         whole.update(header);
         encoder.write_all(&header).map_err(write_error())?;
@@ -94,8 +106,7 @@ impl Archive {
         whole.update(&padding);
         encoder.write_all(&padding).map_err(write_error())?;
         let Checked { file, inflated } = encoder.finish().map_err(write_error())?;
-        let same = inflated.finish().is_ok_and(|found| found.0.finalize() == whole.finalize());
-        if !same {
+        if !(Checked { file: (), inflated }).inflates_to(whole.finalize().into()) {
             return Err(ArchiveError::FaultyCompressor { what: format!("object {id}") });
         }
         Ok(Spooled { file: file.finish()?, uncompressed: tar_entry::entry_bytes(size) })

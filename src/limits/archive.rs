@@ -117,6 +117,11 @@ pub const SNAPSHOT_ENTRY_BYTES: u64 = 1024 * MIB;
 /// manifests keep the faster way (libdeflate) and a bomb does not get memory.
 pub const WHOLE_ENTRY_BYTES: u64 = 8 * MIB;
 
+/// Bytes of an account's manifest that are held before they go to a temporary file; such a one is compressed in a stream,
+/// at the level that zlib takes by itself (chosen; nothing depends on it).
+pub const SNAPSHOT_HELD_BYTES: usize = 4 * MIB as usize;
+pub const SNAPSHOT_LONG_LEVEL: u32 = 6;
+
 /// Longest line of a snapshot's entry, bytes: a list of half a million members. Bounds what one line of a forged manifest
 /// can take.
 pub const SNAPSHOT_LINE_BYTES: u64 = 32 * MIB;

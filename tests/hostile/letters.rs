@@ -5,7 +5,6 @@ use crate::world::{World, assert_says};
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
-use std::process::Command;
 
 /// What a pass may hold at its peak, KiB.
 const MEMORY_KIB: u64 = 128 * 1024;
@@ -31,22 +30,6 @@ fn deep(levels: u32) -> String {
     open.chain(["\r\n\r\ntext\r\n".to_owned()]).chain(close).collect()
 }
 
-/// Runs `wagon` to its end with status 0; the most memory that it held, KiB, where `time` is there to tell.
-fn peak(world: &World, line: &str) -> u64 {
-    let (root, report) = (world.root.to_str().unwrap(), world.path("memory"));
-    if !Path::new("/usr/bin/time").exists() {
-        crate::sites::skip(line, "without /usr/bin/time nobody tells the memory; the rest is tested");
-        world.wagon(0, line);
-        return 0;
-    }
-    let mut command = Command::new("/usr/bin/time");
-    command.args(["-f", "%M", "-o"]).arg(&report).arg(env!("CARGO_BIN_EXE_wagon"));
-    command.args(line.split_whitespace().map(|word| word.replace("{}", root)));
-    let out = command.env("WAGON_CACHE_DIR", world.path("cache")).output().unwrap();
-    assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
-    fs::read_to_string(report).unwrap().trim().parse().unwrap()
-}
-
 #[test]
 fn messages_that_are_huge_deep_long_or_nothing_at_all_pass_unchanged_in_little_memory() {
     let world = World::empty();
@@ -65,7 +48,7 @@ fn messages_that_are_huge_deep_long_or_nothing_at_all_pass_unchanged_in_little_m
         "check --archive {}/archive --read-data",
         "find --archive {}/archive --subject huge",
     ] {
-        let held = peak(&world, line);
+        let (held, _) = world.peak(&[0], line);
         assert!(held < MEMORY_KIB, "{line}: {held} KiB");
     }
     assert_same(&world.path("source"), &world.path("target"), Names::Kept, &[]);

@@ -23,6 +23,7 @@ mod maps;
 mod names;
 mod rights;
 mod sealed;
+mod servers;
 #[path = "../sites/mod.rs"]
 mod sites;
 mod towers;

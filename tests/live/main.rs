@@ -26,6 +26,8 @@ mod sites;
 mod broken;
 mod client;
 mod compare;
+mod large;
+mod long_keywords;
 mod moves;
 mod passes;
 mod proxy;

@@ -26,6 +26,8 @@ pub struct Faults {
     pub rate: Option<u64>,
     /// This byte to the client arrives as another; once.
     pub garble: Option<u64>,
+    /// Of everything that the server can, it says IMAP4rev1 and AUTH=PLAIN alone.
+    pub plain: bool,
     /// Commands with this word are answered so, the next few times. An answer that begins with `*` is the last one.
     pub refuse: Option<(&'static str, &'static str, usize)>,
 }
@@ -262,12 +264,24 @@ fn forward(bytes: &[u8], server: &mut TcpStream, state: &Mutex<State>) -> bool {
     }
 }
 
+/// Hides every extension, where the server tells them in one piece.
+fn hide(bytes: &[u8]) -> Vec<u8> {
+    let text = b"CAPABILITY IMAP4rev1";
+    let Some(at) = bytes.windows(text.len()).position(|window| window == text) else { return bytes.to_vec() };
+    let rest = &bytes[at + text.len()..];
+    let end = rest.iter().position(|byte| matches!(byte, b']' | b'\r')).unwrap_or(rest.len());
+    [&bytes[..at], text, b" AUTH=PLAIN", &rest[end..]].concat()
+}
+
 /// Server to client, through the faults.
 fn downward(mut server: TcpStream, state: &Mutex<State>, down: &Mutex<Down>) {
-    let mut buffer = [0; 16 * 1024];
+    let mut read = [0; 16 * 1024];
     let mut sent = 0_u64;
     loop {
-        let Ok(count @ 1..) = server.read(&mut buffer) else { return };
+        let Ok(count @ 1..) = server.read(&mut read) else { return };
+        let plain = lock(state).faults.plain;
+        let mut buffer = if plain { hide(&read[..count]) } else { read[..count].to_vec() };
+        let count = buffer.len();
         let (faults, before) = {
             let mut state = lock(state);
             let before = state.counts.down;

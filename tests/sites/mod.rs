@@ -53,6 +53,28 @@ impl Place {
         assert_eq!(out.status.code(), Some(status), "wagon {line}\n--- stdout\n{stdout}\n--- stderr\n{stderr}");
         stdout.into_owned()
     }
+
+    /// Runs `wagon`, which must end with one of `statuses`; the most memory that it held, KiB, and all that it said. Where
+    /// nobody can tell the memory it is 0.
+    pub fn peak(&self, statuses: &[i32], line: &str) -> (u64, String) {
+        let report = self.path("memory");
+        let time = Path::new("/usr/bin/time");
+        let out = if time.exists() {
+            let mut command = Command::new(time);
+            command.args(["-q", "-f", "%M", "-o"]).arg(&report).arg(env!("CARGO_BIN_EXE_wagon"));
+            command.args(line.split_whitespace().map(|word| word.replace("{}", self.root.to_str().unwrap())));
+            command.env("WAGON_CACHE_DIR", self.path("cache")).env_remove("WAGON_ARCHIVE");
+            command.stdin(Stdio::null()).output().unwrap()
+        } else {
+            skip(line, "without /usr/bin/time nobody tells the memory; the rest is tested");
+            fs::write(&report, "0").unwrap();
+            self.run(line)
+        };
+        let said = String::from_utf8_lossy(&out.stdout) + String::from_utf8_lossy(&out.stderr);
+        let status = out.status.code().unwrap_or(-1);
+        assert!(statuses.contains(&status), "wagon {line}: status {status}\n{said}");
+        (fs::read_to_string(report).unwrap().trim().parse().unwrap(), said.into_owned())
+    }
 }
 
 /// What a site holds, in a form that two sites can be compared by.

@@ -7,7 +7,6 @@ use super::{ImapStore, look, pool};
 use crate::model::id::ObjectId;
 use crate::model::mailbox::{Flags, FolderKey, FolderKind};
 use crate::site::{Delivered, Delivery, Present, SiteError, StoredAs};
-use std::collections::HashSet;
 use std::sync::PoisonError;
 
 impl ImapStore {
@@ -76,24 +75,31 @@ impl ImapStore {
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((id, row, message)) = self.locate(account, name)? else { return Ok(false) };
         seen.fresh.remove(&row.path);
-        let words = flag_names(flags, keywords).join(" ");
-        let command = Command::new(format!("UID STORE {} FLAGS ({words})", message.uid));
         let set = pool::patiently(|| {
             let mut lease = self.lease(account)?;
             if !self.open_to_write(&mut lease, &row)? {
                 return Ok(None);
             }
-            let mut now = None;
-            lease.demand(&command, &mut |untagged| {
-                if let Untagged::Fetch(fetched) = untagged
-                    && fetched.uid.is_none_or(|uid| uid == message.uid)
-                    && let Some(flags) = &fetched.flags
-                {
-                    now = Some(split_flags(flags));
+            loop {
+                let mut now = None;
+                let words = flag_names(flags, &self.fitting(keywords)).join(" ");
+                let command = Command::new(format!("UID STORE {} FLAGS ({words})", message.uid));
+                let said = lease.run(&command, &mut |untagged| {
+                    if let Untagged::Fetch(fetched) = untagged
+                        && fetched.uid.is_none_or(|uid| uid == message.uid)
+                        && let Some(flags) = &fetched.flags
+                    {
+                        now = Some(split_flags(flags));
+                    }
+                    Ok(())
+                })?;
+                if said.is_ok() {
+                    return Ok(now);
                 }
-                Ok(())
-            })?;
-            Ok(now)
+                if self.leave_one_out(&said, keywords).is_none() {
+                    return Err(lease.refusal(&command, &said));
+                }
+            }
         })?;
         let is_there = set.is_some();
         match set {
@@ -219,14 +225,14 @@ impl ImapStore {
             lease.demand(&Command::new(format!("UID EXPUNGE {uid}")), &mut |_| Ok(()))?;
             return Ok(());
         }
-        let mut marked = HashSet::new();
+        let mut alone = true;
         lease.demand(&Command::new("UID SEARCH DELETED"), &mut |untagged| {
             if let Untagged::Search(found) = untagged {
-                marked.extend(found);
+                alone &= found.iter().all(|one| *one == uid);
             }
             Ok(())
         })?;
-        if marked.iter().all(|one| *one == uid) {
+        if alone {
             lease.demand(&Command::new("EXPUNGE"), &mut |_| Ok(()))?;
         }
         Ok(())

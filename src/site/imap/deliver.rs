@@ -113,23 +113,18 @@ impl ImapStore {
         while !outgoing.is_empty() {
             let count = if several { group(outgoing) } else { 1 };
             let group = outgoing.get(..count).unwrap_or_default();
-            match self.send_group(&mut lease, row, group)? {
-                Sent::Taken(uids) => {
-                    self.note_group(&mut lease, (id, uid_validity, uid_from), row, group, uids, outcomes)?;
-                    outgoing.drain(..count);
-                }
-                Sent::Refused(_) if count > 1 => {
-                    for one in 0..count {
-                        let Some(single) = outgoing.get(one..=one) else { break };
-                        self.send_single(&mut lease, (id, uid_validity, uid_from), row, single, outcomes)?;
+            let place = (id, uid_validity, uid_from);
+            let together = if count > 1 { Some(self.send_group(&mut lease, row, group)?) } else { None };
+            match together {
+                Some(Sent::Taken(uids)) => self.note_group(&mut lease, place, row, group, uids, outcomes)?,
+                // One of several was refused, and the others with it.
+                Some(Sent::Refused(_)) | None => {
+                    for single in group.chunks(1) {
+                        self.send_single(&mut lease, place, row, single, outcomes)?;
                     }
-                    outgoing.drain(..count);
-                }
-                Sent::Refused(said) => {
-                    self.refuse(&lease, id, row, group, &said, outcomes)?;
-                    outgoing.drain(..count);
                 }
             }
+            outgoing.drain(..count);
         }
         Ok(())
     }
@@ -142,9 +137,20 @@ impl ImapStore {
         single: &[(usize, Outgoing)],
         outcomes: &mut [Option<Delivered>],
     ) -> Result<(), SiteError> {
-        match self.send_group(lease, row, single)? {
-            Sent::Taken(uids) => self.note_group(lease, place, row, single, uids, outcomes),
-            Sent::Refused(said) => self.refuse(lease, place.0, row, single, &said, outcomes),
+        let mut left_out = Vec::new();
+        loop {
+            let said = match self.send_group(lease, row, single)? {
+                Sent::Taken(uids) => return self.note_group(lease, place, row, single, uids, outcomes),
+                Sent::Refused(said) => said,
+            };
+            let keywords = single.iter().flat_map(|(_, one)| one.delivery.keywords.clone()).collect::<Vec<_>>();
+            match self.leave_one_out(&said, &keywords) {
+                Some(keyword) => left_out.push(keyword),
+                None => {
+                    self.take_back(&left_out);
+                    return self.refuse(lease, place.0, row, single, &said, outcomes);
+                }
+            }
         }
     }
 
@@ -203,7 +209,7 @@ impl ImapStore {
             .iter()
             .zip(&writers)
             .map(|((_, one), write)| Message {
-                flags: flag_names(one.delivery.flags, &one.delivery.keywords),
+                flags: flag_names(one.delivery.flags, &self.fitting(&one.delivery.keywords)),
                 date: one.delivery.date,
                 size: one.size,
                 utf8: one.utf8,

@@ -38,7 +38,7 @@ pub struct Described {
 /// Lists `account`; `known` are its folders at the last look.
 pub fn list(connection: &mut Connection, account: &str, known: &[FolderRow]) -> Result<Listing, SiteError> {
     let items = status_items(connection);
-    let list = Command::new(list_words(connection));
+    let list = Command::new(list_words(connection)).about_all();
     let namespace = match connection.can("NAMESPACE") {
         true => Some(connection.send(&Command::new("NAMESPACE"))?),
         false => None,
@@ -46,7 +46,7 @@ pub fn list(connection: &mut Connection, account: &str, known: &[FolderRow]) -> 
     let listing = connection.send(&list)?;
     // It alone lists what is subscribed to and not there.
     let lsub = if connection.can("IMAP4REV1") { "LSUB" } else { "LIST (SUBSCRIBED)" };
-    let subscribed = connection.send(&Command::new(format!("{lsub} \"\" \"*\"")))?;
+    let subscribed = connection.send(&Command::new(format!("{lsub} \"\" \"*\"")).about_all())?;
     let has_acl = connection.can("ACL");
     // Two commands each.
     let now = known.get(..limits::IMAP_PIPELINE / 2).unwrap_or(known);
@@ -58,12 +58,14 @@ pub fn list(connection: &mut Connection, account: &str, known: &[FolderRow]) -> 
 
     let spelling = read_namespace(connection, namespace)?;
     let listed = read_listed(connection, account, listing, &list)?;
-    let subscriptions = read_subscribed(connection, subscribed)?;
+    let subscriptions = read_subscribed(connection, account, subscribed)?;
     let mut counters = Counters::new();
-    read_status(connection, counted, &mut counters)?;
+    let mut status_room = Room::of(connection, account, "counters");
+    read_status(connection, counted, &mut counters, &mut status_room)?;
     let mut grants: HashMap<Vec<u8>, Vec<Grant>> =
         known.iter().map(|folder| (folder.wire.clone(), folder.about.grants.clone())).collect();
-    read_acls(connection, account, asked, &mut grants)?;
+    let mut room = Room::of(connection, account, "access lists");
+    read_acls(connection, account, asked, &mut grants, &mut room)?;
 
     let mut found = sort(account, spelling, listed, &subscriptions);
     let is_here: BTreeSet<&[u8]> = found.folders.values().map(|folder| folder.wire.as_slice()).collect();
@@ -75,8 +77,8 @@ pub fn list(connection: &mut Connection, account: &str, known: &[FolderRow]) -> 
         for wire in chunk.iter().take_while(|_| has_acl) {
             asked.push((wire.clone(), connection.send(&get_acl(wire))?));
         }
-        read_status(connection, counted, &mut counters)?;
-        read_acls(connection, account, asked, &mut grants)?;
+        read_status(connection, counted, &mut counters, &mut status_room)?;
+        read_acls(connection, account, asked, &mut grants, &mut room)?;
     }
     for folder in found.folders.values_mut() {
         folder.status = counters.remove(&folder.wire);
@@ -121,6 +123,8 @@ fn read_namespace(connection: &mut Connection, sent: Option<Sent>) -> Result<Spe
             if let Some((prefix, separator)) = own.into_iter().next() {
                 (spelling.prefix, spelling.separator) = (prefix, separator);
             }
+            let few = |kind: Vec<_>| kind.into_iter().take(limits::IMAP_NAMESPACES).collect::<Vec<_>>();
+            let (others, shared) = (few(others), few(shared));
             let named = |(prefix, separator): &(Vec<u8>, Option<u8>)| Some((prefix.clone(), (*separator)?));
             spelling.others = others.iter().filter_map(named).find(|(prefix, _)| !prefix.is_empty());
             // A server that puts everything into one tree gives no prefix to tell by.
@@ -134,6 +138,38 @@ fn read_namespace(connection: &mut Connection, sent: Option<Sent>) -> Result<Spe
 
 type Counters = HashMap<Vec<u8>, Status>;
 
+/// What is left of the memory that a listing may take.
+struct Room<'a> {
+    server: String,
+    account: &'a str,
+    what: &'static str,
+    left: usize,
+}
+
+impl<'a> Room<'a> {
+    fn of(connection: &Connection, account: &'a str, what: &'static str) -> Self {
+        Self { server: connection.server().to_owned(), account, what, left: limits::IMAP_LISTING_BYTES }
+    }
+
+    /// Takes an entry with so many bytes of text.
+    fn take(&mut self, bytes: usize) -> Result<(), SiteError> {
+        let entry = bytes.saturating_add(limits::IMAP_ENTRY_BYTES);
+        let Some(left) = self.left.checked_sub(entry) else {
+            let bound = limits::IMAP_LISTING_BYTES;
+            return Err(SiteError::Server {
+                server: self.server.clone(),
+                what: format!(
+                    "lists {} of {} with more than {bound} bytes; the account was not looked at. Ask for shorter or fewer names, \
+                 or leave the account out (--exclude)",
+                    self.what, self.account
+                ),
+            });
+        };
+        self.left = left;
+        Ok(())
+    }
+}
+
 fn read_listed(
     connection: &mut Connection,
     account: &str,
@@ -142,8 +178,11 @@ fn read_listed(
 ) -> Result<Vec<Listed>, SiteError> {
     let mut listed: Vec<Listed> = Vec::new();
     let server = connection.server().to_owned();
+    let mut room = Room::of(connection, account, "folders");
     let said = connection.finish(sent, &mut |untagged| {
         if let Untagged::List(one) = untagged {
+            let attributes = one.attributes.iter().map(|name| limits::IMAP_ENTRY_BYTES + name.len()).sum::<usize>();
+            room.take(one.name.len() + attributes)?;
             listed.push(one);
         }
         if listed.len() > limits::IMAP_FOLDERS {
@@ -155,13 +194,14 @@ fn read_listed(
     if said.is_ok() { Ok(listed) } else { Err(connection.refusal(command, &said)) }
 }
 
-fn read_subscribed(connection: &mut Connection, sent: Sent) -> Result<BTreeSet<Vec<u8>>, SiteError> {
+fn read_subscribed(connection: &mut Connection, account: &str, sent: Sent) -> Result<BTreeSet<Vec<u8>>, SiteError> {
     let mut names = BTreeSet::new();
+    let mut room = Room::of(connection, account, "subscriptions");
     connection.finish(sent, &mut |untagged| {
         if let Untagged::List(listed) = untagged
             && (listed.has("\\subscribed") || !listed.has("\\noselect"))
-            && names.len() < limits::IMAP_FOLDERS
         {
+            room.take(listed.name.len())?;
             names.insert(listed.name);
         }
         Ok(())
@@ -174,11 +214,14 @@ fn read_acls(
     account: &str,
     asked: Vec<(Vec<u8>, Sent)>,
     grants: &mut HashMap<Vec<u8>, Vec<Grant>>,
+    room: &mut Room<'_>,
 ) -> Result<(), SiteError> {
     for (wire, sent) in asked {
         // Refused: this login may not look, so what was known before stays.
         connection.finish(sent, &mut |untagged| {
             if let Untagged::Acl(_, entries) = untagged {
+                let texts = entries.iter().map(|(who, rights)| limits::IMAP_ENTRY_BYTES + who.len() + rights.len());
+                room.take(texts.sum())?;
                 grants.insert(wire.clone(), rights::grants(&entries, account));
             }
             Ok(())
@@ -196,12 +239,16 @@ fn send_status<'a>(
 }
 
 /// What a server does not tell of a folder is looked for by opening it.
-fn read_status(connection: &mut Connection, sent: Vec<Sent>, counters: &mut Counters) -> Result<(), SiteError> {
+fn read_status(
+    connection: &mut Connection,
+    sent: Vec<Sent>,
+    counters: &mut Counters,
+    room: &mut Room<'_>,
+) -> Result<(), SiteError> {
     for sent in sent {
         connection.finish(sent, &mut |untagged| {
-            if let Untagged::Status(name, status) = untagged
-                && counters.len() < limits::IMAP_FOLDERS
-            {
+            if let Untagged::Status(name, status) = untagged {
+                room.take(name.len())?;
                 counters.insert(name, status);
             }
             Ok(())

@@ -11,10 +11,33 @@ use super::state::{Arrival, FolderRow, State};
 use crate::limits;
 use crate::model::mailbox::Flags;
 use crate::site::SiteError;
-use std::collections::HashSet;
 
-/// Flags and keywords of messages, by UID.
-type Changes = Vec<(u32, Flags, Vec<String>)>;
+/// Flags and keywords of messages, by UID, until there are enough of them to be written to the state.
+#[derive(Default)]
+struct Changes {
+    rows: Vec<(u32, Flags, Vec<String>)>,
+    bytes: usize,
+}
+
+impl Changes {
+    fn take(&mut self, state: &State, folder: i64, one: (u32, Flags, Vec<String>)) -> Result<(), SiteError> {
+        self.bytes += weight(&one.2);
+        self.rows.push(one);
+        let enough = self.rows.len() >= limits::IMAP_ROWS || self.bytes >= limits::IMAP_ROWS_BYTES;
+        if enough { self.put_down(state, folder) } else { Ok(()) }
+    }
+
+    fn put_down(&mut self, state: &State, folder: i64) -> Result<(), SiteError> {
+        self.bytes = 0;
+        state.set_flags(folder, &std::mem::take(&mut self.rows))
+    }
+}
+
+/// What a row with these keywords takes, bytes.
+pub fn weight(keywords: &[String]) -> usize {
+    let each = |keyword: &String| limits::IMAP_ENTRY_BYTES + keyword.len();
+    limits::IMAP_ENTRY_BYTES + keywords.iter().map(each).sum::<usize>()
+}
 
 /// Whether a folder's counters are those of the last look. Without a modification sequence flags may have changed.
 pub fn is_as_before(state: &State, row: &FolderRow, status: &Status) -> Result<bool, SiteError> {
@@ -43,17 +66,30 @@ pub fn look(
     let from = if known { row.uid_next } else { 1 };
     let opening = connection.send_open(&row.wire, false, &parameters)?;
     let ahead = connection.send(&all_about(connection, from))?;
-    let mut gone = Vec::new();
-    let mut changes = Changes::new();
-    let opened = connection.finish_open(opening, &row.wire, false, &mut |untagged| {
-        match untagged {
-            Untagged::Vanished(numbers) => gone.extend_from_slice(numbers.ranges()),
-            Untagged::Fetch(fetched) => changes.extend(change(*fetched)),
-            _ => {}
+    let mut changes = Changes::default();
+    // What is told here is about messages that were known, and at once applied: should the folder turn out to be another
+    // one now, all of them leave anyway.
+    let (mut told, mut ranges, there) = (0, 0, messages_bound(state.count(row.id)?));
+    let server = connection.server().to_owned();
+    let opened = connection.finish_open(opening, &row.wire, false, &mut |untagged| match untagged {
+        Untagged::Vanished(numbers) if known => {
+            ranges += numbers.ranges().len();
+            if ranges > limits::IMAP_RANGES {
+                return Err(too_many(&server, row, limits::IMAP_RANGES, "ranges of messages that left"));
+            }
+            state.leave_ranges(account, row.id, numbers.ranges())
         }
-        Ok(())
+        Untagged::Fetch(fetched) => {
+            told += 1;
+            if told > there {
+                return Err(too_many(&server, row, there, "changed messages, more than were known,"));
+            }
+            change(*fetched).filter(|_| known).map_or(Ok(()), |one| changes.take(state, row.id, one))
+        }
+        _ => Ok(()),
     })?;
-    let mut look = Look { state, account, folder: row.id, arrivals: Vec::new(), highest: 0, seen: None };
+    changes.put_down(state, row.id)?;
+    let mut look = Look { state, account, row, arrivals: Vec::new(), bytes: 0, highest: 0, seen: None };
     let selected = match opened {
         Ok(selected) => selected,
         Err(said) => {
@@ -71,17 +107,15 @@ pub fn look(
         let command = all_about(connection, from);
         if !known {
             // A look that was cut off may have left some behind.
-            look.seen = Some(HashSet::new());
+            look.seen = Some(Vec::new());
         }
         look.take(connection, ahead, from, &selected, &command)?;
         if let Some(seen) = look.seen.take() {
-            look.forget_all_but(&seen)?;
+            look.forget_all_but(seen)?;
         }
         if known {
-            state.leave_ranges(account, row.id, &gone)?;
-            state.set_flags(row.id, &changes)?;
             let trusted = selected.modseq.is_some_and(|modseq| row.modseq > 0 && modseq >= row.modseq);
-            look.rest(connection, row, from, quick && trusted, trusted)?;
+            look.rest(connection, from, quick && trusted, trusted)?;
         }
     }
     if state.count(row.id)? != u64::from(selected.messages) {
@@ -93,15 +127,32 @@ pub fn look(
     Ok(Ok(()))
 }
 
+/// How many messages may be told of where a folder has `count`: some come while it is looked at.
+fn messages_bound(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX).saturating_add(limits::IMAP_UNASKED)
+}
+
+/// A server that tells of more than there can be.
+fn too_many(server: &str, row: &FolderRow, bound: usize, of_what: &str) -> SiteError {
+    let what = format!(
+        "tells of more than {bound} {of_what} in the folder {}; the folder was not looked at to its end, and the next pass \
+         looks again. Look into the server's log for what is wrong with the folder",
+        row.path
+    );
+    SiteError::Server { server: server.to_owned(), what }
+}
+
 struct Look<'a> {
     state: &'a State,
     account: i64,
-    folder: i64,
+    row: &'a FolderRow,
     arrivals: Vec<Arrival>,
+    /// What those take.
+    bytes: usize,
     /// The highest UID that was met.
     highest: u32,
     /// UIDs that were met, where that is asked.
-    seen: Option<HashSet<u32>>,
+    seen: Option<Vec<u32>>,
 }
 
 impl Look<'_> {
@@ -114,15 +165,23 @@ impl Look<'_> {
         selected: &Selected,
         command: &Command,
     ) -> Result<(), SiteError> {
+        let (mut told, there) = (0, messages_bound(selected.messages.into()));
+        let server = connection.server().to_owned();
         let said = connection.finish(sent, &mut |untagged| {
             let Untagged::Fetch(fetched) = untagged else { return Ok(()) };
+            told += 1;
+            if told > there {
+                return Err(too_many(&server, self.row, there, "messages, more than it has said are there,"));
+            }
             let Some(arrival) = arrival(*fetched).filter(|arrival| arrival.uid >= from) else { return Ok(()) };
             self.highest = self.highest.max(arrival.uid);
             if let Some(seen) = &mut self.seen {
-                seen.insert(arrival.uid);
+                seen.push(arrival.uid);
             }
+            self.bytes += arrival.ident.len() + weight(&arrival.keywords);
             self.arrivals.push(arrival);
-            if self.arrivals.len() >= limits::IMAP_ROWS { self.put_down() } else { Ok(()) }
+            let enough = self.arrivals.len() >= limits::IMAP_ROWS || self.bytes >= limits::IMAP_ROWS_BYTES;
+            if enough { self.put_down() } else { Ok(()) }
         })?;
         self.put_down()?;
         // Servers differ in what `1:*` means in an empty folder.
@@ -130,80 +189,82 @@ impl Look<'_> {
     }
 
     fn put_down(&mut self) -> Result<(), SiteError> {
-        self.state.arrive(self.account, self.folder, &std::mem::take(&mut self.arrivals))
+        self.bytes = 0;
+        self.state.arrive(self.account, self.row.id, &std::mem::take(&mut self.arrivals))
     }
 
     /// What opening the folder did not tell of the messages before `from`.
-    fn rest(
-        &mut self,
-        connection: &mut Connection,
-        row: &FolderRow,
-        from: u32,
-        told: bool,
-        trusted: bool,
-    ) -> Result<(), SiteError> {
+    fn rest(&mut self, connection: &mut Connection, from: u32, told: bool, trusted: bool) -> Result<(), SiteError> {
         if told || from <= 1 {
             return Ok(());
         }
         if !trusted {
             return self.compare(connection);
         }
-        let command = Command::new(format!("UID FETCH 1:{} (FLAGS) (CHANGEDSINCE {})", from - 1, row.modseq));
-        let mut changes = Changes::new();
-        connection.demand(&command, &mut |untagged| {
-            if let Untagged::Fetch(fetched) = untagged {
-                changes.extend(change(*fetched));
+        let words = format!("UID FETCH 1:{} (FLAGS) (CHANGEDSINCE {})", from - 1, self.row.modseq);
+        let mut changes = Changes::default();
+        let (state, row, server) = (self.state, self.row, connection.server().to_owned());
+        let (mut told, there) = (0, messages_bound(connection.selected().map_or(0, |open| open.messages.into())));
+        connection.demand(&Command::new(words).about_all(), &mut |untagged| {
+            let Untagged::Fetch(fetched) = untagged else { return Ok(()) };
+            told += 1;
+            if told > there {
+                return Err(too_many(&server, row, there, "changed messages, more than it has said are there,"));
             }
-            Ok(())
+            change(*fetched).map_or(Ok(()), |one| changes.take(state, row.id, one))
         })?;
-        self.state.set_flags(self.folder, &changes)
+        changes.put_down(state, row.id)
     }
 
     /// Compares all flags and UIDs with those that are known.
     fn compare(&mut self, connection: &mut Connection) -> Result<(), SiteError> {
-        let known: HashSet<u32> = self.state.uids(self.folder)?.into_iter().collect();
-        let mut seen = HashSet::new();
-        let mut changes = Changes::new();
+        let (state, row, server) = (self.state, self.row, connection.server().to_owned());
+        // Ascending: a million of them take 4 MB, and as a set ten times that.
+        let known = state.uids(row.id)?;
+        let mut seen = Vec::new();
+        let mut changes = Changes::default();
         let mut unknown = Vec::new();
-        let (state, folder) = (self.state, self.folder);
-        let said = connection.run(&Command::new("UID FETCH 1:* (FLAGS)"), &mut |untagged| {
+        let (mut told, there) = (0, messages_bound(connection.selected().map_or(0, |open| open.messages.into())));
+        let said = connection.run(&Command::new("UID FETCH 1:* (FLAGS)").about_all(), &mut |untagged| {
             let Untagged::Fetch(fetched) = untagged else { return Ok(()) };
+            told += 1;
+            if told > there {
+                return Err(too_many(&server, row, there, "messages, more than it has said are there,"));
+            }
             let Some(one) = change(*fetched) else { return Ok(()) };
-            seen.insert(one.0);
-            if known.contains(&one.0) {
-                changes.push(one);
-            } else {
-                unknown.push(one.0);
+            seen.push(one.0);
+            if known.binary_search(&one.0).is_ok() {
+                return changes.take(state, row.id, one);
             }
-            if changes.len() >= limits::IMAP_ROWS {
-                state.set_flags(folder, &std::mem::take(&mut changes))?;
-            }
+            unknown.push(one.0);
             Ok(())
         })?;
         let empty = connection.selected().is_some_and(|selected| selected.messages == 0);
         if !said.is_ok() && !empty {
             return Err(connection.refusal(&Command::new("UID FETCH"), &said));
         }
-        state.set_flags(folder, &changes)?;
+        changes.put_down(state, row.id)?;
+        drop(known);
         for uids in unknown.chunks(500) {
             let command = about(connection, &super::client::set_of(uids));
             let sent = connection.send(&command)?;
             let selected = connection.selected().cloned().unwrap_or_default();
             self.take(connection, sent, 1, &selected, &command)?;
         }
-        self.forget_all_but(&seen)
+        self.forget_all_but(seen)
     }
 
-    fn forget_all_but(&self, seen: &HashSet<u32>) -> Result<(), SiteError> {
-        let mut gone = self.state.uids(self.folder)?;
-        gone.retain(|uid| !seen.contains(uid));
-        self.state.leave(self.account, self.folder, &gone)
+    fn forget_all_but(&self, mut seen: Vec<u32>) -> Result<(), SiteError> {
+        seen.sort_unstable();
+        let mut gone = self.state.uids(self.row.id)?;
+        gone.retain(|uid| seen.binary_search(uid).is_err());
+        self.state.leave(self.account, self.row.id, &gone)
     }
 }
 
 /// Asks for all that is recorded of the messages from a UID on.
 fn all_about(connection: &Connection, from: u32) -> Command {
-    about(connection, &format!("{}:*", from.max(1)))
+    about(connection, &format!("{}:*", from.max(1))).about_all()
 }
 
 /// The same for a set. Where the server has no lasting name for a message, its header makes one.
@@ -223,7 +284,8 @@ fn about(connection: &Connection, set: &str) -> Command {
 fn arrival(fetched: Fetched) -> Option<Arrival> {
     let (size, date) = (fetched.size?, fetched.date.unwrap_or(0));
     let ident = match (fetched.id, fetched.header) {
-        (Some(id), _) => id,
+        (Some(id), _) if id.len() <= limits::IMAP_IDENT_BYTES => id,
+        (Some(id), _) => fingerprint(id.as_bytes(), 0, 0),
         (None, header) => fingerprint(&header.unwrap_or_default(), size, date),
     };
     let (flags, keywords) = split_flags(&fetched.flags?);

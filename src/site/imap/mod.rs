@@ -10,6 +10,8 @@ pub mod client;
 mod deliver;
 mod flags;
 mod folders;
+mod keywords;
+mod limit;
 mod listing;
 mod look;
 mod names;
@@ -40,7 +42,7 @@ use names::Spelling;
 use pool::Pool;
 use rustls::ClientConfig;
 use state::State;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -69,6 +71,8 @@ pub struct ImapStore {
     readers: Arc<Readers>,
     state: State,
     accounts: Mutex<HashMap<String, Arc<Mutex<Seen>>>>,
+    /// Keywords that the server refused in this run.
+    refused_keywords: Mutex<BTreeSet<String>>,
 }
 
 /// What this run knows of an account.
@@ -94,7 +98,13 @@ impl ImapStore {
         let client =
             ClientOptions { endpoint: options.endpoint, tls: options.tls, insecure: options.insecure, compress };
         let pool = Arc::new(Pool::new(client, options.login, options.max_connections));
-        Ok(Self { pool, readers: Arc::default(), state, accounts: Mutex::default() })
+        Ok(Self {
+            pool,
+            readers: Arc::default(),
+            state,
+            accounts: Mutex::default(),
+            refused_keywords: Mutex::default(),
+        })
     }
 
     fn seen(&self, account: &str) -> Arc<Mutex<Seen>> {
@@ -190,7 +200,7 @@ impl Store for ImapStore {
     }
 
     fn unfit_keywords(&self, keywords: &[String]) -> Vec<String> {
-        flags::unfit(keywords)
+        self.unfit(keywords)
     }
 
     fn set_flags(

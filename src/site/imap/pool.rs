@@ -1,7 +1,8 @@
 //! Connections to one server, kept and shared. How many there may be at once adapts to what the server says: a refusal
-//! lowers the limit, and somebody waits until a connection is given back.
+//! lowers the limit ([`Limit`]), and somebody waits until a connection is given back.
 
 use super::client::{self, ClientOptions, Connection};
+use super::limit::Limit;
 use crate::limits;
 use crate::net::NetError;
 use crate::site::SiteError;
@@ -25,7 +26,7 @@ pub struct Pool {
 struct Inner {
     idle: Vec<(Who, Connection)>,
     open: usize,
-    limit: usize,
+    limit: Limit,
     /// Somebody has been let in before, so a refused connection may pass.
     reached: bool,
 }
@@ -47,7 +48,7 @@ enum Attempt {
 
 impl Pool {
     pub fn new(options: ClientOptions, login: Login, limit: usize) -> Self {
-        let inner = Inner { idle: Vec::new(), open: 0, limit: limit.max(1), reached: false };
+        let inner = Inner { idle: Vec::new(), open: 0, limit: Limit::new(limit), reached: false };
         Self { options, login, inner: Mutex::new(inner), freed: Condvar::new() }
     }
 
@@ -110,7 +111,7 @@ impl Pool {
             if let Some(at) = inner.idle.iter().rposition(|(owner, _)| owner == who) {
                 return Ok(Some(inner.idle.remove(at).1));
             }
-            if inner.open < inner.limit {
+            if inner.open < inner.limit.now() {
                 inner.open += 1;
                 return Ok(None);
             }
@@ -126,7 +127,7 @@ impl Pool {
             drop(inner);
             release();
             inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-            if inner.idle.is_empty() && inner.open >= inner.limit {
+            if inner.idle.is_empty() && inner.open >= inner.limit.now() {
                 let waited = self.freed.wait_timeout(inner, Duration::from_millis(100));
                 inner = waited.unwrap_or_else(PoisonError::into_inner).0;
             }
@@ -153,7 +154,8 @@ impl Pool {
     fn lower_limit(&self) -> bool {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.open = inner.open.saturating_sub(1);
-        inner.limit = inner.open.max(1);
+        let open = inner.open;
+        inner.limit.refused(open);
         inner.open == 0
     }
 
@@ -229,7 +231,8 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         let mut inner = self.pool.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if connection.is_idle() && connection.bye().is_none() && inner.open <= inner.limit {
+        if connection.is_idle() && connection.bye().is_none() && inner.open <= inner.limit.now() {
+            inner.limit.went_well();
             inner.idle.push((std::mem::take(&mut self.who), connection));
         } else {
             inner.open = inner.open.saturating_sub(1);

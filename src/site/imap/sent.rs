@@ -5,7 +5,7 @@ use super::client::{Command, Connection, Untagged};
 use super::flags::split_flags;
 use super::outgoing::Outgoing;
 use super::state::{FolderRow, Intent, MessageRow, Settled};
-use super::{ImapStore, pool};
+use super::{ImapStore, look, pool};
 use crate::limits;
 use crate::model::mailbox::Flags;
 use crate::site::SiteError;
@@ -77,15 +77,31 @@ impl ImapStore {
         let from =
             wanted.iter().map(|one| if one.uid_validity == selected { one.uid_from } else { 1 }).min().unwrap_or(1);
         let named = if row.uid_validity == selected { self.state.named_uids(row.id, from)? } else { HashSet::new() };
+        let may_be_one = |size: u64| {
+            let sizes = |intent: &Intent| size == intent.size || size == intent.size.saturating_sub(intent.less);
+            wanted.iter().any(sizes)
+        };
         let mut here: Vec<(u32, u64, i64, Flags, Vec<String>)> = Vec::new();
+        let (mut bytes, server) = (0, lease.server().to_owned());
         let command = Command::new(format!("UID FETCH {}:* (UID FLAGS RFC822.SIZE INTERNALDATE)", from.max(1)));
-        lease.run(&command, &mut |untagged| {
+        lease.run(&command.about_all(), &mut |untagged| {
             if let Untagged::Fetch(fetched) = untagged
                 && let (Some(uid), Some(size), Some(date)) = (fetched.uid, fetched.size, fetched.date)
                 && uid >= from
+                && may_be_one(size)
                 && !named.contains(&uid)
             {
                 let (flags, keywords) = split_flags(&fetched.flags.unwrap_or_default());
+                bytes += look::weight(&keywords);
+                if bytes > limits::IMAP_LISTING_BYTES {
+                    let bound = limits::IMAP_LISTING_BYTES;
+                    let what = format!(
+                        "tells of messages in {} that take more than {bound} bytes where a few that were sent are looked \
+                         for; whether they arrived is not known, and the next pass looks again",
+                        row.path
+                    );
+                    return Err(SiteError::Server { server: server.clone(), what });
+                }
                 here.push((uid, size, date, flags, keywords));
             }
             Ok(())

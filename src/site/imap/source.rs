@@ -113,7 +113,14 @@ impl ImapStore {
         if depth == Depth::Marks && mark == Some(now.as_slice()) {
             return Ok(FolderScan::Unchanged);
         }
-        let messages = self.state.messages(row.id)?;
+        let Some(messages) = self.state.messages(row.id)? else {
+            let bound = limits::IMAP_KEYWORD_BYTES;
+            let what = format!(
+                "has messages in {key} of {account} with more than {bound} bytes of keywords; the folder was not listed. \
+                 Remove keywords there that nobody needs, and run the pass again"
+            );
+            return Err(SiteError::Server { server: self.pool.server(), what });
+        };
         let before = mark.and_then(|mark| seen_before(mark, &now));
         self.plan(account, &row, &messages, before);
         let items = messages.into_iter().map(|message| found_item(&row, message)).collect();

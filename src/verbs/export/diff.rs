@@ -1,7 +1,8 @@
 //! Compares an account as it was found with the account as the archive has it: which folder is which, which items are
 //! new, changed, moved or gone. Decides nothing about content; that is read later.
 
-use super::scan::{Begin, End, Pass, Read, Seen, Step, blind};
+use super::scan::{Begin, End, Pass, Read, Seen, blind};
+use super::steps::{NewItems, Steps};
 use super::{ExportError, unseen};
 use crate::catalog::{AccountMark, FolderMark};
 use crate::format::manifest::{AccountState, FolderLine, ItemChange, ManifestLine};
@@ -10,6 +11,7 @@ use crate::model::mailbox::{Folder, FolderKey, FolderKind, Item};
 use crate::site::{Depth, FolderListing, FolderScan, FoundFolder, FoundItem, MailboxScan};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// What a scan of one account found.
 pub(super) struct Found<'a> {
@@ -38,7 +40,7 @@ pub(super) fn account(
     address: &str,
     state: AccountState,
     found: Found<'_>,
-) -> Result<Vec<Step>, ExportError> {
+) -> Result<Steps, ExportError> {
     let mut lines = Vec::new();
     setting_lines(&state, found.mailbox, &mut lines);
     let mut last_folder = state.last_folder;
@@ -73,11 +75,15 @@ pub(super) fn account(
     for folder in &folders_gone {
         gone.extend(old.remove(folder).unwrap_or_default());
     }
-    let mut new: Vec<(FolderId, bool, FolderKey, FoundItem)> = Vec::new();
+    let account: Arc<str> = Arc::from(address);
+    let mut new: Vec<(FolderId, bool, Arc<FolderKey>, Vec<FoundItem>)> = Vec::new();
     let mut reads: Vec<Read> = Vec::new();
     let versions: HashMap<FolderId, &HashMap<String, u64>> =
         found.versions.iter().map(|mark| (mark.id, &mark.versions)).collect();
-    for Placed { id: folder, found, listing } in placed {
+    for Placed { id: folder, found, listing: mut listed } in placed {
+        let mut items = std::mem::take(&mut listed.items);
+        let listing = listed;
+        let key = Arc::new(found.key.clone());
         let mut known = old.remove(&folder).unwrap_or_default();
         let mut mark = FolderMark {
             id: folder,
@@ -91,45 +97,53 @@ pub(super) fn account(
                 known.remove(name.as_str());
             }
         }
-        for mut found_item in listing.items {
+        // What stays is new; it stays where it is, because there may be a million of them.
+        items.retain_mut(|found_item| {
             if found_item.version != 0 {
                 mark.versions.insert(found_item.name.clone(), found_item.version);
             }
-            let Some(item) = known.remove(found_item.name.as_str()) else {
-                new.push((folder, listing.beside_unseen, found.key.clone(), found_item));
-                continue;
-            };
+            let Some(item) = known.remove(found_item.name.as_str()) else { return true };
             if let Some(at) = state.items.get(&item) {
                 if listing.beside_unseen {
-                    unseen::fill_item(&mut found_item, &at.item);
+                    unseen::fill_item(found_item, &at.item);
                 }
-                lines.extend(change(item, &at.item, &found_item, None).map(ManifestLine::Change));
+                lines.extend(change(item, &at.item, found_item, None).map(ManifestLine::Change));
             }
             let before = versions.get(&folder).and_then(|versions| versions.get(&found_item.name)).copied();
             if pass.is_deep(id) || (found_item.version != 0 && before != Some(found_item.version)) {
-                let (account, key) = (address.to_owned(), found.key.clone());
-                reads.push(Read { account, key, folder, found: found_item, known: Some(item) });
+                let (account, key) = (Arc::clone(&account), Arc::clone(&key));
+                reads.push(Read { account, key, folder, found: found_item.clone(), known: Some(item) });
             }
+            false
+        });
+        items.shrink_to_fit();
+        if !items.is_empty() {
+            new.push((folder, listing.beside_unseen, key, items));
         }
         gone.extend(known);
         marks.push(mark);
     }
 
     let mut elsewhere = Elsewhere::new(pass, address, &state, !new.is_empty());
-    for (folder, beside_unseen, key, mut found) in new {
-        let moved = match key.kind() {
-            FolderKind::Mail => gone.remove(found.name.as_str()).or_else(|| elsewhere.left(&found.name, folder)),
-            _ => None,
-        };
-        if let Some((item, at)) = moved.and_then(|item| Some((item, state.items.get(&item)?))) {
-            if beside_unseen {
-                unseen::fill_item(&mut found, &at.item);
+    for (folder, beside_unseen, key, items) in &mut new {
+        items.retain_mut(|found| {
+            let moved = match key.kind() {
+                FolderKind::Mail => gone.remove(found.name.as_str()).or_else(|| elsewhere.left(&found.name, *folder)),
+                _ => None,
+            };
+            let Some((item, at)) = moved.and_then(|item| Some((item, state.items.get(&item)?))) else { return true };
+            if *beside_unseen {
+                unseen::fill_item(found, &at.item);
             }
-            lines.extend(change(item, &at.item, &found, Some(folder)).map(ManifestLine::Change));
-        } else {
-            reads.push(Read { account: address.to_owned(), key, folder, found, known: None });
-        }
+            lines.extend(change(item, &at.item, found, Some(*folder)).map(ManifestLine::Change));
+            false
+        });
     }
+    drop(elsewhere);
+    let new: Vec<NewItems> = new
+        .into_iter()
+        .map(|(folder, _, key, items)| NewItems::new(Arc::clone(&account), key, folder, items))
+        .collect();
     let moved: HashSet<ItemId> = lines
         .iter()
         .filter_map(|line| match line {
@@ -141,18 +155,15 @@ pub(super) fn account(
     gone.sort_unstable();
 
     let end = End { folders_gone, mark: AccountMark { settings: found.settings, folders: marks } };
-    let mut steps = vec![Step::Begin(Box::new(Begin {
-        id,
-        address: address.to_owned(),
-        state,
-        gone,
-        full: found.full,
-        salvaged: found.salvaged,
-    }))];
-    steps.extend(lines.into_iter().map(|line| Step::Line(Box::new(line))));
-    steps.extend(reads.into_iter().map(|read| Step::Read(Box::new(read))));
-    steps.push(Step::End(Box::new(end)));
-    Ok(steps)
+    let (address, full, salvaged) = (address.to_owned(), found.full, found.salvaged);
+    Ok(Steps {
+        begin: Some(Box::new(Begin { id, address, state, gone, full, salvaged })),
+        lines: lines.into_iter(),
+        again: reads.into_iter(),
+        new: new.into_iter(),
+        open: None,
+        end: Some(Box::new(end)),
+    })
 }
 
 /// A folder that somebody renamed by hand keeps what the source still has under its newest former place.

@@ -10,6 +10,7 @@ mod reconcile;
 mod salvage;
 mod scan;
 mod split;
+mod steps;
 mod store;
 mod unseen;
 

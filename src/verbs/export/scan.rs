@@ -1,6 +1,7 @@
 //! The first stage: walks the accounts, skips what its mark says is unchanged, and sends on, in order, what the store has
 //! to record and what the splitters have to read.
 
+use super::steps::Steps;
 use super::{ExportError, ExportOptions, diff, salvage};
 use crate::archive::history::History;
 use crate::catalog::{AccountMark, Catalog, FolderMark};
@@ -14,6 +15,7 @@ use crate::model::setting::Setting;
 use crate::site::{Depth, FolderListing, FolderScan, FoundFolder, FoundItem, MailboxScan, Source};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::thread;
 
 /// What the scan works with.
@@ -84,8 +86,8 @@ pub(super) struct Begin {
 
 /// An item whose content has to be read: a new one, or a known one that may have another content now.
 pub(super) struct Read {
-    pub account: String,
-    pub key: FolderKey,
+    pub account: Arc<str>,
+    pub key: Arc<FolderKey>,
     pub folder: FolderId,
     pub found: FoundItem,
     pub known: Option<ItemId>,
@@ -115,7 +117,7 @@ struct Asked<'a> {
     answer: Sender<Looked>,
 }
 
-type Looked = Result<(Vec<Step>, Scanned), ExportError>;
+type Looked = Result<(Steps, Scanned), ExportError>;
 
 /// Scans the accounts. Where an earlier pass left marks, so that most of the time goes into asking for times, or into
 /// replaying what changed, several accounts are looked at ahead, and taken in order; a first pass holds the listing of
@@ -172,8 +174,8 @@ fn wait_for(answered: &Receiver<Looked>) -> Looked {
 }
 
 /// Sends the steps of one account on, a batch at a time.
-fn send(steps: Vec<Step>, number: &mut u64, out: &Sender<Numbered>, sink: &dyn Sink) -> Result<(), ExportError> {
-    let mut steps = steps.into_iter().peekable();
+fn send(steps: Steps, number: &mut u64, out: &Sender<Numbered>, sink: &dyn Sink) -> Result<(), ExportError> {
+    let mut steps = steps.peekable();
     loop {
         if sink.interrupted() {
             return Err(ExportError::Interrupted);
@@ -197,7 +199,7 @@ fn scan_account(pass: &Pass<'_>, id: RecordId, address: &str, remembered: Option
         Ok(mailbox) => mailbox,
         Err(error) => {
             reject(Rejection { place: Place::account(address), reason: error.as_reason() });
-            return Ok((Vec::new(), scanned));
+            return Ok((Steps::default(), scanned));
         }
     };
     let settings = settings_hash(&mailbox.settings);
@@ -242,7 +244,7 @@ fn scan_account(pass: &Pass<'_>, id: RecordId, address: &str, remembered: Option
             && seen.iter().all(|seen| matches!(seen, Seen::Unchanged(_)))
     };
     if !pass.options.full && remembered.as_ref().is_some_and(same) {
-        return Ok((Vec::new(), scanned));
+        return Ok((Steps::default(), scanned));
     }
     let (state, exact) = match early {
         Some(known) => known,

@@ -6,12 +6,13 @@ use super::split::{Body, OwnedSplit, PartBytes, Prepared, Ready, split};
 use super::{ExportError, ExportOptions, diff};
 use crate::archive::ArchiveError;
 use crate::archive::history::manifest_name;
+use crate::archive::long_entry::LongEntry;
 use crate::archive::pack_writer::{Class, PackWriter};
 use crate::archive::snapshot_writer::SnapshotWriter;
 use crate::catalog::AccountMark;
 use crate::event::{Event, Phase, Place, Reason, Rejection, Sink};
 use crate::format::manifest::{AccountState, ItemChange, ItemLine, ManifestLine};
-use crate::format::snapshot::{AccountEntry, Counts, push_line};
+use crate::format::snapshot::{AccountEntry, Counts};
 use crate::message::encode_recipe;
 use crate::model::id::{FolderId, ItemId, ObjectId, RecordId};
 use crate::model::mailbox::{FolderKind, Item};
@@ -84,12 +85,14 @@ fn take_step(
             if let Some(account) = open {
                 account.note(&line, &mut stored.counts);
                 account.line(*line)?;
+                account.spill(snapshot, options)?;
             }
         }
         Ready::Step(Step::Read(_)) => {}
         Ready::Read { read, content } => {
             if let Some(account) = open {
                 account.take(*read, content, writer, stored, sink)?;
+                account.spill(snapshot, options)?;
             }
         }
     }
@@ -105,8 +108,11 @@ struct OpenAccount {
     gone: HashMap<ObjectId, Vec<ItemId>>,
     /// Items that were removed by earlier passes, by content.
     removed: HashMap<ObjectId, Vec<ItemId>>,
-    lines: Vec<u8>,
+    lines: LongEntry,
     count: u64,
+    /// Items that are new, and their bytes. Nothing in this pass asks for one of them again, so they are not kept; there
+    /// may be a million of them.
+    added: (u64, u64),
     /// Folders in which something found could not be recorded; they are looked at again.
     unsure: HashSet<FolderId>,
     full: bool,
@@ -126,14 +132,47 @@ impl OpenAccount {
             removed.entry(item.object).or_default().push(*id);
         }
         let Begin { id, address, state, full, salvaged, .. } = begin;
-        Self { id, address, state, gone, removed, lines: Vec::new(), count: 0, unsure: HashSet::new(), full, salvaged }
+        Self {
+            id,
+            address,
+            state,
+            gone,
+            removed,
+            lines: LongEntry::default(),
+            count: 0,
+            added: (0, 0),
+            unsure: HashSet::new(),
+            full,
+            salvaged,
+        }
     }
 
     fn line(&mut self, line: ManifestLine) -> Result<(), ExportError> {
-        push_line(&mut self.lines, &line);
+        self.lines.push(&line);
         self.count += 1;
+        if let ManifestLine::Item(ItemLine { id, folder, item }) = &line
+            && !self.full
+            && *id > self.state.last_item
+            && self.state.folders.contains_key(folder)
+        {
+            self.state.last_item = *id;
+            self.added = (self.added.0 + 1, self.added.1.saturating_add(item.size));
+            return Ok(());
+        }
         // The lines are our own; one that does not apply is a defect, not an input.
         self.state.apply(line).map_err(|_| ExportError::Broken)
+    }
+
+    /// Puts what the manifest has so far out of memory, once it is much. A dry run forgets it.
+    fn spill(&mut self, snapshot: &SnapshotWriter<'_>, options: &ExportOptions) -> Result<(), ExportError> {
+        if !self.lines.is_long() {
+            return Ok(());
+        }
+        if options.dry_run {
+            self.lines = LongEntry::default();
+            return Ok(());
+        }
+        Ok(snapshot.spill(&mut self.lines)?)
     }
 
     fn note(&self, line: &ManifestLine, counts: &mut Counts) {
@@ -295,6 +334,7 @@ impl OpenAccount {
         for item in gone {
             stored.counts.items_removed += 1;
             self.line(ManifestLine::ItemGone(item))?;
+            self.spill(snapshot, options)?;
         }
         for folder in end.folders_gone {
             self.line(ManifestLine::FolderGone(folder))?;
@@ -310,18 +350,21 @@ impl OpenAccount {
             return Ok(());
         }
         if full {
-            self.lines.clear();
-            self.count = 0;
-            for line in self.state.lines() {
-                push_line(&mut self.lines, &line);
+            (self.lines, self.count) = (LongEntry::default(), 0);
+            let state = std::mem::take(&mut self.state);
+            for line in state.lines() {
+                self.lines.push(&line);
                 self.count += 1;
+                self.spill(snapshot, options)?;
             }
+            self.state = state;
         }
         let (items, bytes) = self.state.totals();
+        let (items, bytes) = (items + self.added.0, bytes.saturating_add(self.added.1));
         let (id, address, salvaged, lines) = (self.id, self.address, self.salvaged, self.count);
         let entry = AccountEntry { id, address, full, salvaged, lines, items, bytes };
         if !options.dry_run {
-            snapshot.add(&manifest_name(self.id), &self.lines)?;
+            snapshot.add_long(&manifest_name(self.id), self.lines)?;
         }
         stored.accounts.push(entry);
         Ok(())

@@ -236,8 +236,9 @@ fn merge_one(
     let flags = Flags::merge(row.flags, item.flags, present.flags);
     let keywords = merge::keywords(&row.keywords, &item.keywords, &present.keywords);
     if flags != present.flags || keywords != present.keywords {
-        deliver::tell_keywords(pass, &place(&item.name), present.key.kind(), &keywords);
         pass.target.set_flags(&job.target, &present.key, &row.target_name, flags, &keywords)?;
+        // Only now the target knows what its server refuses.
+        deliver::tell_keywords(pass, &place(&item.name), present.key.kind(), &keywords);
     }
     if row.object != item.object {
         let contents::Found { content, target_object, .. } = match contents::content(pass, at, present.key.kind())? {

@@ -17,14 +17,15 @@ impl Numbers {
     /// Reads `3:5,9`.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let one = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<u32>().ok();
-        let mut ranges = Vec::new();
+        let count = memchr::memchr_iter(b',', bytes).count() + 1;
+        if count > limits::IMAP_RANGES {
+            return None;
+        }
+        let mut ranges = Vec::with_capacity(count);
         for part in bytes.split(|&byte| byte == b',') {
             let mut ends = part.splitn(2, |&byte| byte == b':');
             let from = one(ends.next()?)?;
             let to = ends.next().map_or(Some(from), one)?;
-            if ranges.len() >= limits::IMAP_RANGES {
-                return None;
-            }
             ranges.push(from.min(to)..=from.max(to));
         }
         Some(Self(ranges))
@@ -260,12 +261,17 @@ fn status(list: &Value<'_>) -> Status {
             b"UIDNEXT" => status.uid_next = small(),
             b"UIDVALIDITY" => status.uid_validity = small(),
             b"HIGHESTMODSEQ" => status.modseq = value.number(),
-            b"MAILBOXID" => status.id = value.list().first().and_then(Value::text),
-            b"X-GUID" => status.id = value.text(),
+            b"MAILBOXID" => status.id = value.list().first().and_then(Value::text).filter(|id| is_lasting(id)),
+            b"X-GUID" => status.id = value.text().filter(|id| is_lasting(id)),
             _ => {}
         }
     }
     status
+}
+
+/// Whether it can be the lasting name of a folder; one without is known again by its path.
+fn is_lasting(id: &str) -> bool {
+    id.len() <= limits::IMAP_IDENT_BYTES
 }
 
 fn fetched(list: &Value<'_>) -> Fetched {

@@ -1,5 +1,7 @@
 //! A command as it goes over the wire: words, and strings in the shortest form that is safe. Pure.
 
+use crate::limits;
+
 /// What a command is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
@@ -16,13 +18,15 @@ pub struct Command {
     secret: bool,
     /// Most bytes of literals in one answer to it.
     pub literals: u64,
+    /// Most messages, names or counters in the answers to it.
+    pub answers: usize,
 }
 
 impl Command {
     /// Begins with `words`, written as they are.
     pub fn new(words: impl Into<String>) -> Self {
         let parts = vec![Part::Bytes(words.into().into_bytes())];
-        Self { parts, secret: false, literals: crate::limits::IMAP_LITERAL_BYTES }
+        Self { parts, secret: false, literals: limits::IMAP_LITERAL_BYTES, answers: limits::IMAP_UNASKED }
     }
 
     /// Adds a space and `words`, written as they are.
@@ -64,6 +68,11 @@ impl Command {
     /// Says how many bytes of literals an answer may have.
     pub fn expecting(self, literals: u64) -> Self {
         Self { literals, ..self }
+    }
+
+    /// Says that it asks for all messages of a folder.
+    pub fn about_all(self) -> Self {
+        Self { answers: limits::IMAP_MESSAGES, ..self }
     }
 
     pub fn parts(&self) -> &[Part] {

@@ -35,8 +35,8 @@ pub struct Connection {
     /// Where it leads, for errors.
     server: String,
     last_tag: u32,
-    /// Commands sent and not answered, with the literal bytes that each may get and how to show it.
-    waiting: VecDeque<(u32, u64, String)>,
+    /// Commands sent and not answered.
+    waiting: VecDeque<Waiting>,
     capabilities: BTreeSet<String>,
     enabled: BTreeSet<String>,
     /// How often the server told its capabilities.
@@ -47,9 +47,25 @@ pub struct Connection {
     /// What the server said before it hung up.
     bye: Option<Said>,
     line: Vec<u8>,
+    /// Length of the answer that was read last.
+    last_bytes: usize,
     broken: bool,
-    /// Answers to the present command that nobody asked for.
+    /// Answers to the present command that nobody asked for, and their bytes.
     unasked: usize,
+    unasked_bytes: usize,
+    /// Messages, names and counters in the answers to the present command.
+    told_of: usize,
+}
+
+/// A command that has not been answered.
+struct Waiting {
+    tag: u32,
+    /// Literal bytes that an answer to it may have.
+    literals: u64,
+    /// Messages, names and counters that it may be answered with.
+    answers: usize,
+    /// How to show it.
+    shown: String,
 }
 
 /// What an answer means to whoever waits for it.
@@ -69,8 +85,11 @@ impl Connection {
             selected: None,
             bye: None,
             line: Vec::new(),
+            last_bytes: 0,
             broken: false,
             unasked: 0,
+            unasked_bytes: 0,
+            told_of: 0,
         }
     }
 
@@ -162,7 +181,8 @@ impl Connection {
     pub(super) fn begin(&mut self, command: &Command) -> Result<Sent, SiteError> {
         self.last_tag += 1;
         let tag = self.last_tag;
-        self.waiting.push_back((tag, command.literals, command.shown()));
+        let (literals, answers, shown) = (command.literals, command.answers, command.shown());
+        self.waiting.push_back(Waiting { tag, literals, answers, shown });
         self.put(format!("A{tag} ").as_bytes())?;
         for part in command.parts() {
             match part {
@@ -289,9 +309,9 @@ impl Connection {
     }
 
     fn close_command(&mut self, tag: &[u8]) -> Result<(), SiteError> {
-        self.unasked = 0;
+        (self.unasked, self.unasked_bytes, self.told_of) = (0, 0, 0);
         match self.waiting.pop_front() {
-            Some((expected, ..)) if tag == format!("A{expected}").as_bytes() => Ok(()),
+            Some(waiting) if tag == format!("A{}", waiting.tag).as_bytes() => Ok(()),
             _ => {
                 self.broken = true;
                 Err(self
@@ -305,10 +325,11 @@ impl Connection {
         if let Err(error) = self.wire.flush() {
             return Err(self.lost(WireError::Lost(error)));
         }
-        let literals = self.waiting.front().map_or(limits::IMAP_LITERAL_BYTES, |(_, literals, _)| *literals);
+        let literals = self.waiting.front().map_or(limits::IMAP_LITERAL_BYTES, |waiting| waiting.literals);
         let mut line = std::mem::take(&mut self.line);
         let read = self.wire.read_answer(&mut line, literals);
         let parsed = read.map(|()| Answer::parse(&line));
+        self.last_bytes = line.len();
         if line.capacity() as u64 > 2 * limits::IMAP_PIECE_BYTES {
             line = Vec::new();
         }
@@ -328,20 +349,40 @@ impl Connection {
         match untagged {
             Untagged::Capability(words) => self.learn(words),
             Untagged::Id(fields) => self.about.clone_from(fields),
-            Untagged::Enabled(words) => self.enabled.extend(words.iter().cloned()),
+            Untagged::Enabled(words) => {
+                let room = limits::IMAP_ENABLED.saturating_sub(self.enabled.len());
+                self.enabled.extend(words.iter().take(room).cloned());
+            }
             Untagged::Said(said) if said.word == Word::Bye => self.bye = Some(said.clone()),
             Untagged::Said(Said { code: Some(Code::Capability(words)), .. }) => {
                 self.learn(words);
             }
-            Untagged::Fetch(_) | Untagged::List(_) | Untagged::Status(..) => return Ok(()),
+            Untagged::Fetch(_) | Untagged::List(_) | Untagged::Status(..) => {
+                self.told_of += 1;
+                let bound = self.waiting.front().map_or(limits::IMAP_UNASKED, |waiting| waiting.answers);
+                return if self.told_of > bound { Err(self.talks(bound, "messages or folders")) } else { Ok(()) };
+            }
             _ => {}
         }
         self.unasked += 1;
+        self.unasked_bytes = self.unasked_bytes.saturating_add(self.last_bytes);
         if self.unasked > limits::IMAP_UNASKED {
-            self.broken = true;
-            return Err(self.complaint("talks without end"));
+            return Err(self.talks(limits::IMAP_UNASKED, "answers that nobody asked for"));
+        }
+        if self.unasked_bytes > limits::IMAP_UNASKED_BYTES {
+            return Err(self.talks(limits::IMAP_UNASKED_BYTES, "bytes that nobody asked for"));
         }
         Ok(())
+    }
+
+    /// It goes on and on about something; nothing more is read from this connection.
+    pub fn talks(&mut self, bound: usize, of_what: &str) -> SiteError {
+        self.broken = true;
+        let doing = self.waiting.front().map_or_else(|| "greeting".to_owned(), |waiting| waiting.shown.clone());
+        self.complaint(format!(
+            "talks without end: more than {bound} {of_what} in its answer to {doing}; the connection was given up and \
+             nothing of the answer counts. Look into the server's log, then run the pass again"
+        ))
     }
 
     fn lost(&mut self, error: WireError) -> SiteError {
@@ -349,7 +390,7 @@ impl Connection {
         match error {
             WireError::Rude(what) => self.complaint(what),
             WireError::Lost(source) => {
-                let doing = self.waiting.front().map_or_else(|| "greeting".to_owned(), |(_, _, shown)| shown.clone());
+                let doing = self.waiting.front().map_or_else(|| "greeting".to_owned(), |waiting| waiting.shown.clone());
                 let source = match &self.bye {
                     Some(bye) => io::Error::new(source.kind(), format!("it said: {bye}")),
                     None => source,
@@ -375,7 +416,7 @@ impl Connection {
     pub fn send_open(&mut self, name: &[u8], writable: bool, parameters: &str) -> Result<Sent, SiteError> {
         let mut command = Command::new(if writable { "SELECT" } else { "EXAMINE" }).string(name);
         if !parameters.is_empty() {
-            command = command.words(parameters);
+            command = command.words(parameters).about_all();
         }
         self.selected = None;
         self.send(&command)

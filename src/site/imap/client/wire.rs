@@ -132,6 +132,10 @@ impl<S: Read + Write> Wire<S> {
             let ready = self.buffer.get(self.at..).unwrap_or_default();
             let end = memchr::memchr(b'\n', ready).map(|end| end + 1);
             let take = end.unwrap_or(ready.len());
+            let room = into.capacity() - into.len();
+            if take > room && into.len() >= limits::IMAP_LINE_STEP {
+                into.reserve_exact(limits::IMAP_LINE_STEP.max(take));
+            }
             into.extend_from_slice(ready.get(..take).unwrap_or_default());
             self.at += take;
             let length = before + into.len() - start;

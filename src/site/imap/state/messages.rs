@@ -1,6 +1,7 @@
 //! Messages of the state: arriving, leaving, and the name that each bears for ever.
 
 use super::{State, touch};
+use crate::limits;
 use crate::model::mailbox::Flags;
 use crate::site::SiteError;
 use crate::site::imap::flags::{FORWARDED, is_passed};
@@ -104,7 +105,14 @@ impl State {
         folder: i64,
         ranges: &[std::ops::RangeInclusive<u32>],
     ) -> Result<(), SiteError> {
-        if ranges.is_empty() {
+        // A server may name everything that ever was there; only what is known costs a statement.
+        let known = if ranges.is_empty() { Vec::new() } else { self.uids(folder)? };
+        let has_known = |range: &&std::ops::RangeInclusive<u32>| {
+            let at = known.partition_point(|uid| uid < range.start());
+            known.get(at).is_some_and(|uid| range.contains(uid))
+        };
+        let mut ranges = ranges.iter().filter(has_known).peekable();
+        if ranges.peek().is_none() {
             return Ok(());
         }
         self.write(|db| {
@@ -168,11 +176,25 @@ impl State {
         Ok(())
     }
 
-    /// The messages of a folder by name.
-    pub fn messages(&self, folder: i64) -> Result<Vec<MessageRow>, SiteError> {
+    /// The messages of a folder by name; `None`: their keywords take more than [`limits::IMAP_KEYWORD_BYTES`].
+    pub fn messages(&self, folder: i64) -> Result<Option<Vec<MessageRow>>, SiteError> {
+        const COUNT: &str = "SELECT count(*), total(length(CAST(keywords AS BLOB))) FROM message \
+            WHERE folder = ?1 AND name IS NOT NULL";
         const SQL: &str = "SELECT uid, name, size, date, flags, keywords, passed FROM message \
             WHERE folder = ?1 AND name IS NOT NULL ORDER BY name";
-        self.read(|db| db.prepare_cached(SQL)?.query_map([folder], message_row)?.collect())
+        self.read(|db| {
+            let sizes = |row: &Row<'_>| Ok((row.get::<_, u32>(0)?, row.get::<_, f64>(1)?));
+            let (count, keywords) = db.prepare_cached(COUNT)?.query_row([folder], sizes)?;
+            if keywords > limits::IMAP_KEYWORD_BYTES as f64 {
+                return Ok(None);
+            }
+            // Exactly as many: a vector that grows is up to half empty, and as large again while it moves.
+            let mut messages = Vec::with_capacity(count as usize);
+            for message in db.prepare_cached(SQL)?.query_map([folder], message_row)? {
+                messages.push(message?);
+            }
+            Ok(Some(messages))
+        })
     }
 
     /// Where the message of that name lies: its folder and itself.
