@@ -13,5 +13,5 @@ mod tls;
 pub use endpoint::{Endpoint, Protection, Scheme};
 pub use error::NetError;
 pub use secret::SecretSource;
-pub use stream::Stream;
+pub use stream::{Dialer, Stream};
 pub use tls::{Pin, TlsPolicy};

@@ -29,4 +29,5 @@ mod compare;
 mod moves;
 mod passes;
 mod proxy;
+mod rates;
 mod world;

@@ -20,10 +20,9 @@ mod wire;
 pub mod xml;
 
 use crate::fs::Fs;
-use crate::net::TlsPolicy;
+use crate::net::{Dialer, TlsPolicy};
 use crate::site::SiteError;
 use crate::site::server::Login;
-use rustls::ClientConfig;
 use session::Session;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -48,7 +47,7 @@ pub struct DavOptions {
 /// Calendars, tasks and contacts on a DAV server.
 pub struct DavStore {
     url: Url,
-    config: Arc<ClientConfig>,
+    dialer: Dialer,
     login: Login,
     principal: Option<String>,
     scheduling_is_off: bool,
@@ -78,9 +77,9 @@ impl DavStore {
         }
         url.set_query(None);
         url.set_fragment(None);
-        let config = tls.config(fs).map_err(SiteError::Net)?;
+        let dialer = tls.dialer(fs).map_err(SiteError::Net)?;
         let (sessions, owners) = (Mutex::default(), Mutex::default());
-        Ok(Self { url, config, login, principal, scheduling_is_off, sessions, owners })
+        Ok(Self { url, dialer, login, principal, scheduling_is_off, sessions, owners })
     }
 }
 
