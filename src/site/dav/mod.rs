@@ -6,6 +6,7 @@
 mod ahead;
 mod client;
 mod collection;
+pub mod domain;
 mod folders;
 pub mod href;
 mod items;
