@@ -49,11 +49,7 @@ fn mail_comes_and_goes_no_faster_than_the_rate() {
         // A description of its own is a site of its own, which has not seen anything.
         for (held, options) in [(false, ""), (true, " --max-rate 200k")] {
             let name = format!("{name}{held}");
-            let kind = match of.kind {
-                crate::world::Kind::Dovecot => crate::world::Kind::Dovecot,
-                crate::world::Kind::Cyrus => crate::world::Kind::Cyrus,
-            };
-            let site = Site { kind, server: None, name: format!("{name}.toml") };
+            let site = Site { kind: of.kind, server: None, name: format!("{name}.toml") };
             world.describe_as(&site, of, proxy.port, accounts, "insecure = true");
             proxy.set(Faults::default());
             let line = line.replace("/old.toml", &format!("/{}", site.name));

@@ -15,6 +15,7 @@ pub struct World {
 }
 
 /// One of the two families of servers.
+#[derive(Clone, Copy)]
 pub enum Kind {
     Dovecot,
     Cyrus,
