@@ -148,7 +148,7 @@ fn a_domain_leads_to_its_own_server_and_to_nobody_elses() {
     describe(&world, "wrong.toml", dns);
     for line in ["site check {}/wrong.toml", "export --from {}/wrong.toml --archive {}/other"] {
         let (status, said) = run(&world, line);
-        assert_eq!(status, Some(1), "{said}");
+        assert_eq!(status, Some(2), "{said}");
         assert!(
             said.contains(&format!("https://localhost:{elsewhere}/")) && said.contains("not below a.test"),
             "{said}"

@@ -104,7 +104,7 @@ fn calendars_and_directories_are_read_no_faster_than_the_rate() {
     for number in 0..100 {
         ldif.push_str(&format!(
             "\ndn: uid=u{number},dc=example,dc=test\nobjectClass: inetOrgPerson\nuid: u{number}\ncn: u\nsn: u\n\
-             mail: u{number}@a.test\ndisplayName: {}\n",
+             mail: u{number}@a.test\nuserPassword: {{PLAIN}}x\ndisplayName: {}\n",
             name.trim()
         ));
     }

@@ -39,7 +39,7 @@ fn a_directory_mail_and_calendars_are_checked_together_before_anything_is_moved(
     let entry = |name: &str| {
         format!(
             "\ndn: uid={name},dc=example,dc=test\nobjectClass: inetOrgPerson\nuid: {name}\ncn: {name}\nsn: {name}\n\
-             mail: {name}@a.test\n"
+             mail: {name}@a.test\nuserPassword: {{PLAIN}}x\n"
         )
     };
     let top = "dn: dc=example,dc=test\nobjectClass: organization\nobjectClass: dcObject\ndc: example\no: x\n";
