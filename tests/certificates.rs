@@ -104,7 +104,7 @@ fn server(identity: &Identity) -> u16 {
 fn hear(host: &str, port: u16, file: &Path) -> Result<String, String> {
     const SCHEME: &[Scheme] = &[Scheme { name: "imaps", port: 993, protection: Protection::Tls }];
     let endpoint = Endpoint::parse(&format!("imaps://{host}:{port}"), SCHEME).unwrap();
-    let config = TlsPolicy::Roots(file.to_owned()).config(&RealFs).unwrap();
+    let config = TlsPolicy::Roots(file.to_owned()).dialer(&RealFs).unwrap();
     let mut stream = Stream::connect(&endpoint, &config).map_err(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         format!("{error}: {cause}")

@@ -314,6 +314,22 @@ fn shares_are_read_and_given(server: &Server, store: &DavStore) {
 }
 
 #[test]
+fn a_well_known_address_is_followed_to_where_the_server_has_its_calendars() {
+    if let Some(why) = missing(&["cyrus"]) {
+        return skip("a well-known address that redirects", &why);
+    }
+    let dir = open_dir();
+    let server = cyrus(&users(dir.path(), &[ANN, BOB]));
+    let port = server.port("CYRUS_HTTP_PORT");
+    // Nothing is at the address of the description, so the well-known ones are all there is.
+    let nowhere = http(port, ANN).propfind("/nowhere/");
+    assert!(!nowhere.contains("multistatus"), "{nowhere}");
+    let store = store(format!("http://127.0.0.1:{port}/nowhere/"), login(LoginMode::Own, "", None));
+    let folders = store.mailbox(ANN).unwrap().folders;
+    assert!(folders.iter().any(|folder| folder.key.kind() == FolderKind::Calendars), "{folders:?}");
+}
+
+#[test]
 fn what_is_written_to_radicale_comes_back_line_for_line() {
     if let Some(why) = missing(&["radicale"]) {
         return skip("what is written to Radicale comes back", &why);

@@ -154,6 +154,17 @@ fn a_server_cannot_lead_us_or_our_password_elsewhere() {
     let store = server(|_, _, out| say(out, "301 Moved", "Location: https://evil.test/\r\n", ""));
     let error = store.mailbox(ANN).unwrap_err().to_string();
     assert!(error.contains("leads to another server"), "{error}");
+    // A well-known address that leads to somebody who listens: nobody comes.
+    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    let to = format!("Location: http://127.0.0.1:{}/dav/\r\n", elsewhere.local_addr().unwrap().port());
+    let store = server(move |_, path, out| match path.starts_with("/.well-known/") {
+        true => say(out, "301 Moved Permanently", &to, ""),
+        false => say(out, "404 Not Found", "", ""),
+    });
+    let error = store.mailbox(ANN).unwrap_err().to_string();
+    assert!(error.contains("leads to another server"), "{error}");
+    assert!(elsewhere.accept().is_err(), "somebody came");
     let store = server(|_, path, out| say(out, "302 Found", &format!("Location: {path}x\r\n"), ""));
     let error = store.mailbox(ANN).unwrap_err().to_string();
     assert!(error.contains("without end"), "{error}");

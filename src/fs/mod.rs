@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a name stands for, as `lstat` sees it.
@@ -71,6 +72,11 @@ pub trait FileWrite: io::Write + Send {
 
 /// Every file operation that wagon does. Paths are absolute or relative to the working directory.
 pub trait Fs: Send + Sync {
+    /// What holds back whoever uses this, for those who reach the site by other ways than files; `None`: nothing does.
+    fn throttle(&self) -> Option<Arc<Throttle>> {
+        None
+    }
+
     fn open(&self, path: &Path) -> io::Result<Box<dyn FileRead>>;
     /// Opens a file that users can put there: no symbolic link is followed, and a pipe is not waited for. What was opened
     /// may still be no regular file.

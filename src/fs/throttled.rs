@@ -1,4 +1,5 @@
-//! Files that are read or written no faster than a live site can bear: the throttle behind `--max-rate`.
+//! Files that are read or written no faster than a live site can bear: the throttle behind `--max-rate`. Connections to
+//! servers take their share of the same throttle (`net::Stream`).
 //!
 //! Promises that over any stretch of time no more bytes pass than the rate allows plus one burst, whatever the number of
 //! threads, and that a wait ends within a moment of the user's wish to stop; from then on nothing is held back, so that the
@@ -31,12 +32,12 @@ impl Throttle {
     }
 
     /// At most as much of `len` as one operation may take.
-    fn piece(&self, len: usize) -> usize {
+    pub fn piece(&self, len: usize) -> usize {
         len.min(self.piece)
     }
 
     /// Notes that `bytes` have passed and waits until they were due.
-    fn pay(&self, bytes: usize) {
+    pub fn pay(&self, bytes: usize) {
         if (self.stop)() {
             return;
         }
@@ -186,6 +187,10 @@ impl Fs for ThrottledFs {
 
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn FileWrite>> {
         Ok(self.write_through(self.inner.create_new(path)?))
+    }
+
+    fn throttle(&self) -> Option<Arc<Throttle>> {
+        Some(Arc::clone(&self.throttle))
     }
 
     forward_looking!();

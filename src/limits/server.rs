@@ -11,6 +11,10 @@ pub const SERVER_CONNECT: Duration = Duration::from_secs(30);
 /// log out after 30 minutes; a search in a large mailbox takes one or two.
 pub const SERVER_SILENCE: Duration = Duration::from_secs(300);
 
+/// Longest wait for one answer of a nameserver, and how often it is asked: what resolv.conf(5) has as defaults.
+pub const DNS_WAIT: Duration = Duration::from_secs(5);
+pub const DNS_TRIES: usize = 2;
+
 /// Addresses of one host that are tried.
 pub const SERVER_ADDRESSES: usize = 8;
 

@@ -18,6 +18,8 @@ pub enum NetError {
     NoRoots,
     #[error("the key {0:?} is not sha256: and 64 hex digits")]
     BadPin(String),
+    #[error("DNS does not tell {name}: {what}")]
+    Dns { name: String, what: String },
     #[error("cannot read the password file {path}")]
     SecretFile { path: PathBuf, source: io::Error },
     #[error("the environment has no {0}, which should hold a password")]

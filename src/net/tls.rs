@@ -1,7 +1,7 @@
 //! Whom a connection trusts: the system's roots, roots that the description names, one pinned key, or (loudly) anybody.
 
-use super::NetError;
 use super::own_roots::OwnRoots;
+use super::{Dialer, NetError};
 use crate::fs::Fs;
 use crate::limits;
 use rustls::client::WebPkiServerVerifier;
@@ -44,7 +44,7 @@ pub enum TlsPolicy {
 
 impl TlsPolicy {
     /// What a connection needs. Reads files; make it once a server.
-    pub fn config(&self, fs: &dyn Fs) -> Result<Arc<ClientConfig>, NetError> {
+    pub fn dialer(&self, fs: &dyn Fs) -> Result<Dialer, NetError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
@@ -58,7 +58,7 @@ impl TlsPolicy {
             Self::Pinned(pin) => own_check(builder, provider, Some(*pin)),
             Self::Insecure => own_check(builder, provider, None),
         };
-        Ok(Arc::new(config))
+        Ok(Dialer { tls: Arc::new(config), throttle: fs.throttle() })
     }
 }
 

@@ -53,7 +53,7 @@ fn store(port: u16, state: &Path, login: Login) -> ImapStore {
 
 fn store_at(host: &str, port: u16, state: &Path, login: Login) -> ImapStore {
     let endpoint = Endpoint::parse(&format!("imap://{host}:{port}"), SCHEMES).unwrap().in_the_open();
-    let tls = TlsPolicy::Insecure.config(&RealFs).unwrap();
+    let tls = TlsPolicy::Insecure.dialer(&RealFs).unwrap();
     let state_dir = state.to_owned();
     ImapStore::open(&RealFs, ImapOptions { endpoint, tls, login, insecure: true, state_dir, max_connections: 4 })
         .unwrap()
@@ -549,7 +549,7 @@ fn a_server_without_starttls_gets_no_password() {
     let dir = tempfile::tempdir().unwrap();
     let (port, heard) = rogue("IMAP4rev1 AUTH=PLAIN", |_, _| {});
     let endpoint = Endpoint::parse(&format!("imap://127.0.0.1:{port}"), SCHEMES).unwrap();
-    let tls = TlsPolicy::Insecure.config(&RealFs).unwrap();
+    let tls = TlsPolicy::Insecure.dialer(&RealFs).unwrap();
     let (login, state_dir) = (login(LoginMode::Master, "master", "secret"), dir.path().to_owned());
     let options = ImapOptions { endpoint, tls, login, insecure: false, state_dir, max_connections: 1 };
     let error = ImapStore::open(&RealFs, options).unwrap().mailbox(ANN).unwrap_err().to_string();

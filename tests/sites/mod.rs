@@ -35,15 +35,20 @@ impl Place {
 
     /// Runs `wagon`; `{}` in an argument stands for the folder.
     pub fn run(&self, line: &str) -> Output {
+        self.command(line).output().unwrap()
+    }
+
+    /// The same, to be run with something else.
+    pub fn command(&self, line: &str) -> Command {
         let root = self.root.to_str().unwrap();
         let arguments = line.split_whitespace().map(|argument| argument.replace("{}", root));
-        Command::new(env!("CARGO_BIN_EXE_wagon"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wagon"));
+        command
             .args(arguments)
             .env("WAGON_CACHE_DIR", self.path("cache"))
             .env_remove("WAGON_ARCHIVE")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+            .stdin(Stdio::null());
+        command
     }
 
     /// Runs `wagon`, which must end with `status`; returns what it wrote to standard output.

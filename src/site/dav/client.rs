@@ -4,14 +4,13 @@
 use super::wire::{Dial, NoNames, net_error};
 use super::{href, xml};
 use crate::limits;
+use crate::net::Dialer;
 use crate::site::SiteError;
 use crate::site::server::Credentials;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rustls::ClientConfig;
 use std::io::{self, BufReader, Read};
-use std::sync::Arc;
 use std::time::Duration;
 use ureq::http::{HeaderMap, HeaderValue, Request};
 use url::Url;
@@ -89,7 +88,7 @@ enum Trouble {
 }
 
 impl Client {
-    pub fn new(config: &Arc<ClientConfig>, base: &Url, credentials: &Credentials) -> Result<Self, SiteError> {
+    pub fn new(dialer: &Dialer, base: &Url, credentials: &Credentials) -> Result<Self, SiteError> {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
@@ -101,7 +100,7 @@ impl Client {
             .max_idle_connections(limits::DAV_IDLE)
             .max_idle_connections_per_host(limits::DAV_IDLE)
             .build();
-        let agent = ureq::Agent::with_parts(agent, Dial { config: config.clone() }, NoNames);
+        let agent = ureq::Agent::with_parts(agent, Dial { dialer: dialer.clone() }, NoNames);
         let (text, acts_for) = match credentials {
             Credentials::Password { user, acts_for, password } => {
                 let pair = Zeroizing::new(format!("{user}:{}", password.reveal()));

@@ -6,6 +6,7 @@
 mod ahead;
 mod client;
 mod collection;
+pub mod domain;
 mod folders;
 pub mod href;
 mod items;
@@ -20,10 +21,9 @@ mod wire;
 pub mod xml;
 
 use crate::fs::Fs;
-use crate::net::TlsPolicy;
+use crate::net::{Dialer, TlsPolicy};
 use crate::site::SiteError;
 use crate::site::server::Login;
-use rustls::ClientConfig;
 use session::Session;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -48,7 +48,7 @@ pub struct DavOptions {
 /// Calendars, tasks and contacts on a DAV server.
 pub struct DavStore {
     url: Url,
-    config: Arc<ClientConfig>,
+    dialer: Dialer,
     login: Login,
     principal: Option<String>,
     scheduling_is_off: bool,
@@ -78,9 +78,9 @@ impl DavStore {
         }
         url.set_query(None);
         url.set_fragment(None);
-        let config = tls.config(fs).map_err(SiteError::Net)?;
+        let dialer = tls.dialer(fs).map_err(SiteError::Net)?;
         let (sessions, owners) = (Mutex::default(), Mutex::default());
-        Ok(Self { url, config, login, principal, scheduling_is_off, sessions, owners })
+        Ok(Self { url, dialer, login, principal, scheduling_is_off, sessions, owners })
     }
 }
 

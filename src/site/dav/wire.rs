@@ -1,11 +1,9 @@
 //! The connections of the HTTP client: [`Stream`]s, so that a certificate is believed as the description says, and every
 //! wait is bounded as everywhere.
 
-use crate::net::{Endpoint, NetError, Protection, Scheme, Stream};
-use rustls::ClientConfig;
+use crate::net::{Dialer, Endpoint, NetError, Protection, Scheme, Stream};
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
-use std::sync::Arc;
 use ureq::Error;
 use ureq::config::Config;
 use ureq::http::Uri;
@@ -20,7 +18,7 @@ pub const SCHEMES: &[Scheme] = &[
 
 /// Makes connections.
 pub struct Dial {
-    pub config: Arc<ClientConfig>,
+    pub dialer: Dialer,
 }
 
 impl fmt::Debug for Dial {
@@ -35,7 +33,7 @@ impl Connector<()> for Dial {
     fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Wire>, Error> {
         let (scheme, authority) = (details.uri.scheme_str().unwrap_or_default(), details.uri.authority());
         let url = format!("{scheme}://{}", authority.map(|authority| authority.as_str()).unwrap_or_default());
-        let stream = Endpoint::parse(&url, SCHEMES).and_then(|endpoint| Stream::connect(&endpoint, &self.config));
+        let stream = Endpoint::parse(&url, SCHEMES).and_then(|endpoint| Stream::connect(&endpoint, &self.dialer));
         let stream = stream.map_err(|error| Error::Io(io::Error::other(error)))?;
         let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         Ok(Some(Wire { stream, buffers }))
@@ -95,10 +93,7 @@ impl Transport for Wire {
 
     /// Whether nothing has been heard since the last answer: neither an end nor words that nobody asked for.
     fn is_open(&mut self) -> bool {
-        let tcp = match &self.stream {
-            Stream::Plain(tcp) => tcp,
-            Stream::Tls(tls) => &tls.sock,
-        };
+        let tcp = self.stream.tcp();
         let silent = || {
             tcp.set_nonblocking(true)?;
             let heard = tcp.peek(&mut [0]);

@@ -30,7 +30,7 @@ use crate::model::mailbox::{Flags, Folder};
 use crate::model::mailbox::{FolderKey, FolderKind};
 use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::model::share::Grant;
-use crate::net::{Endpoint, Protection, Scheme};
+use crate::net::{Dialer, Endpoint, Protection, Scheme};
 use crate::site::server::{Login, Store, Survey};
 use crate::site::{
     Content, Delivered, Delivery, Depth, FolderPut, FolderScan, FoundItem, MailboxScan, Present, SiteError, StoredAs,
@@ -40,7 +40,6 @@ use ahead::Readers;
 use client::ClientOptions;
 use names::Spelling;
 use pool::Pool;
-use rustls::ClientConfig;
 use state::State;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
@@ -55,7 +54,7 @@ pub const SCHEMES: &[Scheme] = &[
 /// What a store is made of.
 pub struct ImapOptions {
     pub endpoint: Endpoint,
-    pub tls: Arc<ClientConfig>,
+    pub tls: Dialer,
     pub login: Login,
     /// Passwords may go over a connection that is not protected.
     pub insecure: bool,

@@ -1,18 +1,19 @@
 //! A connection to a directory server: logged in, searched in pages, changed. The only place that knows the crate `ldap3`.
 //!
 //! The crate blocks here and runs its own small runtime inside; every wait is bounded. It panics on some answers that no
-//! server should give, so each call is guarded, and such an answer becomes an error of this connection.
+//! server should give, so each call is guarded, and such an answer becomes an error of this connection. It has the socket to
+//! itself, so under `--max-rate` entries are paid for as they are looked at, and a page is asked for when the one before is.
 
 use super::LdapOptions;
 use super::change::{Change, Part};
 use super::entry::Entry;
+use crate::fs::Throttle;
 use crate::limits;
-use crate::net::{NetError, Protection, Stream};
+use crate::net::{Dialer, NetError, Protection, Stream};
 use crate::site::SiteError;
 use ldap3::asn1::{PL, StructureTag};
 use ldap3::controls::{Control, ControlType, PagedResults, RawControl};
 use ldap3::{LdapConn, LdapConnSettings, LdapError, LdapResult, Mod, Scope, StdStream};
-use rustls::ClientConfig;
 use std::collections::HashSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -63,21 +64,22 @@ pub struct Connection {
     ldap: LdapConn,
     server: String,
     page: i32,
+    throttle: Option<Arc<Throttle>>,
 }
 
 impl Connection {
     /// Connects, secures the connection where the endpoint says so, and logs in.
-    pub fn open(options: &LdapOptions, tls: &Arc<ClientConfig>) -> Result<Self, SiteError> {
+    pub fn open(options: &LdapOptions, dialer: &Dialer) -> Result<Self, SiteError> {
         let endpoint = &options.endpoint;
         let server = endpoint.to_string();
         // Dialled here, where a name may have several addresses and each wait is bounded.
-        let tcp = match Stream::connect(&endpoint.clone().in_the_open(), tls).map_err(SiteError::Net)? {
-            Stream::Plain(tcp) => tcp,
+        let tcp = match Stream::connect(&endpoint.clone().in_the_open(), dialer).map_err(SiteError::Net)? {
+            Stream::Plain(wire) => wire.into_tcp(),
             Stream::Tls(_) => return Err(no_sense(&server)),
         };
         let settings = LdapConnSettings::new()
             .set_conn_timeout(limits::SERVER_SILENCE)
-            .set_config(tls.clone())
+            .set_config(dialer.tls.clone())
             .set_starttls(endpoint.protection == Protection::StartTls)
             .set_std_stream(StdStream::Tcp(tcp));
         let scheme = if endpoint.protection == Protection::Tls { "ldaps" } else { "ldap" };
@@ -96,7 +98,7 @@ impl Connection {
             }
         })?;
         let page = i32::try_from(options.page_size.clamp(1, 100_000)).unwrap_or(i32::MAX);
-        let mut connection = Self { ldap, server, page };
+        let mut connection = Self { ldap, server, page, throttle: dialer.throttle.clone() };
         connection.bind(options)?;
         Ok(connection)
     }
@@ -120,6 +122,7 @@ impl Connection {
     ) -> Result<Ended, SiteError> {
         let mut ended = Ended::default();
         let mut cookie = Vec::new();
+        let throttle = self.throttle.clone();
         let mut seen = 0;
         loop {
             let page = PagedResults { size: self.page, cookie };
@@ -144,6 +147,7 @@ impl Connection {
                 } else if !found.is_intermediate() {
                     seen += 1;
                     let entry = entry_of(found.0).ok_or_else(|| no_sense(&self.server))?;
+                    pay(&throttle, entry.bytes());
                     each(entry)?;
                 }
             }
@@ -175,6 +179,7 @@ impl Connection {
 
     /// Makes one change.
     pub fn change(&mut self, change: &Change) -> Result<Answer, SiteError> {
+        pay(&self.throttle, change.ldif().len());
         let bytes = |values: &[String]| values.iter().map(|value| value.clone().into_bytes()).collect::<HashSet<_>>();
         let result = self.ask("changing an entry", |ldap| match change {
             Change::Add { dn, values } => {
@@ -224,6 +229,12 @@ impl Drop for Connection {
     fn drop(&mut self) {
         // A farewell; whoever does not hear it sees the connection end.
         let _ = guarded(&self.server, || Ok(self.ldap.unbind()));
+    }
+}
+
+fn pay(throttle: &Option<Arc<Throttle>>, bytes: usize) {
+    if let Some(throttle) = throttle {
+        throttle.pay(bytes);
     }
 }
 

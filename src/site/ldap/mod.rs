@@ -27,13 +27,12 @@ use crate::event::Reason;
 use crate::fs::Fs;
 use crate::model::provisioning::Secret;
 use crate::model::setting::{Setting, SettingKey, SettingKind};
-use crate::net::{Endpoint, Protection, Scheme, TlsPolicy};
+use crate::net::{Dialer, Endpoint, Protection, Scheme, TlsPolicy};
 use crate::site::server::{Book, Survey};
 use crate::site::{PlannedRecords, ProvisioningScan, RecordChange, SiteError};
 use cache::Cache;
 use connection::Connection;
 use fetch::Fetched;
-use rustls::ClientConfig;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -76,7 +75,7 @@ pub struct LdapOptions {
 pub struct LdapBook {
     fs: Arc<dyn Fs>,
     options: LdapOptions,
-    tls: Arc<ClientConfig>,
+    dialer: Dialer,
     /// Settings of the last scan.
     settings: Mutex<Option<Arc<scan::Settings>>>,
     writing: Mutex<apply::Writing>,
@@ -85,18 +84,18 @@ pub struct LdapBook {
 impl LdapBook {
     /// Reads certificates; the server is not asked yet.
     pub fn open(fs: Arc<dyn Fs>, options: LdapOptions) -> Result<Self, SiteError> {
-        let tls = options.tls.config(fs.as_ref()).map_err(SiteError::Net)?;
+        let dialer = options.tls.dialer(fs.as_ref()).map_err(SiteError::Net)?;
         if dn::parse(&options.base).is_none_or(|parts| parts.is_empty()) {
             return Err(SiteError::Unsupported(format!(
                 "the base {:?} is no name of an entry (RFC 4514)",
                 options.base
             )));
         }
-        Ok(Self { fs, options, tls, settings: Mutex::default(), writing: Mutex::default() })
+        Ok(Self { fs, options, dialer, settings: Mutex::default(), writing: Mutex::default() })
     }
 
     fn connect(&self) -> Result<Connection, SiteError> {
-        Connection::open(&self.options, &self.tls)
+        Connection::open(&self.options, &self.dialer)
     }
 
     fn fetch(&self, connection: &mut Connection) -> Result<Fetched, SiteError> {

@@ -4,15 +4,13 @@
 //! server said in the open is believed afterwards.
 
 use super::syntax::{Answer, Challenges, Status, Word, read_answer};
-use crate::net::{Endpoint, Protection, Stream};
+use crate::net::{Dialer, Endpoint, Protection, Stream};
 use crate::site::SiteError;
 use crate::site::server::Credentials;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rustls::ClientConfig;
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Write};
-use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// A connection that is logged in for one account.
@@ -25,19 +23,19 @@ pub struct Connection {
 
 impl Connection {
     /// Connects and, where the endpoint wants it, changes to TLS; nobody is logged in yet.
-    pub fn open(endpoint: &Endpoint, config: &Arc<ClientConfig>) -> Result<Self, SiteError> {
-        let stream = Stream::connect(endpoint, config).map_err(SiteError::Net)?;
+    pub fn open(endpoint: &Endpoint, dialer: &Dialer) -> Result<Self, SiteError> {
+        let stream = Stream::connect(endpoint, dialer).map_err(SiteError::Net)?;
         let (stream, server) = (BufReader::new(stream), endpoint.to_string());
         let mut connection = Self { stream, server, capabilities: BTreeMap::new() };
         let greeting = connection.answer("waiting for its greeting", Challenges::None)?;
         connection.learn(greeting)?;
         if endpoint.protection == Protection::StartTls {
-            connection = connection.secure(endpoint, config)?;
+            connection = connection.secure(endpoint, dialer)?;
         }
         Ok(connection)
     }
 
-    fn secure(mut self, endpoint: &Endpoint, config: &Arc<ClientConfig>) -> Result<Self, SiteError> {
+    fn secure(mut self, endpoint: &Endpoint, dialer: &Dialer) -> Result<Self, SiteError> {
         if !self.capabilities.contains_key("STARTTLS") {
             return Err(self.broken("it offers no STARTTLS, and nothing is said to it in the open"));
         }
@@ -49,7 +47,7 @@ impl Connection {
         if !self.stream.buffer().is_empty() {
             return Err(self.broken("it said something between STARTTLS and TLS, as only an attacker would"));
         }
-        let stream = self.stream.into_inner().secure(endpoint, config).map_err(SiteError::Net)?;
+        let stream = self.stream.into_inner().secure(endpoint, dialer).map_err(SiteError::Net)?;
         let mut secured = Self { stream: BufReader::new(stream), server: self.server, capabilities: BTreeMap::new() };
         // RFC 5804 2.2: it tells its capabilities again without being asked.
         let capabilities = secured.answer("waiting for its capabilities", Challenges::None)?;

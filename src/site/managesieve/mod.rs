@@ -12,15 +12,14 @@ pub mod syntax;
 
 use crate::fs::Fs;
 use crate::limits;
-use crate::net::{Endpoint, Protection, Scheme, TlsPolicy};
+use crate::net::{Dialer, Endpoint, Protection, Scheme, TlsPolicy};
 use crate::site::SiteError;
 use crate::site::server::Login;
 use backon::{BlockingRetryable, ExponentialBuilder};
 use connection::Connection;
-use rustls::ClientConfig;
 use scripts::Scripts;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The one scheme: TLS begins with STARTTLS (RFC 5804 3 names it and its port).
 pub const SCHEMES: &[Scheme] = &[
@@ -43,7 +42,7 @@ pub struct SieveOptions {
 /// Scripts on a ManageSieve server.
 pub struct SieveStore {
     endpoint: Endpoint,
-    config: Arc<ClientConfig>,
+    dialer: Dialer,
     login: Login,
     /// Connections that wait for the next call for their account.
     idle: Mutex<BTreeMap<String, Connection>>,
@@ -60,8 +59,8 @@ impl SieveStore {
                 "{endpoint} would get passwords in the open; say insecure if that is meant"
             )));
         }
-        let config = tls.config(fs).map_err(SiteError::Net)?;
-        Ok(Self { endpoint, config, login, idle: Mutex::default(), made: Mutex::default() })
+        let dialer = tls.dialer(fs).map_err(SiteError::Net)?;
+        Ok(Self { endpoint, dialer, login, idle: Mutex::default(), made: Mutex::default() })
     }
 
     /// Does `work` with the scripts of an account, on a connection that is logged in for it.
@@ -97,7 +96,7 @@ impl SieveStore {
     fn connect(&self, account: &str) -> Result<Connection, SiteError> {
         let credentials = self.login.of(account)?;
         let attempt = || {
-            let mut connection = Connection::open(&self.endpoint, &self.config)?;
+            let mut connection = Connection::open(&self.endpoint, &self.dialer)?;
             connection.log_in(account, &credentials)?;
             Ok(connection)
         };

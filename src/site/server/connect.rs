@@ -11,7 +11,7 @@ use crate::limits;
 use crate::model::provisioning::Secret;
 use crate::net::{Endpoint, Protection, Scheme};
 use crate::site::SiteError;
-use crate::site::dav::{DavOptions, DavStore};
+use crate::site::dav::{self, DavOptions, DavStore};
 use crate::site::imap::{ImapOptions, ImapStore};
 use crate::site::ldap::{LdapBook, LdapOptions, Partly};
 use crate::site::managesieve::{SieveOptions, SieveStore};
@@ -82,7 +82,7 @@ fn stores(
             "mail" => {
                 let options = ImapOptions {
                     endpoint: endpoint(server, description::IMAP)?,
-                    tls: server.tls.config(fs.as_ref()).map_err(SiteError::Net)?,
+                    tls: server.tls.dialer(fs.as_ref()).map_err(SiteError::Net)?,
                     login,
                     insecure: server.insecure,
                     state_dir: description.state.clone(),
@@ -101,7 +101,7 @@ fn stores(
             }
             _ => {
                 let options = DavOptions {
-                    url: server.url.clone(),
+                    url: dav_url(server)?,
                     tls: server.tls.clone(),
                     login,
                     insecure: server.insecure,
@@ -113,6 +113,14 @@ fn stores(
         });
     }
     Ok(stores)
+}
+
+/// Where a DAV server is: as the description says, or as DNS does of its domain.
+pub fn dav_url(server: &Server) -> Result<String, SiteError> {
+    match &server.domain {
+        Some(domain) => Ok(dav::domain::find(&domain.name, domain.nameserver)?.to_string()),
+        None => Ok(server.url.clone()),
+    }
 }
 
 /// Where a server is. Who calls it insecure goes without TLS where the URL does not ask for it from the first byte.

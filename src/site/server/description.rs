@@ -14,6 +14,7 @@ use crate::site::ldap::Mapping;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 
@@ -82,7 +83,10 @@ pub struct ListedAccount {
 pub struct Server {
     /// The section: `mail`, `filters`, `groupware`.
     pub section: &'static str,
+    /// With a domain in its place, where the server is if DNS says nothing.
     pub url: String,
+    /// `groupware` only: the domain whose server DNS names.
+    pub domain: Option<Domain>,
     pub login: Logins,
     pub tls: TlsPolicy,
     /// TLS is not asked for where the URL does not, and nobody's certificate is looked at.
@@ -92,6 +96,15 @@ pub struct Server {
     pub principal: Option<String>,
     /// `groupware` only: the administrator has switched off that the server sends invitations.
     pub scheduling_is_off: bool,
+}
+
+/// A domain in place of a URL, and who is asked for its server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Domain {
+    /// In ASCII and lower case.
+    pub name: String,
+    /// In place of the system's nameservers.
+    pub nameserver: Option<SocketAddr>,
 }
 
 /// How one logs in for the accounts.
@@ -270,7 +283,10 @@ fn server(
     };
     let (tls, insecure) = policy(place, section, &raw.tls(), above)?;
     let name = format!("{section}.{key}");
-    check_url(place, &name, url, insecure)?;
+    let domain = domain(place, section, url, raw.dns.as_ref(), insecure)?;
+    if domain.is_none() {
+        check_url(place, &name, url, insecure)?;
+    }
     let login = match (raw.says_how_to_log_in(), first) {
         (false, Some(first)) => first.clone(),
         _ => logins(place, section, at, &raw)?,
@@ -291,8 +307,45 @@ fn server(
     }
     let principal = raw.principal.as_ref().map(|principal| principal.get_ref().clone());
     let scheduling_is_off = raw.scheduling.is_some();
-    let url = url.get_ref().clone();
-    Ok(Server { section, url, login, tls, insecure, max_connections, principal, scheduling_is_off })
+    let url = domain.as_ref().map_or_else(|| url.get_ref().clone(), |domain| format!("https://{}/", domain.name));
+    Ok(Server { section, url, domain, login, tls, insecure, max_connections, principal, scheduling_is_off })
+}
+
+/// The domain that stands in place of a DAV server's URL, if one does.
+fn domain(
+    place: &Place<'_>,
+    section: &str,
+    url: &Spanned<String>,
+    dns: Option<&Spanned<String>>,
+    insecure: bool,
+) -> Result<Option<Domain>, SiteError> {
+    let text = url.get_ref();
+    let is_name = section == "groupware" && !text.is_empty() && !text.contains([':', '/', '@', '?', '#', '[']);
+    let key = |key: &str| format!("{section}.{key}");
+    if !is_name {
+        return match dns {
+            Some(dns) => {
+                Err(place.wrong(dns, &key("dns"), "is for a dav that names a domain, and this one names none"))
+            }
+            None => Ok(None),
+        };
+    }
+    let Ok(url::Host::Domain(name)) = url::Host::parse(text) else {
+        return Err(place.wrong(url, &key("dav"), "is neither an https:// URL nor a domain"));
+    };
+    if insecure {
+        let what = "is a domain, whose server only TLS proves, and that is switched off; write a URL";
+        return Err(place.wrong(url, &key("dav"), what));
+    }
+    let nameserver = dns.map(|dns| {
+        let text = dns.get_ref();
+        let address = text.parse().or_else(|_| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53)));
+        address.map_err(|_| {
+            place.wrong(dns, &key("dns"), "is no address of a nameserver, as 192.0.2.53 or 127.0.0.1:5353")
+        })
+    });
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    Ok(Some(Domain { name, nameserver: nameserver.transpose()? }))
 }
 
 fn check_url(place: &Place<'_>, name: &str, url: &Spanned<String>, insecure: bool) -> Result<(), SiteError> {
@@ -311,7 +364,7 @@ fn check_url(place: &Place<'_>, name: &str, url: &Spanned<String>, insecure: boo
                 Some(parsed) if parsed.scheme() == "http" => {
                     Err(place.wrong(url, name, "is not encrypted; only with insecure = true, or better with https://"))
                 }
-                _ => Err(place.wrong(url, name, "is no https:// URL")),
+                _ => Err(place.wrong(url, name, "is neither an https:// URL nor a domain")),
             };
         }
     };

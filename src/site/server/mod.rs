@@ -22,7 +22,7 @@ mod store;
 mod target;
 
 pub use book::Book;
-pub use connect::{open_source, open_target};
+pub use connect::{dav_url, open_source, open_target};
 pub use description::Description;
 pub use examine::{Examination, ExamineOptions, FailedLogin, FirstPass, ServerReport};
 pub use file_book::{FileBook, Use};

@@ -91,6 +91,7 @@ pub struct RawServer {
     pub imap: Option<Spanned<String>>,
     pub managesieve: Option<Spanned<String>>,
     pub dav: Option<Spanned<String>>,
+    pub dns: Option<Spanned<String>>,
     pub login: Option<Spanned<LoginMode>>,
     pub user: Option<String>,
     pub separator: Option<String>,

@@ -80,7 +80,7 @@ struct InitArgs {
     /// The server with the filters: sieve://HOST
     #[arg(long, value_name = "URL")]
     managesieve: Option<String>,
-    /// The server with calendars and contacts: https://HOST/
+    /// The server with calendars and contacts: https://HOST/, or the domain, if DNS is to tell it
     #[arg(long, value_name = "URL")]
     dav: Option<String>,
     /// How to log in for the accounts: master, proxy, oauth2 or own
@@ -233,6 +233,14 @@ fn init(args: &InitArgs, screen: &Screen) -> Result<Outcome, CliError> {
 fn write_init(out: &mut dyn Write, file: &Path, description: &Description) -> io::Result<()> {
     writeln!(out, "wrote {}", printable(&file.display().to_string()))?;
     let check = format!("wagon site check {}", file.display());
+    for server in description.servers() {
+        let Some(domain) = &server.domain else { continue };
+        // The description stands, whatever DNS says of it today.
+        match server::dav_url(server) {
+            Ok(url) => writeln!(out, "{} has its calendars and contacts at {}", domain.name, printable(&url))?,
+            Err(error) => writeln!(out, "{}", printable(&error.as_reason().to_string()))?,
+        }
+    }
     match description.servers().next() {
         Some(_) => writeln!(out, "`{}` tells whether everybody can be logged in", printable(&check)),
         None => {
@@ -263,7 +271,10 @@ fn draft(args: &InitArgs, ask: &mut Questions) -> Result<Draft, CliError> {
     }
     draft.imap = ask.about("which server has the mail (imaps://HOST; empty: none)?", &args.imap)?;
     draft.managesieve = ask.about("which server has the filters (sieve://HOST; empty: none)?", &args.managesieve)?;
-    draft.dav = ask.about("which server has calendars and contacts (https://HOST/; empty: none)?", &args.dav)?;
+    draft.dav = ask.about(
+        "which server has calendars and contacts (https://HOST/, or a domain that DNS tells it of; empty: none)?",
+        &args.dav,
+    )?;
     if draft.imap.is_none() && draft.managesieve.is_none() && draft.dav.is_none() {
         return Ok(draft);
     }

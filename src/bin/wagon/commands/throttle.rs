@@ -12,7 +12,8 @@ use std::sync::Arc;
 /// For a site that is in use while a pass runs.
 #[derive(Debug, Args)]
 pub struct ThrottleArgs {
-    /// Most bytes of the site's files a second, read by an export, written by an import: 512k, 10M
+    /// Most bytes a second: of a site's files, read by an export, written by an import; to and from its servers together.
+    /// 512k, 10M
     #[arg(long, value_name = "BYTES", value_parser = rate)]
     max_rate: Option<NonZeroU64>,
     /// Give way to other programs for CPU and disk: 1 (a little) to 19 (run when nobody else does); without N, 10

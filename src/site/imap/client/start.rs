@@ -6,16 +6,14 @@ use super::command::Command;
 use super::connection::Connection;
 use super::login::login;
 use super::wire::Wire;
-use crate::net::{Endpoint, Protection, Stream};
+use crate::net::{Dialer, Endpoint, Protection, Stream};
 use crate::site::SiteError;
 use crate::site::server::Credentials;
-use rustls::ClientConfig;
-use std::sync::Arc;
 
 /// How a server is reached.
 pub struct ClientOptions {
     pub endpoint: Endpoint,
-    pub tls: Arc<ClientConfig>,
+    pub tls: Dialer,
     /// Passwords may go over a connection that is not protected.
     pub insecure: bool,
     /// Turn on compression where the server has it; of no use on this very machine.
