@@ -34,7 +34,7 @@ fn a_message_with_a_keyword_that_dovecot_finds_too_long_arrives_without_it() {
     }
     assert!(!said.contains(&format!("hold the keyword {fits:?}")) && !said.contains("$Work"), "{said}");
     let inbox = &target.look(ANN)["INBOX"];
-    let mut flags: Vec<Vec<String>> = inbox.messages.iter().map(|one| one.flags.iter().cloned().collect()).collect();
+    let mut flags: Vec<Vec<String>> = inbox.messages.iter().map(|one| one.flags.to_vec()).collect();
     flags.sort();
     let seen = || "\\Seen".to_owned();
     let both = vec!["$Work".to_owned(), seen(), fits];
