@@ -7,6 +7,7 @@ import base64, collections, functools, hashlib, io, json, pathlib, re, struct, s
 import wagon_read
 
 IN_MEMORY = 32 << 20  # objects up to this size may be held (README.md, Bounds)
+HEAD_BYTES = 64 << 20  # head and table of contents of a snapshot (README.md, Bounds)
 DEPTH = 8             # recipes within recipes
 LINE = 32 << 20       # longest line of a manifest
 NAME = re.compile(r"[om]/([0-9a-f]{64})\Z")
@@ -307,9 +308,9 @@ class Archive(wagon_read.Archive):
         """Entry -> where its member begins, as the table of contents says."""
         with wagon_read.opened(path) as file:
             head = Member(file, 0)
-            need([name for name, *_ in drained(head)] == ["snapshot.json"], f"{path} does not begin with its head")
+            need([name for name, *_ in drained(head, HEAD_BYTES)] == ["snapshot.json"], f"{path} does not begin with its head")
             table = Member(file, head.end)
-            (name, text), = drained(table)
+            (name, text), = drained(table, HEAD_BYTES)
             need(name == "contents.jsonl", f"{path} has no table of contents")
             found, at = {}, table.end
             for line in lines_of(text):
@@ -447,8 +448,13 @@ def lines_of(text):
             yield value
 
 
-def drained(member):
-    return [(name, b"".join(pieces)) for name, _, _, pieces in entries(member)]
+def drained(member, most=None):
+    """(name, content) of each tar entry of a member; none may have more than `most` bytes."""
+    found = []
+    for name, size, _, pieces in entries(member):
+        need(most is None or size <= most, f"{name} has {size} bytes, and {most} are the most")
+        found.append((name, b"".join(pieces)))
+    return found
 
 
 def find(file, needle, at):

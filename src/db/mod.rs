@@ -181,7 +181,7 @@ fn refuse_programs(db: &Connection) -> Result<(), DbError> {
                             WHERE t.type = 'table' AND c.hidden > 1";
     for statement in [PROGRAMS, COMPUTED] {
         if db.query_row(statement, [], |row| row.get::<_, i64>(0))? > 0 {
-            let what = "it has views, triggers or computed columns, which no database of wagon has";
+            let what = "it has views, triggers, virtual tables or computed columns, which no database of wagon has";
             return Err(DbError::Corrupt(what.to_owned()));
         }
     }

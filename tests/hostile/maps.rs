@@ -100,7 +100,7 @@ fn a_map_that_computes_instead_of_holding_rows_is_refused_at_once() {
         ] {
             let (status, said) = watched(&world, line);
             assert!(status == 1, "{program}: {line}: {status}\n{said}");
-            assert_says(&said, &["theirs/map_example.sqlite", "views, triggers or computed columns"]);
+            assert_says(&said, &["theirs/map_example.sqlite", "views, triggers, virtual tables or computed columns"]);
         }
         fs::remove_dir_all(world.path("theirs")).unwrap();
     }

@@ -190,7 +190,7 @@ fn a_database_of_somebody_else_or_with_sql_of_its_own_is_refused() {
     fs::remove_file(world.path(site_db::FILE)).unwrap();
     world.sql("CREATE VIEW x AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n");
     let refused = lines(&world.site().provisioning().unwrap().rejected).concat();
-    assert!(refused.contains("views, triggers or virtual tables"), "{refused}");
+    assert!(refused.contains("views, triggers, virtual tables or computed columns"), "{refused}");
     let target = DirectorySite::create(Arc::new(RealFs), world.root.path(), None).unwrap();
     assert!(matches!(target.mailbox(ANN), Err(SiteError::Database { .. })), "a target is not judged without it");
 }
