@@ -1,7 +1,7 @@
 //! Provisioning: what exists on a site before any mail does.
 
-use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A password hash, a token: shown by nothing. Serialised into archives, because a restored account needs it.
@@ -26,9 +26,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What has no field of its own, by the site's own names. Kept and given back. A record has few, and a pass holds each
-/// account several times: a `BTreeMap` of one entry takes 544 bytes, this 192.
-pub type Attributes = LiteMap<String, String>;
+/// What has no field of its own, by the site's own names. Kept and given back.
+pub type Attributes = BTreeMap<String, String>;
 
 /// One provisioning record.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
