@@ -192,10 +192,10 @@ impl Fresh {
     }
 }
 
-/// Between cuts: `WAGON_EVERY_BYTE`, else so many that a run takes a minute.
-fn every_byte() -> u64 {
+/// Bytes between cuts: `WAGON_EVERY_BYTE`, else the `usual` ones, with which a story takes some seconds.
+fn every_byte(usual: u64) -> u64 {
     match std::env::var("WAGON_EVERY_BYTE") {
-        Err(_) => 1201,
+        Err(_) => usual,
         Ok(text) => text.parse().ok().filter(|every| *every > 0).expect("WAGON_EVERY_BYTE is a number of bytes"),
     }
 }
@@ -203,7 +203,7 @@ fn every_byte() -> u64 {
 #[test]
 fn a_connection_that_breaks_at_any_byte_of_an_import_leaves_each_message_once() {
     if ready("connections break at any byte", &["cyrus"]) {
-        Fresh::new(Kind::Cyrus, false, &BODIES).cut_at_every("Cyrus", every_byte());
+        Fresh::new(Kind::Cyrus, false, &BODIES).cut_at_every("Cyrus", every_byte(1201));
     }
 }
 
@@ -211,7 +211,7 @@ fn a_connection_that_breaks_at_any_byte_of_an_import_leaves_each_message_once() 
 #[test]
 fn a_connection_to_dovecot_that_breaks_at_any_byte_leaves_each_message_once() {
     if ready("connections to Dovecot break at any byte", &["dovecot"]) {
-        Fresh::new(Kind::Dovecot, false, &BODIES).cut_at_every("Dovecot", every_byte());
+        Fresh::new(Kind::Dovecot, false, &BODIES).cut_at_every("Dovecot", every_byte(4003));
     }
 }
 
@@ -219,7 +219,7 @@ fn a_connection_to_dovecot_that_breaks_at_any_byte_leaves_each_message_once() {
 #[test]
 fn a_connection_to_a_server_without_uidplus_that_breaks_at_any_byte_leaves_each_message_once() {
     if ready("connections without UIDPLUS break at any byte", &["dovecot"]) {
-        Fresh::new(Kind::Dovecot, true, &BODIES).cut_at_every("without extensions", every_byte());
+        Fresh::new(Kind::Dovecot, true, &BODIES).cut_at_every("without extensions", every_byte(4003));
     }
 }
 
@@ -232,7 +232,7 @@ fn a_connection_that_breaks_in_a_message_of_more_than_a_mebibyte_leaves_it_once(
     }
     // In the archive's direction there is little to cut, and the steps are wide: what counts is the message.
     for (kind, plain, what) in [(Kind::Cyrus, false, "Cyrus, long"), (Kind::Dovecot, false, "Dovecot, long")] {
-        Fresh::new(kind, plain, &LONG).cut_at_every(what, 173_041);
+        Fresh::new(kind, plain, &LONG).cut_at_every(what, 301_019);
     }
 }
 
