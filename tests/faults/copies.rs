@@ -84,7 +84,8 @@ fn copies_of_a_lively_archive(how: &str, with_prune: bool) -> (u32, u32) {
     for copy in 0..copies {
         let line = format!("check --archive copy-{copy} --read-data");
         let out = command(&story, &line).stdout(Stdio::piped()).output().unwrap();
-        assert!(out.status.success(), "{line}: {}", String::from_utf8_lossy(&out.stdout));
+        let said = String::from_utf8_lossy(&out.stdout);
+        assert!(out.status.success() || lacks_new_indexes_only(&said), "{line}: {said}");
     }
     for copy in (0..copies).rev().take(3) {
         remove(&story.path("target"));
@@ -92,6 +93,15 @@ fn copies_of_a_lively_archive(how: &str, with_prune: bool) -> (u32, u32) {
         assert_eq!(run(&story, &format!("verify --archive copy-{copy} --to target")), 0);
     }
     (copies, pruned)
+}
+
+/// Whether all that a check found are packs without an index: a pack that was published after rsync had listed `index/`. No
+/// snapshot of the copy needs it, and the next copy brings its index.
+fn lacks_new_indexes_only(said: &str) -> bool {
+    let mut paragraphs = said.split("\n\n").skip(1);
+    let found = paragraphs.next().unwrap_or_default();
+    let only = found.lines().all(|line| line.starts_with("index/") && line.contains("(it is missing)"));
+    only && paragraphs.next().is_some_and(|next| next.starts_with("what to do"))
 }
 
 fn has(program: &str) -> bool {
