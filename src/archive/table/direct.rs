@@ -50,7 +50,7 @@ impl DirectSearch {
     }
 
     /// Whether so much has been searched that a table would have cost less. A search costs about a microsecond, a row of a
-    /// table that is made about a sixteenth of that (docs/measurements.md, "finding objects").
+    /// table that is made about a sixteenth of that (`measure`).
     pub fn is_worn(&self) -> bool {
         self.searched > limits::DIRECT_SEARCHES + self.objects / 16
     }

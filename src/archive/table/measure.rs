@@ -1,4 +1,4 @@
-//! What finding objects costs in an archive of ten million; the numbers are in docs/measurements.md, "finding objects".
+//! What finding objects costs in an archive of ten million.
 //!
 //! `cargo test --release --lib finding_objects -- --ignored --nocapture`; `OBJECTS=300000` for another size. Needs 30 bytes
 //! an object three times over in the folder for temporary files (`TMPDIR`).

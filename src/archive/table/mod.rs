@@ -5,8 +5,7 @@
 //! archive needs no file; and that what is wrong with the file is an error, never an answer. The indexes are read and
 //! checked by `index`; the exporter's file lives on beside its catalog (`known`), a reader's goes with it.
 //!
-//! Measured at ten million objects (docs/measurements.md, "finding objects"): see there for a lookup, the making and the
-//! merging, and what other ways gave.
+//! `measure` shows at ten million objects what a lookup, the making and the merging take, beside other ways.
 
 mod direct;
 mod finder;
