@@ -29,7 +29,7 @@ fn everything_arrives_once_and_the_ledger_balances() {
       one
       two
     ");
-    assert_snapshot!(report.ledger.render(), @r"
+    assert_snapshot!(report.ledger.to_string(), @r"
     Ledger: snapshot 1 of source old-site into target new-site
 
                       in snapshot   imported   already there   rejected   excluded
@@ -162,7 +162,7 @@ fn what_rules_keep_out_is_counted_and_comes_when_the_rules_are_gone() {
         skip: [Skip::Calendars].into(),
         ..world.options()
     });
-    assert_snapshot!(partly.ledger.render(), @r"
+    assert_snapshot!(partly.ledger.to_string(), @r"
     Ledger: snapshot 1 of source old-site into target new-site
 
                            in snapshot   imported   already there   rejected   excluded

@@ -44,7 +44,7 @@ impl Servers {
 
 fn import_to(world: &World, archive: &Archive, target: &ServerSite) -> ImportReport {
     let report = import(archive, target, &world.options(), &Silent).unwrap();
-    assert!(report.ledger.balanced, "{}", report.ledger.render());
+    assert!(report.ledger.balanced, "{}", report.ledger);
     report
 }
 

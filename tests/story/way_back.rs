@@ -13,7 +13,7 @@ fn back(world: &World, archive: &Archive) -> ImportReport {
     export_site(&world.target, archive, &world.dir.path().join("catalog-back.sqlite"));
     let options = ImportOptions { way_back: Some(world.map_path()), ..world.options() };
     let report = import(archive, &world.source, &options, &Silent).unwrap();
-    assert!(report.ledger.balanced, "{}", report.ledger.render());
+    assert!(report.ledger.balanced, "{}", report.ledger);
     report
 }
 

@@ -124,7 +124,7 @@ impl World {
 
     pub fn import_with(&self, options: &ImportOptions) -> ImportReport {
         let report = self.try_import(options).unwrap();
-        assert!(report.ledger.balanced, "{}", report.ledger.render());
+        assert!(report.ledger.balanced, "{}", report.ledger);
         report
     }
 

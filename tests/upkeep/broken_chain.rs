@@ -62,7 +62,7 @@ pub fn bring(world: &World, target: &MemorySite, no: u32) -> ImportReport {
         stationwagon::verbs::import::ImportOptions { snapshot: Some(SnapshotNo(no)), delete: true, ..world.options() };
     let archive = Archive::open(Arc::new(RealFs), world.archive.dir()).unwrap();
     let report = import(&archive, target, &options, &Silent).unwrap();
-    assert!(report.ledger.balanced, "{}", report.ledger.render());
+    assert!(report.ledger.balanced, "{}", report.ledger);
     report
 }
 

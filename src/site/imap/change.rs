@@ -80,6 +80,7 @@ impl ImapStore {
             if !self.open_to_write(&mut lease, &row)? {
                 return Ok(None);
             }
+            let mut left_out = Vec::new();
             loop {
                 let mut now = None;
                 let words = flag_names(flags, &self.fitting(keywords)).join(" ");
@@ -96,8 +97,12 @@ impl ImapStore {
                 if said.is_ok() {
                     return Ok(now);
                 }
-                if self.leave_one_out(&said, keywords).is_none() {
-                    return Err(lease.refusal(&command, &said));
+                match self.leave_one_out(&said, keywords) {
+                    Some(keyword) => left_out.push(keyword),
+                    None => {
+                        self.take_back(&left_out);
+                        return Err(lease.refusal(&command, &said));
+                    }
                 }
             }
         })?;

@@ -217,11 +217,6 @@ impl Ledger {
         records + self.items.rejected_sum() + self.settings.rejected_sum() + self.grants.rejected_sum()
     }
 
-    /// The ledger as a table for people; see the `Display` of it.
-    pub fn render(&self) -> String {
-        self.to_string()
-    }
-
     /// Each row of the table, one after the other.
     fn each_row(&self, emit: &mut dyn FnMut(&Row) -> fmt::Result) -> fmt::Result {
         emit(&Row::heading("provisioning", Some(&sum(self.records.values()))))?;
@@ -373,7 +368,7 @@ mod tests {
             (Fate::AlreadyThere, 100),
             (Fate::Rejected(Reason::Damaged("segment".to_owned())), 1),
         ];
-        insta::assert_snapshot!(ledger(tally(111, &fates)).render(), @r"
+        insta::assert_snapshot!(ledger(tally(111, &fates)).to_string(), @r"
         Ledger: snapshot 3 of source old into target new
 
                                              in snapshot   imported   already there   rejected   excluded   pending
@@ -397,8 +392,8 @@ mod tests {
     fn what_is_missing_is_not_papered_over() {
         let ledger = ledger(tally(5, &[(Fate::Imported, 4)]));
         assert!(!ledger.balanced);
-        assert!(ledger.render().contains("5 in snapshot") || ledger.render().contains("≠"));
-        assert!(ledger.render().ends_with("THE LEDGER DOES NOT BALANCE.\n"));
+        assert!(ledger.to_string().contains("5 in snapshot") || ledger.to_string().contains("≠"));
+        assert!(ledger.to_string().ends_with("THE LEDGER DOES NOT BALANCE.\n"));
     }
 
     #[test]

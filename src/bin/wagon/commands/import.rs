@@ -195,7 +195,7 @@ fn write(out: &mut dyn Write, report: &ImportReport, verbose: bool) -> io::Resul
         writeln!(out, "dry run: nothing was written; an import would come to this\n")?;
     }
     if verbose {
-        write!(out, "{}", ledger.render())?;
+        write!(out, "{ledger}")?;
     } else {
         write_ledger(out, ledger)?;
     }
