@@ -99,9 +99,9 @@ class Page:
                 f'<rect width="100%" height="100%" class="paper"/>\n' + "\n".join(self.parts) + "\n</svg>\n")
 
 
-def comparison(engines, title, machine):
-    page = Page(title, f"{machine}; warm cache, medians; logarithmic scales, shorter is better")
-    page.legend([engine.name for engine in engines])
+def comparison(engines, title, about):
+    page = Page(title, f"{about}; warm cache, medians; logarithmic scales, shorter is better")
+    page.legend([engine.version for engine in engines])
     steps = [step for step in STEPS if any(engine.costs[step] for engine in engines)]
 
     def rows(what):

@@ -17,6 +17,7 @@ restic and rustic always encrypt, which costs a few per cent of their CPU; borg 
 The report goes to standard output and, with --name, with a picture into bench/results/NAME.md and NAME.svg.
 """
 import argparse
+import datetime
 import shutil
 import subprocess
 from pathlib import Path
@@ -94,7 +95,7 @@ def main():
                              picture=args.name and f"{args.name}.svg")
     print(text)
     if args.name:
-        report.write(args.name, text, chart.comparison(engines, title, report.machine()))
+        report.write(args.name, text, chart.comparison(engines, title, f"{datetime.date.today()}, {report.machine()}"))
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class Engine:
     def __init__(self, name, work, site, message, version, env=None):
         self.name, self.site, self.message = name, site, message
         self.env = {**os.environ, **(env or {})}
-        self.version = subprocess.run(version, capture_output=True, text=True, check=True).stdout.split("\n")[0]
+        self.version = subprocess.run(version, capture_output=True, text=True, check=True).stdout.split("\n")[0].split(" compiled")[0]
         self.costs = {step: [] for step in STEPS}
         self.bytes, self.faults = {}, []
         self.dir = work / name

@@ -94,7 +94,7 @@ def comparison(engines, title, runs, day, missing, picture):
     lines += [f"![the same as a picture]({picture})", ""] if picture else []
     lines += [f"{datetime.date.today()}, {machine()}, warm cache, {runs} run{'s' * (runs > 1)} of each step, the programs taking "
               "turns, medians. Made by `bench/compare.py`, which says how.", "",
-              "Versions: " + "; ".join(engine.version.split(" compiled")[0] for engine in engines) + "."]
+              "Versions: " + "; ".join(engine.version for engine in engines) + "."]
     lines += [f"Not installed, so not measured: {', '.join(missing)}."] if missing else []
     lines += [] if day else ["No command for a day of change was given, so that step is left out."]
     lines += ["", "## Goals", "", *goals(engines), "", "## Every figure", "", *every_figure(engines), "",

@@ -2,14 +2,16 @@
 """Measure wagon beside mbsync and doveadm backup: all mail of an IMAP server, copied to this machine.
 
     bench/servers.py HOST PORT MASTER PASSWORD_FILE ACCOUNTS WORK [--runs N] [--name NAME] [--wagon PATH]
-                     [--day] [--without PROGRAM]
+                     [--day] [--latency MS] [--without PROGRAM]
 
 HOST:PORT is an IMAP server that speaks without TLS on this machine or a trusted network and knows a Dovecot master user
 (`ACCOUNT*MASTER`); nothing is written there without --day. ACCOUNTS is a file with an address a line, WORK an empty folder.
 
 Steps: `first` (nothing is here yet), `unchanged` (all is here and nothing has changed) and, with --day, `day`: in each
-inbox five letters have arrived, ten got another flag and two were removed since. wagon writes its archive (`wagon export`); mbsync (isync) and doveadm backup, one account after the other, write Maildirs. Programs that are not
-installed are left out, and the report says so. They take turns; each step is done N times (3), the median shown. CPU is
+inbox five letters have arrived, ten got another flag and two were removed since. wagon writes its archive (`wagon
+export`); mbsync (isync) and doveadm backup, one account after the other, write Maildirs. With --latency everybody
+reaches the server through a relay that holds what passes for so many milliseconds there and back together, as a network
+does. Programs that are not installed are left out, and the report says so. They take turns; each step is done N times (3), the median shown. CPU is
 that of the program and what it starts, not of the server. Afterwards each step is done once more through a proxy that
 counts bytes on the wire and round trips (how often a client speaks after the server has); that run is not timed.
 """
@@ -17,6 +19,7 @@ import argparse
 import imaplib
 import json
 import os
+import queue
 import re
 import shutil
 import socket
@@ -29,10 +32,10 @@ from pathlib import Path
 
 
 class Counter:
-    """A proxy that counts what goes through it."""
+    """A proxy that counts what goes through it, and holds each piece for `delay` seconds without holding up the next."""
 
-    def __init__(self, upstream):
-        self.upstream = upstream
+    def __init__(self, upstream, delay=0.0):
+        self.upstream, self.delay = upstream, delay
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.lock = threading.Lock()
@@ -49,10 +52,12 @@ class Counter:
             with self.lock:
                 self.connections += 1
             state = {"heard": True}
-            threading.Thread(target=self.pump, args=(client, server, state, True), daemon=True).start()
-            threading.Thread(target=self.pump, args=(server, client, state, False), daemon=True).start()
+            for source, sink, is_up in ((client, server, True), (server, client, False)):
+                held = queue.SimpleQueue()
+                threading.Thread(target=self.take, args=(source, held, state, is_up), daemon=True).start()
+                threading.Thread(target=self.give, args=(held, source, sink), daemon=True).start()
 
-    def pump(self, source, sink, state, is_up):
+    def take(self, source, held, state, is_up):
         try:
             while data := source.recv(65536):
                 with self.lock:
@@ -62,7 +67,16 @@ class Counter:
                     else:
                         self.down += len(data)
                     state["heard"] = not is_up
-                sink.sendall(data)
+                held.put((time.monotonic() + self.delay, data))
+        except OSError:
+            pass
+        held.put((time.monotonic() + self.delay, b""))
+
+    def give(self, held, source, sink):
+        try:
+            while (piece := held.get())[1]:
+                time.sleep(max(0.0, piece[0] - time.monotonic()))
+                sink.sendall(piece[1])
         except OSError:
             pass
         for end in (source, sink):
@@ -79,7 +93,7 @@ class Engine:
         self.args, self.accounts = args, accounts
         self.dir = args.work / self.name
         self.log = args.work / f"{self.name}.log"
-        self.cpu = self.peak = self.uneasy = 0
+        self.cpu = self.peak = self.uneasy = self.held = 0
 
     def fresh(self):
         shutil.rmtree(self.dir, ignore_errors=True)
@@ -228,6 +242,7 @@ def main():
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--name")
     parser.add_argument("--day", action="store_true")
+    parser.add_argument("--latency", type=float, default=0.0, metavar="MS")
     parser.add_argument("--without", action="append", default=[])
     parser.add_argument("--wagon", default=str(Path(__file__).parent.parent / "target/release/wagon"))
     args = parser.parse_args()
@@ -246,7 +261,8 @@ def main():
     steps = ["first", "unchanged"] + ["day"] * bool(args.day)
     costs = {(engine.name, step): [] for engine in engines for step in steps}
     wire = {}
-    counter = Counter((args.host, args.port))
+    counter = Counter((args.host, args.port), args.latency / 2000)
+    timed_port = counter.port if args.latency else args.port
     for at in range(args.runs + 1):
         turn = at % len(engines)
         turns = engines[turn:] + engines[:turn]
@@ -258,7 +274,9 @@ def main():
                     a_day(args, account, at)
             for engine in turns:
                 if at < args.runs:
-                    costs[engine.name, step].append(timed(engine, args.port))
+                    costs[engine.name, step].append(timed(engine, timed_port))
+                    if step == "first":
+                        engine.held = engine.messages()
                 else:
                     counter.reset()
                     engine.step(counter.port)
@@ -266,19 +284,23 @@ def main():
                     wire[engine.name, step] = (counter.connections, counter.turns, counter.up + counter.down)
     lines = [f"# {len(accounts)} accounts over IMAP", "",
              f"{os.cpu_count()} cores; {', '.join(engine.version() for engine in engines)}; {args.runs} runs, medians (range)."]
+    if args.latency:
+        lines.append(f"Everybody is {args.latency:g} ms away from the server.")
     if args.without:
         lines.append(f"Left out: {', '.join(args.without)}.")
     if missing:
         lines.append(f"Not installed: {', '.join(missing)}.")
     for step in steps:
-        lines += ["", f"## {step}", "", "| | wall s | CPU s | peak MiB | connections | round trips | MB on the wire |",
-                  "|---|---|---|---|---|---|---|"]
+        lines += ["", f"## {step}", "", "| | wall s | messages/s | CPU s | peak MiB | connections | round trips | an account | MB on the wire |",
+                  "|---|---|---|---|---|---|---|---|---|"]
         for engine in engines:
             def show(values):
                 return f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
             walls, cpus, peaks = zip(*costs[engine.name, step])
             connections, turns, size = wire[engine.name, step]
-            lines.append(f"| {engine.name} | {show(walls)} | {show(cpus)} | {max(peaks):.0f} | {connections} | {turns} | {size / 1e6:.2f} |")
+            speed = f"{engine.held / statistics.median(walls):,.0f}" if step == "first" else ""
+            lines.append(f"| {engine.name} | {show(walls)} | {speed} | {show(cpus)} | {max(peaks):.0f} | {connections} | {turns} | "
+                         f"{turns / len(accounts):.1f} | {size / 1e6:.2f} |")
     lines += ["", "Messages held in the end: " + ", ".join(f"{engine.name} {engine.messages()}" for engine in engines) + "."]
     lines += [f"{engine.name} ended {engine.uneasy} times with a status that asks for another run."
               for engine in engines if engine.uneasy]
