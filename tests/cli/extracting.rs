@@ -12,7 +12,12 @@ fn a_dry_run_says_what_the_run_then_says() {
     let again = wagon.run(line);
     assert_eq!(again.status, 1);
     assert!(again.err.contains("out is there already"), "{}", again.err);
+    // What a killed run left in a folder of the tree goes; what only looks alike stays.
+    let some_file = wagon.path("out").join(&files(&wagon.path("out"))[0]);
+    let left = [".wagon-extract-Ab12Cd", ".wagon-mine"].map(|name| some_file.with_file_name(name));
+    left.iter().for_each(|path| std::fs::write(path, "half of a message").unwrap());
     assert_eq!(wagon.run(&format!("{line} --force")).status, 0);
+    assert_eq!(left.map(|path| path.exists()), [false, true]);
 }
 
 #[test]

@@ -12,13 +12,17 @@ use super::{ShowError, View};
 use crate::archive::ArchiveError;
 use crate::archive::pack_reader::ObjectReader;
 use crate::event::{Event, Phase, Reason, Rejection, Sink};
-use crate::fs::{FileKind, Fs};
+use crate::fs::{DirEntry, FileKind, Fs};
 use crate::limits::WHOLE_ITEM_BYTES;
 use plan::{Content, Planned, PlannedFile, Taken};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::io::{self, BufWriter, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+/// How temporary names begin; what a killed run left under one, the next with `force` removes.
+const TEMPORARY: &str = ".wagon-extract-";
 
 /// As what mail is written. Calendars, contacts and filters are files of their own in each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -97,9 +101,13 @@ pub fn extract(
     (report.files, report.items, report.bytes) = (0, 0, 0);
     let objects = view.archive.objects()?;
     let mut made = HashSet::new();
-    let mut make = |dir: &Path| match made.insert(dir.to_owned()) {
-        true => fs.create_dir_all(dir).map_err(|source| io_error("make", dir, source)),
-        false => Ok(()),
+    let sweep = options.force && planned.tree;
+    let mut make = |dir: &Path| {
+        if !made.insert(dir.to_owned()) {
+            return Ok(());
+        }
+        fs.create_dir_all(dir).map_err(|source| io_error("make", dir, source))?;
+        if sweep { remove_unfinished(fs, dir) } else { Ok(()) }
     };
     planned.dirs.iter().try_for_each(|dir| make(dir))?;
     // One message must not wait for what others have written to the same file system, as `syncfs` would.
@@ -130,6 +138,18 @@ fn check_free(fs: &dyn Fs, output: &Path, planned: &Planned, there: Option<FileK
     if taken { Err(ShowError::Exists(path.to_owned())) } else { Ok(()) }
 }
 
+/// Removes the files of a folder that a killed run did not come to name.
+fn remove_unfinished(fs: &dyn Fs, dir: &Path) -> Result<(), ShowError> {
+    let entries = fs.list(dir).map_err(|source| io_error("list", dir, source))?;
+    let unfinished =
+        |entry: &&DirEntry| entry.kind == FileKind::File && entry.name.as_bytes().starts_with(TEMPORARY.as_bytes());
+    for entry in entries.iter().filter(unfinished) {
+        let path = dir.join(&entry.name);
+        fs.remove_file(&path).map_err(|source| io_error("remove", &path, source))?;
+    }
+    Ok(())
+}
+
 /// When a file is made durable.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sync {
@@ -150,7 +170,7 @@ fn write_file(
     report: &mut ExtractReport,
 ) -> Result<(), ShowError> {
     let write_error = |source| io_error("write", &file.path, source);
-    let mut temporary = fs.create_temp(dir_of(&file.path), ".wagon-").map_err(write_error)?;
+    let mut temporary = fs.create_temp(dir_of(&file.path), TEMPORARY).map_err(write_error)?;
     let mut out = BufWriter::new(&mut *temporary);
     let mut written = 0_u64;
     for item in &file.items {
