@@ -20,7 +20,7 @@ mod trusted;
 pub use folders::{FolderRow, FolderState};
 pub use items::{ItemRow, ItemState};
 pub use links::{ConflictRow, GrantsRow, LinkKind, PendingRow, SettingRow};
-pub use records::{Progress, RecordRow, RecordState, Rules};
+pub use records::{Arrived, Progress, RecordRow, RecordState, Rules};
 pub use shares_queries::KNOWN_TO_NOBODY;
 
 use crate::db::{self, DbError, Durability, Kind};

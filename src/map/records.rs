@@ -6,7 +6,7 @@ use crate::model::id::{RecordId, SnapshotNo};
 use crate::model::provisioning::{Record, RecordKind};
 use rusqlite::{Connection, Row, params};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How far a record came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +45,15 @@ pub struct RecordRow {
     /// What the target showed right after the write, where that differs from `base`.
     pub seen: Option<Record>,
     pub snapshot: SnapshotNo,
+}
+
+/// A record that is on the target: what it is called on either side.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Arrived {
+    pub id: RecordId,
+    pub kind: RecordKind,
+    pub source_key: String,
+    pub target_key: String,
 }
 
 /// How far an account's data has been imported.
@@ -111,6 +120,18 @@ impl Map {
         self.reading(|db| collect(db, &format!("{COLUMNS} ORDER BY id"), [], record))
     }
 
+    /// The records that are on the target, by id.
+    pub fn arrived(&self) -> Result<BTreeMap<RecordId, Arrived>, MapError> {
+        const STATEMENT: &str = "SELECT id, kind, source_key, target_key FROM record WHERE state = 'done' ORDER BY id";
+        let arrived = self.reading(|db| {
+            collect(db, STATEMENT, [], |row| {
+                let id = RecordId(row.get(0)?);
+                Ok((id, Arrived { id, kind: word(row, 1, KINDS)?, source_key: row.get(2)?, target_key: row.get(3)? }))
+            })
+        })?;
+        Ok(arrived.into_iter().collect())
+    }
+
     pub fn record(&self, id: RecordId) -> Result<Option<RecordRow>, MapError> {
         let found = self.reading(|db| collect(db, &format!("{COLUMNS} WHERE id = ?1"), [id.0], record))?;
         Ok(found.into_iter().next())
@@ -175,6 +196,13 @@ impl Map {
                 Ok((RecordId(row.get(0)?), progress))
             })
         })
+    }
+
+    /// The newest snapshot of which some account has been imported completely.
+    pub fn newest_progress(&self) -> Result<Option<SnapshotNo>, MapError> {
+        const STATEMENT: &str = "SELECT snapshot FROM progress ORDER BY snapshot DESC LIMIT 1";
+        let newest = self.reading(|db| collect(db, STATEMENT, [], |row| Ok(SnapshotNo(row.get(0)?))))?;
+        Ok(newest.into_iter().next())
     }
 
     /// Remembers that an account's data came so far; `None` forgets it, so that the next pass looks at every item.

@@ -42,7 +42,7 @@ impl Work {
 
 /// The ledger of a pass that looks into no mailbox.
 pub fn left_out(pass: &Pass<'_>) -> Result<Vec<AccountLedger>, ImportError> {
-    let arrived = pass.arrived()?;
+    let arrived = pass.map.arrived()?;
     let accounts = pass.started.provisioning.accounts();
     Ok(accounts
         .map(|(id, account)| {
@@ -69,8 +69,8 @@ fn items_in_snapshot(pass: &Pass<'_>, id: RecordId) -> u64 {
 
 /// Sorts accounts into those with something to do and those without.
 pub fn work(pass: &Pass<'_>) -> Result<Work, ImportError> {
-    let arrived = pass.arrived()?;
-    let progress: BTreeMap<_, _> = pass.map.progress()?.into_iter().collect();
+    let arrived = pass.map.arrived()?;
+    let mut progress: BTreeMap<_, _> = pass.map.progress()?.into_iter().collect();
     let rules = pass.rules();
     let mut work = Work { jobs: Vec::new(), ledgers: Vec::new(), items: 0 };
     for (id, account) in pass.started.provisioning.accounts() {
@@ -86,7 +86,7 @@ pub fn work(pass: &Pass<'_>) -> Result<Work, ImportError> {
             continue;
         };
         let newest = pass.history.last_change(id).unwrap_or_default();
-        let done = progress.get(&id).filter(|done| done.rules == rules && done.snapshot >= newest);
+        let done = progress.remove(&id).filter(|done| done.rules == rules && done.snapshot >= newest);
         match done.and_then(|done| serde_json::from_str::<AccountLedger>(&done.ledger).ok()) {
             Some(ledger) if !pass.options.additive => {
                 let names = AccountLedger { source: source.clone(), target: Some(target), ..ledger.settled() };

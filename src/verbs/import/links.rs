@@ -7,7 +7,7 @@ use super::ledger::{AccountLedger, Fate};
 use super::pass::Pass;
 use super::{ImportError, Skip, folders, merge};
 use crate::event::{Place, Reason};
-use crate::map::{FolderRow, FolderState, GrantsRow, KNOWN_TO_NOBODY, LinkKind, PendingRow, RecordRow, SettingRow};
+use crate::map::{Arrived, FolderRow, FolderState, GrantsRow, KNOWN_TO_NOBODY, LinkKind, PendingRow, SettingRow};
 use crate::model::id::RecordId;
 use crate::model::mailbox::FolderKey;
 use crate::model::provisioning::RecordKind;
@@ -24,7 +24,7 @@ enum Arrival {
 
 struct Links<'p> {
     pass: &'p Pass<'p>,
-    arrived: BTreeMap<RecordId, RecordRow>,
+    arrived: BTreeMap<RecordId, Arrived>,
     /// Keys of the target's own records, read when a name is not in the map.
     on_target: Option<BTreeSet<(RecordKind, String)>>,
     pending: Vec<PendingRow>,
@@ -36,7 +36,7 @@ pub fn run(pass: &Pass<'_>, ledgers: &mut [AccountLedger]) -> Result<(), ImportE
     if pass.options.skip.contains(&Skip::Shares) {
         return Ok(());
     }
-    let arrived = pass.arrived()?;
+    let arrived = pass.map.arrived()?;
     let mut links = Links { pass, arrived, on_target: None, pending: Vec::new(), fates: BTreeMap::new() };
     let mut by_account: BTreeMap<RecordId, Vec<GrantsRow>> = BTreeMap::new();
     pass.map.grants()?.into_iter().for_each(|row| by_account.entry(row.record).or_default().push(row));

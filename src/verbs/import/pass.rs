@@ -167,18 +167,13 @@ impl<'a> Pass<'a> {
         Rules { additive: *additive, delete: *delete, since: *since, skip }
     }
 
-    /// The rows of the records that are on the target, by id, as the map has them now.
-    pub fn arrived(&self) -> Result<BTreeMap<RecordId, RecordRow>, ImportError> {
-        use crate::map::RecordState::Done;
-        Ok(self.map.records()?.into_iter().filter(|row| row.state == Done).map(|row| (row.id, row)).collect())
-    }
-
     /// Notes that both sides changed something. The map learns it before it learns the state that hides it from the next
     /// pass, so that a pass that is cut off takes no conflict with it.
     pub fn conflict(&self, place: Place, what: impl Into<String>) {
         let what = what.into();
         let row = ConflictRow { snapshot: self.snapshot, place: place.clone(), what: what.clone() };
-        // A map that cannot take it takes nothing after it; whoever writes there next, `report` at the latest, tells the error.
+        // A map that cannot take it takes nothing after it; whoever writes there next, `report` at the latest, tells
+        // the error.
         let _ = self.map.note_conflict(&row);
         self.sink.emit(Event::Conflict { place: place.clone(), what: what.clone() });
         self.notes().conflicts.insert(Note { place, text: what });

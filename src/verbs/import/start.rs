@@ -83,7 +83,7 @@ pub fn start<'a>(
     if let Some((snapshot, digest)) = rollback::compare(archive, &source_site, &map)? {
         map.set_trusted(snapshot, &digest)?;
     }
-    let seen = map.progress()?.into_iter().map(|(_, progress)| progress.snapshot).max().unwrap_or_default();
+    let seen = map.newest_progress()?.unwrap_or_default();
     let asked = history.head().no;
     if asked < seen && !options.additive {
         return Err(ImportError::OlderSnapshot { asked, seen });
