@@ -1,8 +1,8 @@
 //! Calendars, tasks and contacts on real CalDAV and CardDAV servers, Cyrus and Radicale: written, read back, changed, and
 //! carried from one to the other. Needs root and the development testbed; without them it says so.
 //!
-//! Cyrus keeps every byte, but folds long lines of events where it likes. Radicale writes anew what it stores: another order
-//! of properties, lines folded elsewhere; there content is compared, the same lines in any order.
+//! Cyrus keeps every byte, but folds long lines of events where it likes. Radicale writes anew what it stores: another
+//! order of properties, lines folded elsewhere; there content is compared, the same lines in any order.
 
 #![allow(
     clippy::unwrap_used,
@@ -254,6 +254,7 @@ fn what_is_written_to_cyrus_comes_back_byte_for_byte() {
     assert!(read(&store, BOB).is_empty());
     shares_are_read_and_given(&server, &store);
     descriptions_are_kept(&store);
+    components_are_kept(&store);
     changes_are_found(&store);
 }
 
@@ -279,6 +280,25 @@ fn descriptions_are_kept(store: &DavStore) {
     told(&book, Some("Leute"), None);
     told(&book, None, None);
     for key in [plan, book] {
+        store.remove_folder(ANN, &key).unwrap().unwrap();
+    }
+}
+
+/// A calendar takes what it took on the source; one that is there keeps what it takes, which is told.
+fn components_are_kept(store: &DavStore) {
+    let put = |name: &str, components: &str| {
+        let key = FolderKey::new(FolderKind::Calendars, name).unwrap();
+        let folder = Folder { components: Some(components.to_owned()), ..Folder::at(key.clone()) };
+        let put = store.put_folder(ANN, &folder).unwrap().unwrap();
+        store.mailbox(ANN).unwrap();
+        (listed(store, ANN, &key, None).folder.components.unwrap(), put.lost, key)
+    };
+    for (name, components) in [("events", "VEVENT"), ("both", "VEVENT VTODO")] {
+        let (found, lost, key) = put(name, components);
+        assert_eq!((found.as_str(), lost.as_slice()), (components, [].as_slice()));
+        let (found, lost, _) = put(name, "VEVENT VJOURNAL");
+        assert_eq!(found, components);
+        assert!(lost.len() == 1 && lost[0].ends_with("not VJOURNAL"), "{lost:?}");
         store.remove_folder(ANN, &key).unwrap().unwrap();
     }
 }
@@ -340,6 +360,7 @@ fn what_is_written_to_radicale_comes_back_line_for_line() {
     write(&store, ANN, &example());
     assert_same(&read(&store, ANN), &example(), Same::Lines);
     descriptions_are_kept(&store);
+    components_are_kept(&store);
     changes_are_found(&store);
 }
 

@@ -213,6 +213,20 @@ fn write_the_archive_of_this_format() {
     fs::write(archives().join(format!("{format}.listing")), listing(&place.path("target"))).unwrap();
 }
 
+/// A letter that is taken apart into a trace, a skeleton and a part, which all letters of a name share.
+fn write_letter(place: &Place, account: &str, folder: &str, name: &str) {
+    let folder = place.path("source/mail/station.example").join(account).join("Maildir").join(folder);
+    ["cur", "new", "tmp"].iter().for_each(|sub| fs::create_dir_all(folder.join(sub)).unwrap());
+    let path = folder.join("cur").join(format!("{name}.M1P1.host:2,S"));
+    let text = format!(
+        "Delivered-To: {account}@station.example\nFrom: Bert <bert@station.example>\nSubject: {name}\n\n{}",
+        format!("{name} says the same to everybody.\n").repeat(40)
+    );
+    fs::write(&path, text).unwrap();
+    let date = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+    fs::File::open(&path).unwrap().set_modified(date).unwrap();
+}
+
 #[test]
 #[ignore = "writes a fixture that is never changed afterwards"]
 fn write_the_archive_that_saw_upkeep() {
@@ -222,19 +236,7 @@ fn write_the_archive_that_saw_upkeep() {
     let work = tempfile::tempdir().unwrap();
     let place = Place::at(work.path());
     let real: Arc<dyn Fs> = Arc::new(RealFs);
-    let letter = |account: &str, folder: &str, name: &str| {
-        let folder = place.path("source/mail/station.example").join(account).join("Maildir").join(folder);
-        ["cur", "new", "tmp"].iter().for_each(|sub| fs::create_dir_all(folder.join(sub)).unwrap());
-        let path = folder.join("cur").join(format!("{name}.M1P1.host:2,S"));
-        // A trace, a skeleton and a part that both accounts share.
-        let text = format!(
-            "Delivered-To: {account}@station.example\nFrom: Bert <bert@station.example>\nSubject: {name}\n\n{}",
-            format!("{name} says the same to everybody.\n").repeat(40)
-        );
-        fs::write(&path, text).unwrap();
-        let date = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
-        fs::File::open(&path).unwrap().set_modified(date).unwrap();
-    };
+    let letter = |account: &str, folder: &str, name: &str| write_letter(&place, account, folder, name);
     let archive = Archive::create(real.clone(), &dir, "golden".parse().unwrap(), DAY).unwrap();
     let mut catalog = Catalog::open(&place.path("catalog.sqlite")).unwrap();
     let mut pass = |number: u32, full: bool| {
@@ -312,19 +314,7 @@ fn write_the_archive_that_is_encrypted() {
     fs::write(key("golden.minisign.pub"), pair.pk.to_box().unwrap().into_string()).unwrap();
     // Nobody signs for it again, so the secret half is not kept.
     let signer = pair.sk.to_box(None).unwrap().into_string();
-    let letter = |account: &str, name: &str| {
-        let folder = place.path("source/mail/station.example").join(account).join("Maildir");
-        ["cur", "new", "tmp"].iter().for_each(|sub| fs::create_dir_all(folder.join(sub)).unwrap());
-        let path = folder.join("cur").join(format!("{name}.M1P1.host:2,S"));
-        // A trace, a skeleton and a part that both accounts share.
-        let text = format!(
-            "Delivered-To: {account}@station.example\nFrom: Bert <bert@station.example>\nSubject: {name}\n\n{}",
-            format!("{name} says the same to everybody.\n").repeat(40)
-        );
-        fs::write(&path, text).unwrap();
-        let date = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
-        fs::File::open(&path).unwrap().set_modified(date).unwrap();
-    };
+    let letter = |account: &str, name: &str| write_letter(&place, account, "", name);
     let (known, locked) = new_locked_identity("opens a fixture and nothing else").unwrap();
     let public = identity.to_public().to_string();
     let recipients = Recipients::parse([public.as_str()]).unwrap().join(known).unwrap();

@@ -1,6 +1,6 @@
-//! A site's calendars, tasks, contacts and filters through the command line: from Radicale and Pigeonhole through an archive
-//! to Cyrus, from there to files, and later passes with what changed meanwhile. Needs root and the development testbed;
-//! without them it says so.
+//! A site's calendars, tasks, contacts and filters through the command line: from Radicale and Pigeonhole through an
+//! archive to Cyrus, from there to files, and later passes with what changed meanwhile. Needs root and the development
+//! testbed; without them it says so.
 
 #![allow(
     clippy::unwrap_used,
@@ -79,7 +79,8 @@ fn a_sites_calendars_and_contacts_go_from_radicale_to_cyrus_and_on_to_files() {
     let ann = Http::new(old, ANN, &password(ANN));
     ann.make(&format!("/{ANN}/work/"), "Arbeit");
     ann.make(&format!("/{ANN}/people/"), "");
-    let described = "<C:calendar-description>Wer wo ist</C:calendar-description><A:calendar-order>2</A:calendar-order>";
+    let described = "<C:calendar-description>Wer wo ist</C:calendar-description><A:calendar-order>2</A:calendar-order>\
+        <C:supported-calendar-component-set><C:comp name=\"VEVENT\"/></C:supported-calendar-component-set>";
     assert_eq!(ann.describe(&format!("/{ANN}/work/"), described), 207);
     let long =
         "DESCRIPTION:Ein langer Text\\, der in jedem Fall irgendwo umbrochen wird\\, weil er mehr als 75 Byte hat\r\n";
@@ -144,7 +145,7 @@ fn a_sites_calendars_and_contacts_go_from_radicale_to_cyrus_and_on_to_files() {
     }
     let title = place.path("files/dav/a.test/ann/calendars/work/displayname");
     assert_eq!(fs::read_to_string(title).unwrap(), "Arbeit\n");
-    for (file, text) in [("description", "Wer wo ist\n"), ("order", "2\n")] {
+    for (file, text) in [("description", "Wer wo ist\n"), ("order", "2\n"), ("components", "VEVENT\n")] {
         let file = place.path(&format!("files/dav/a.test/ann/calendars/work/{file}"));
         assert_eq!(fs::read_to_string(file).unwrap(), text);
     }

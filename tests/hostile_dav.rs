@@ -1,5 +1,5 @@
-//! DAV and ManageSieve servers that mean harm, or are merely overloaded: what they send is refused within bounds, and busy ones
-//! are asked again. The servers here are a few lines each; no testbed is needed.
+//! DAV and ManageSieve servers that mean harm, or are merely overloaded: what they send is refused within bounds, and
+//! busy ones are asked again. The servers here are a few lines each; no testbed is needed.
 
 #![allow(
     clippy::unwrap_used,

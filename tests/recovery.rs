@@ -1,5 +1,5 @@
-//! format-spec/recovery.md is run as it stands: its shell blocks get every mailbox of the golden archives, and of an archive
-//! with replaced snapshots, out by hand.
+//! format-spec/recovery.md is run as it stands: its shell blocks get every mailbox of the golden archives, and of an
+//! archive with replaced snapshots, out by hand.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! The second implementation: format-spec/reader, Python's standard library alone, reads whatever wagon writes, and restores
-//! from it the site that wagon's own import makes.
+//! The second implementation: format-spec/reader, Python's standard library alone, reads whatever wagon writes, and
+//! restores from it the site that wagon's own import makes.
 
 #![allow(
     clippy::unwrap_used,

@@ -224,8 +224,8 @@ class Folder:
         else:
             where.mkdir(mode=0o700, parents=True, exist_ok=True)
         if kind in ENDINGS:
-            titles = (("displayname", "title"), ("color", "color"), ("description", "description"), ("order", "order"))
-            for file, key in titles:
+            files = {"displayname": "title"} | {name: name for name in ("color", "description", "order", "components")}
+            for file, key in files.items():
                 if (value := folder.get(key)) is not None:
                     put(where / file, value.strip().encode() + b"\n", 0o600)
         if kind == "filters" and "active" in folder:
@@ -390,7 +390,7 @@ def holdable(path):
 
 def collection_level(level):
     shown = "\u2024" + level[1:] if level.startswith(".") else level
-    if shown in ("displayname", "color", "description", "order", "lost+found"):
+    if shown in ("displayname", "color", "description", "order", "components", "lost+found"):
         return shown + "_"
     if len(shown.encode()) <= 255:
         return shown

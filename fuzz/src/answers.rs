@@ -1,5 +1,5 @@
-//! What servers answer: IMAP, ManageSieve, WebDAV. A hostile one sends any bytes; what comes of them is bounded, and nothing of
-//! it leads to another server or to a terminal.
+//! What servers answer: IMAP, ManageSieve, WebDAV. A hostile one sends any bytes; what comes of them is bounded, and
+//! nothing of it leads to another server or to a terminal.
 
 use stationwagon::limits;
 use stationwagon::site::dav::{href, xml};

@@ -1,5 +1,5 @@
-//! Encrypted files of an archive: the header of age, its chunks, and what lies in them, as an enemy writes them for a key that
-//! the reader has.
+//! Encrypted files of an archive: the header of age, its chunks, and what lies in them, as an enemy writes them for a
+//! key that the reader has.
 
 use super::memory_fs::MemoryFs;
 use sha2::{Digest, Sha256};
@@ -42,8 +42,8 @@ pub fn sealed(bytes: &[u8]) {
 /// Powers of two above this one take longer, or more memory, than an input may.
 const QUICK_WORK: u64 = 12;
 
-/// Whether a key file asks for work that is allowed and takes long, which is no finding. One that asks for more than is allowed has to
-/// be refused at once.
+/// Whether a key file asks for work that is allowed and takes long, which is no finding. One that asks for more than is
+/// allowed has to be refused at once.
 fn is_slow(bytes: &[u8]) -> bool {
     let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"-> scrypt "));
     let works =

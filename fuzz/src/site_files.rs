@@ -1,4 +1,5 @@
-//! What describes a site of live servers, and who is on it: the description, the list of accounts, the entries of a directory.
+//! What describes a site of live servers, and who is on it: the description, the list of accounts, the entries of a
+//! directory.
 
 use stationwagon::site::ldap::decode::Reader;
 use stationwagon::site::ldap::entry::{Entry, EntryKind, Tree};
@@ -22,7 +23,8 @@ pub fn description(bytes: &[u8]) {
     }
 }
 
-/// The rows of a file stay as they are when each account is written as it is, and come back from a file that is made of them.
+/// The rows of a file stay as they are when each account is written as it is, and come back from a file that is made of
+/// them.
 pub fn csv(bytes: &[u8]) {
     let Ok((mut file, _)) = CsvFile::parse(bytes) else { return };
     let accounts: Vec<_> = file.accounts().map(|(account, aliases, _)| (account.clone(), aliases.to_vec())).collect();

@@ -1,9 +1,9 @@
 //! What lies beside the three folders and nothing can be opened without: `wagon.json` and `key.age`, and of each a second
 //! copy.
 //!
-//! Promises: where one copy is damaged the other serves, and which of them is damaged is known by checksums, not guessed; two
-//! that are sound and differ are refused. An archive without second copies is as good as ever. Format: format-spec/archive.md,
-//! "Two copies".
+//! Promises: where one copy is damaged the other serves, and which of them is damaged is known by checksums, not
+//! guessed; two that are sound and differ are refused. An archive without second copies is as good as ever. Format:
+//! format-spec/archive.md, "Two copies".
 
 use super::layout::{HEADER, KEY, format_error, io_error};
 use super::lock::{LOCK, writers_lock};
@@ -189,8 +189,8 @@ impl Archive {
     }
 }
 
-/// Writes again what is damaged of these files, and second copies that are not there. Gives their names; with `dry_run` those
-/// that it would write.
+/// Writes again what is damaged of these files, and second copies that are not there. Gives their names; with `dry_run`
+/// those that it would write.
 pub fn mend_copies(fs: &dyn Fs, dir: &Path, dry_run: bool) -> Result<Vec<PathBuf>, ArchiveError> {
     let mut wanted: Vec<(&str, Vec<u8>)> = Vec::new();
     match look(fs, dir) {

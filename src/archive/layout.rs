@@ -143,8 +143,8 @@ impl Archive {
         )
     }
 
-    /// Makes such an archive whose files are encrypted for `recipients`, and with `locked`, the identity of one of them under
-    /// a passphrase, in it.
+    /// Makes such an archive whose files are encrypted for `recipients`, and with `locked`, the identity of one of them
+    /// under a passphrase, in it.
     pub fn create_encrypted(
         fs: Arc<dyn Fs>,
         dir: &Path,

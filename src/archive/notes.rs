@@ -1,7 +1,7 @@
 //! What somebody should be told who uses an archive of which something is damaged and another copy served.
 //!
-//! Promises that each note is told once an archive is open, however often the damage is met. Whoever opened the archive says
-//! whom to tell ([`Archive::with_notes_to`]); without that, notes are kept and nobody is told.
+//! Promises that each note is told once an archive is open, however often the damage is met. Whoever opened the archive
+//! says whom to tell ([`Archive::with_notes_to`]); without that, notes are kept and nobody is told.
 
 use super::Archive;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -106,7 +106,8 @@ impl Archive {
 }
 
 impl PackWriter<'_> {
-    /// Whether the archive, or this writer, holds the object already. The first call reads all indexes, or opens the table of an earlier pass.
+    /// Whether the archive, or this writer, holds the object already. The first call reads all indexes, or opens the
+    /// table of an earlier pass.
     pub fn contains(&mut self, id: &ObjectId) -> Result<bool, ArchiveError> {
         let prefix = prefix(id);
         Ok(self.fresh.contains(&prefix) || self.known.contains(self.archive, prefix)?)

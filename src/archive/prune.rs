@@ -284,9 +284,9 @@ fn apply(
     Ok(())
 }
 
-/// Takes what cannot be joined any more, once everything is gone that is to go, out of the indexes of all packs before anything
-/// goes: a message that no snapshot needs may come back, and must not pass for present by its recipe alone. Makes indexes
-/// that are missing; a prune that was killed may have left a new pack without one.
+/// Takes what cannot be joined any more, once everything is gone that is to go, out of the indexes of all packs before
+/// anything goes: a message that no snapshot needs may come back, and must not pass for present by its recipe alone.
+/// Makes indexes that are missing; a prune that was killed may have left a new pack without one.
 fn delist(archive: &Archive, plan: &mut Plan, sink: &dyn Sink) -> Result<(), ArchiveError> {
     let stays = |pack: &&Pack| pack.fate == Fate::Keep;
     if plan.packs.iter().all(|pack| stays(&pack) && pack.has_index) {

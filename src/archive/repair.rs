@@ -1,5 +1,6 @@
-//! Makes an archive whole again as far as it can be: files from their parity (`parity`), indexes from packs, packs without their damaged segments, messages
-//! delisted that cannot be joined any more, and a list of accounts for the next export to read again.
+//! Makes an archive whole again as far as it can be: files from their parity (`parity`), indexes from packs, packs
+//! without their damaged segments, messages delisted that cannot be joined any more, and a list of accounts for the
+//! next export to read again.
 //!
 //! Promises: nothing that can still be read is lost; a damaged pack is set aside in `damaged/`, never deleted, and only
 //! once what is sound in it lies in a new pack; doing it again on a whole archive changes nothing. Snapshots keep their
@@ -37,7 +38,8 @@ pub struct RepairReport {
     /// Files that their parity gave back, before anything else was done. In a dry run the rest of the report is of the
     /// archive without them.
     pub files_mended: Vec<MendedFile>,
-    /// Files beside the folders (`wagon.json`, `key.age`, second copies of both) that were written again, before anything else.
+    /// Files beside the folders (`wagon.json`, `key.age`, second copies of both) that were written again, before
+    /// anything else.
     pub copies_made: Vec<PathBuf>,
     /// Files that have parity, and more damage than it can mend.
     pub beyond_parity: Vec<Beyond>,
@@ -54,8 +56,8 @@ pub struct RepairReport {
     pub indexes_removed: Vec<PathBuf>,
     /// Objects that snapshots need and no pack holds any more.
     pub objects_lost: u64,
-    /// Messages that cannot be joined, whether or not a snapshot needs them; no index lists them any more, so an export stores
-    /// those again that the source still has.
+    /// Messages that cannot be joined, whether or not a snapshot needs them; no index lists them any more, so an export
+    /// stores those again that the source still has.
     pub messages_unjoinable: u64,
     /// Items of all snapshots that this costs; an item counts once for each snapshot that names it anew.
     pub items: u64,
@@ -276,8 +278,8 @@ fn look_at_snapshots(
     add_wanted(archive, lock, wanted)
 }
 
-/// Writes a snapshot again from what can be read of it, on the same parent; the old file is set aside. `false` where it has to
-/// stay: what it builds on cannot be read, or it was signed and nobody can sign it.
+/// Writes a snapshot again from what can be read of it, on the same parent; the old file is set aside. `false` where it
+/// has to stay: what it builds on cannot be read, or it was signed and nobody can sign it.
 fn write_again(
     archive: &Archive,
     lock: Option<&ArchiveLock>,

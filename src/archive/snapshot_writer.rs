@@ -29,7 +29,8 @@ pub struct SnapshotWriter<'a> {
     contents: Vec<u8>,
     /// The entries' members, in a temporary file: the head comes before them and is known last.
     body: Option<ScratchWriter>,
-    /// The second copy of the site's records, compressed, and their length: it goes as far from the first as the file allows.
+    /// The second copy of the site's records, compressed, and their length: it goes as far from the first as the file
+    /// allows.
     records_again: Option<(Vec<u8>, u64)>,
 }
 

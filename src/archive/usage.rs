@@ -150,8 +150,8 @@ impl Archive {
         Ok(())
     }
 
-    /// The same, with the folder that each item is put into, as far as the manifests that can be read tell. Holds the folders
-    /// of all accounts, not their items.
+    /// The same, with the folder that each item is put into, as far as the manifests that can be read tell. Holds the
+    /// folders of all accounts, not their items.
     pub(super) fn each_item_in_place(
         &self,
         damage: Damage,

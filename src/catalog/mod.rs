@@ -52,7 +52,8 @@ impl Catalog {
         Ok(Self { db: db::open(path, &KIND)?, path: path.to_owned() })
     }
 
-    /// Makes it anew where its file is no sound database any more, also in the middle of a pass. What it knew is listed again.
+    /// Makes it anew where its file is no sound database any more, also in the middle of a pass. What it knew is listed
+    /// again.
     pub fn begin_anew(&mut self) -> Result<(), DbError> {
         self.db = Connection::open_in_memory()?;
         for end in ["", "-wal", "-shm"] {

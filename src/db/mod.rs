@@ -171,8 +171,8 @@ fn open_plainly(path: &Path, kind: &Kind) -> Result<Connection, DbError> {
     Ok(db)
 }
 
-/// A view or a computed column is a program of whoever wrote the file: it can give rows or bytes without end. Databases of ours
-/// have tables and indexes alone, which give no more than the file holds.
+/// A view or a computed column is a program of whoever wrote the file: it can give rows or bytes without end. Databases
+/// of ours have tables and indexes alone, which give no more than the file holds.
 fn refuse_programs(db: &Connection) -> Result<(), DbError> {
     // What is stored nowhere has no root page: views, triggers, virtual tables. 2 and 3 are computed columns.
     const PROGRAMS: &str = "SELECT count(*) FROM sqlite_schema \

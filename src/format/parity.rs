@@ -1,9 +1,9 @@
 //! Blocks of a parity file: what each says of the file that it protects, and how many of them there are.
 //!
 //! Promises that everything follows from the length of the file and the percentage, so that a forged block can claim
-//! nothing; that any [`Span::spare`] blocks of a span, of the file and of its parity together, may be missing; and that a block
-//! on the disk spoils each column of the parity once only, although what it carries is shorter than a block. The code
-//! itself is `parity_code`. Format: format-spec/parity.md.
+//! nothing; that any [`Span::spare`] blocks of a span, of the file and of its parity together, may be missing; and that
+//! a block on the disk spoils each column of the parity once only, although what it carries is shorter than a block.
+//! The code itself is `parity_code`. Format: format-spec/parity.md.
 
 use super::FormatError;
 use crate::limits::{PROTECTED_BYTES, SPAN_BLOCKS};

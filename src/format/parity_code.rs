@@ -1,7 +1,7 @@
 //! The code of parity files: a Reed–Solomon code over GF(2^16), as `reed-solomon-simd` computes it in its high rate.
 //!
-//! Promises what format-spec/parity.md defines, whatever the library would choose by itself; a test computes the same from the
-//! definition there. Shares are of any length that is a multiple of 64.
+//! Promises what format-spec/parity.md defines, whatever the library would choose by itself; a test computes the same
+//! from the definition there. Shares are of any length that is a multiple of 64.
 
 use reed_solomon_simd::engine::DefaultEngine;
 use reed_solomon_simd::rate::{DecoderWork, EncoderWork, HighRateDecoder, HighRateEncoder, RateDecoder, RateEncoder};

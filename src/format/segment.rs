@@ -12,7 +12,8 @@ use libdeflater::{CompressionLvl, Compressor, Decompressor};
 /// How hard to compress what is streamed.
 pub const STREAM_LEVEL: i32 = 6;
 
-/// How hard to compress: what a second of a processor saves differs by content (docs/measurements.md, "Levels and windows").
+/// How hard to compress: what a second of a processor saves differs by content (docs/measurements.md, "Levels and
+/// windows").
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Effort {
     /// For what hardly shrinks further: skeletons, which are mostly signatures and ids, and large parts.

@@ -15,8 +15,8 @@ pub const STREAMED_OBJECT_BYTES: usize = 4 * MIB as usize;
 /// Uncompressed bytes of segments that wait for compression or for their turn in the pack; bounds the writer's memory.
 pub const SEALED_BYTES: u64 = 8 * MIB;
 
-/// Segments after which, or [`SEALED_BYTES`] after which, one counts for the size of its pack: as many as eight threads keep
-/// under way. The same for any number of threads, because it decides with which segment a pack ends.
+/// Segments after which, or [`SEALED_BYTES`] after which, one counts for the size of its pack: as many as eight threads
+/// keep under way. The same for any number of threads, because it decides with which segment a pack ends.
 pub const LAG_SEGMENTS: usize = 16;
 
 /// Bytes of small objects of one kind, as tar entries, that are ordered before they go into segments. More would save

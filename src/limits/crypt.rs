@@ -15,8 +15,9 @@ pub const HELD_CHUNKS: usize = 2;
 /// Least bytes that an encrypted file is filled up to: what a pass that found nothing and one that found a little share.
 pub const LEAST_SEALED_BYTES: u64 = 4 * KIB;
 
-/// Hardest work that a `key.age` may ask for, as a power of two: about 16 times what `age` asks for on a machine of today, and
-/// what `age` itself accepts. It takes some 20 seconds and 4 GiB; a forged one would otherwise keep a processor busy for hours.
+/// Hardest work that a `key.age` may ask for, as a power of two: about 16 times what `age` asks for on a machine of
+/// today, and what `age` itself accepts. It takes some 20 seconds and 4 GiB; a forged one would otherwise keep a
+/// processor busy for hours.
 pub const SCRYPT_WORK_FACTOR: u8 = 22;
 
 /// Largest file of keys, bytes: a thousand with comments.

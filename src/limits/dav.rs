@@ -41,6 +41,10 @@ pub const DAV_COLLECTIONS: usize = 10_000;
 /// Longest title, colour or token, bytes.
 pub const DAV_TITLE_BYTES: usize = 4096;
 
+/// Components that a calendar can say it takes, and the longest name of one, bytes; RFC 5545 knows six.
+pub const DAV_COMPONENTS: usize = 16;
+pub const DAV_COMPONENT_BYTES: usize = 64;
+
 /// Resources of a collection that its mark lists; of a larger one the mark keeps a hash, and a change costs a new listing.
 pub const DAV_MARK_MEMBERS: usize = 20_000;
 

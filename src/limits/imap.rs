@@ -26,8 +26,8 @@ pub const IMAP_DEPTH: usize = 8;
 pub const IMAP_UNASKED: usize = 200_000;
 pub const IMAP_UNASKED_BYTES: usize = 64 * MIB as usize;
 
-/// Messages of one folder that a server may tell of with one command; more than any folder has, so that one that goes on for
-/// ever costs a known amount of time.
+/// Messages of one folder that a server may tell of with one command; more than any folder has, so that one that goes
+/// on for ever costs a known amount of time.
 pub const IMAP_MESSAGES: usize = 20_000_000;
 
 /// Folders of one account that are listed, and ranges of numbers in one answer (12 bytes each).
@@ -39,6 +39,9 @@ pub const IMAP_RANGES: usize = 2_000_000;
 /// Names that are only subscribed to have the same again.
 pub const IMAP_LISTING_BYTES: usize = 16 * MIB as usize;
 pub const IMAP_ENTRY_BYTES: usize = 64;
+
+/// Longest comment on a folder that is carried, bytes; one of more counts as none.
+pub const IMAP_COMMENT_BYTES: usize = 4096;
 
 /// Longest lasting name of a message or folder that is kept as it is, bytes (RFC 8474, section 4, knows 255); of a longer
 /// one its hash.

@@ -2,8 +2,8 @@
 
 use super::MIB;
 
-/// Blocks of 4 KiB of a file that are protected together: 64 MiB, so that an ordinary pack is one, and neither making parity
-/// nor mending holds more than [`PARITY_WORK_BYTES`] and the parity itself (half as much at 50 per cent).
+/// Blocks of 4 KiB of a file that are protected together: 64 MiB, so that an ordinary pack is one, and neither making
+/// parity nor mending holds more than [`PARITY_WORK_BYTES`] and the parity itself (half as much at 50 per cent).
 pub const SPAN_BLOCKS: u64 = 16 * 1024;
 
 /// Largest file that is protected, or that a parity file may speak of: twice the largest object.

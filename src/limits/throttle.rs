@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::KIB;
 
-/// Bursts that make a second's worth: an eighth of a second's bytes may pass at once. Long enough that a wait is longer than
-/// what the scheduler adds to it, short enough that nobody else at the disk notices.
+/// Bursts that make a second's worth: an eighth of a second's bytes may pass at once. Long enough that a wait is longer
+/// than what the scheduler adds to it, short enough that nobody else at the disk notices.
 pub const THROTTLE_BURSTS_A_SECOND: u64 = 8;
 
 /// Least bytes that a throttled read or write is cut to: a page; less would only cost calls.

@@ -1,4 +1,5 @@
-//! Messages as IMAP carries them: each line ends with CRLF. A site of files mostly has LF; a bare CR is no line end and stays.
+//! Messages as IMAP carries them: each line ends with CRLF. A site of files mostly has LF; a bare CR is no line end and
+//! stays.
 
 use std::io::{self, Write};
 

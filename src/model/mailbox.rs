@@ -159,9 +159,15 @@ pub struct Folder {
     /// `#rrggbb` or `#rrggbbaa`, as the site spells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub color: Option<String>,
-    /// What a calendar or an address book is for, in a sentence or more (RFC 4791 5.2.1, vdirsyncer's `description`).
+    /// What it is for, in a sentence or more (RFC 4791 5.2.1, vdirsyncer's `description`; `/shared/comment` of RFC 5464).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// What its owner has noted on it for himself (RFC 5464 6.2.2, `/private/comment`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// Names of the components that a calendar takes, sorted, with spaces between them (RFC 4791 5.2.3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub components: Option<String>,
     /// Where it stands among its like, as the site spells it: a number, the smallest first (Apple's `calendar-order`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<String>,
@@ -185,6 +191,8 @@ impl Folder {
             title: None,
             color: None,
             description: None,
+            comment: None,
+            components: None,
             order: None,
             active: None,
             grants: Vec::new(),

@@ -1,5 +1,6 @@
 //! Reaching servers: where one is ([`Endpoint`]), whether it is who it says ([`TlsPolicy`]), a stream of bytes to it
-//! ([`Stream`]), which host gives a service of a domain ([`service`]), and secrets that stand neither on a command line nor in a description ([`SecretSource`]).
+//! ([`Stream`]), which host gives a service of a domain ([`service`]), and secrets that stand neither on a command line
+//! nor in a description ([`SecretSource`]).
 //!
 //! No protocol is spoken here. Every wait is bounded: a server that says nothing ends in an error, never in a hang.
 

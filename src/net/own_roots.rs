@@ -63,8 +63,8 @@ impl ServerCertVerifier for OwnRoots {
     }
 }
 
-/// Whether a certificate was refused for nothing but who signed it. webpki looks at the time of validity first, so neither of
-/// these is said of a certificate that is too old or too new (tests/certificates.rs holds it to that).
+/// Whether a certificate was refused for nothing but who signed it. webpki looks at the time of validity first, so
+/// neither of these is said of a certificate that is too old or too new (tests/certificates.rs holds it to that).
 fn lacks_an_issuer_only(error: &Error) -> bool {
     match error {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,

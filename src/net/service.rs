@@ -32,8 +32,8 @@ pub enum Offer {
     At(Service),
 }
 
-/// Who gives the service `name`, such as `_caldavs._tcp.example.org`: the host of the lowest priority, and among equals the one
-/// with the most weight, so that every run goes to the same. `nameserver` is asked instead of the system's.
+/// Who gives the service `name`, such as `_caldavs._tcp.example.org`: the host of the lowest priority, and among equals
+/// the one with the most weight, so that every run goes to the same. `nameserver` is asked instead of the system's.
 pub fn service(name: &str, nameserver: Option<SocketAddr>) -> Result<Offer, NetError> {
     let bad = |what: String| NetError::Dns { name: name.to_owned(), what };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

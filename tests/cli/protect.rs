@@ -1,4 +1,5 @@
-//! Stories of bad sectors: whole blocks of 4 KiB are lost anywhere, in the archive and in its parity, and come back bit for bit.
+//! Stories of bad sectors: whole blocks of 4 KiB are lost anywhere, in the archive and in its parity, and come back bit
+//! for bit.
 
 use crate::wagon::{Wagon, files};
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! rsync of an archive while it is written and pruned: the copy is a valid archive.
 //!
-//! As docs/moving-a-site.md has it: snapshots first, then the rest; and where a prune may run meanwhile, under the lock that
-//! every reader shares, which `flock` of any Linux takes.
+//! As docs/moving-a-site.md has it: snapshots first, then the rest; and where a prune may run meanwhile, under the lock
+//! that every reader shares, which `flock` of any Linux takes.
 
 use crate::kills::command;
 use crate::sites::skip;
@@ -48,8 +48,8 @@ fn deliver(site: &Path, number: u32) {
     fs::write(new.join(format!("1715{number:06}.M1P1.late")), text).unwrap();
 }
 
-/// Exports again and again, with a `forget` and a `prune` now and then if so wished, while copies are taken; then each copy is
-/// checked, and the last ones imported. How many copies, and how often something was pruned.
+/// Exports again and again, with a `forget` and a `prune` now and then if so wished, while copies are taken; then each
+/// copy is checked, and the last ones imported. How many copies, and how often something was pruned.
 fn copies_of_a_lively_archive(how: &str, with_prune: bool) -> (u32, u32) {
     let story = Story::begin_small();
     fs::create_dir(story.path("cache")).unwrap();

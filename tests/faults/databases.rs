@@ -1,8 +1,9 @@
 //! What a power cut leaves of SQLite's files, and what a database says, as text that can be compared.
 //!
-//! SQLite writes and syncs its files itself, so they are taken as it left them at the moment of the cut. What it was told
-//! not to sync may be lost on top: outcomes of deliveries and conflicts in the map (`Map::writing_lazily`), from the end of the
-//! write-ahead log on. Such a transaction is known by what it changes; frames: <https://sqlite.org/fileformat2.html#walformat>.
+//! SQLite writes and syncs its files itself, so they are taken as it left them at the moment of the cut. What it was
+//! told not to sync may be lost on top: outcomes of deliveries and conflicts in the map (`Map::writing_lazily`), from
+//! the end of the write-ahead log on. Such a transaction is known by what it changes; frames:
+//! <https://sqlite.org/fileformat2.html#walformat>.
 
 use crate::disk::Dice;
 use rusqlite::{Connection, types::ValueRef};

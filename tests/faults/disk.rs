@@ -229,8 +229,8 @@ impl Disk {
     }
 }
 
-/// The process that made a lock is dead after a power cut, and has ended after a pass; here it goes on, as the one that runs
-/// the test, and the lock would be waited for until it is stale, for two minutes.
+/// The process that made a lock is dead after a power cut, and has ended after a pass; here it goes on, as the one that
+/// runs the test, and the lock would be waited for until it is stale, for two minutes.
 fn bury_holder(lock: &Path) {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     fs::write(lock, format!("99999999:{}", host.trim())).unwrap();

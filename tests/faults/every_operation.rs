@@ -3,8 +3,8 @@
 //! less be read from the archive than before.
 //!
 //! `WAGON_FAULTS` says how many operations of each step are tried: a number, spread evenly and beginning elsewhere each
-//! day, or `all`. `WAGON_FAULTS_STEP=FROM..TO` and `WAGON_FAULTS_PART=K/N` (every N-th, from K on) try some of them, so that
-//! a run over all can be done in pieces.
+//! day, or `all`. `WAGON_FAULTS_STEP=FROM..TO` and `WAGON_FAULTS_PART=K/N` (every N-th, from K on) try some of them, so
+//! that a run over all can be done in pieces.
 
 use crate::disk::{Dice, bury_holders};
 use crate::faulty_fs::{Fault, FaultyFs};

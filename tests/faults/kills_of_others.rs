@@ -1,5 +1,5 @@
-//! Kills of what the story's steps do not have: protect, a repair by parity, verify, extract, the undo of a fix; and all of the
-//! steps on an archive that is encrypted and signed, where the binary alone tells the story.
+//! Kills of what the story's steps do not have: protect, a repair by parity, verify, extract, the undo of a fix; and
+//! all of the steps on an archive that is encrypted and signed, where the binary alone tells the story.
 
 use crate::disk::Dice;
 use crate::every_operation::{say, seed};
@@ -58,8 +58,8 @@ fn bytes_of(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files_below(dir).into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
 
-/// One verb: `set` makes the state before it, `complete` is the line that must do after any kill, `look` compares with what an
-/// undisturbed run has left.
+/// One verb: `set` makes the state before it, `complete` is the line that must do after any kill, `look` compares with
+/// what an undisturbed run has left.
 struct Killed<'a> {
     line: &'a str,
     again: &'a str,
@@ -244,7 +244,8 @@ impl Sealed {
         self.story.beside(&format!("sealed-{step}"))
     }
 
-    /// The step's line with the keys that it takes; without any where a new archive is made, so that none is left in the clear.
+    /// The step's line with the keys that it takes; without any where a new archive is made, so that none is left in
+    /// the clear.
     fn line(&self, step: usize) -> String {
         let key = |name: &str| self.story.beside("keys").join(name).display().to_string();
         let line = command_of(STEPS[step].2);

@@ -1,5 +1,5 @@
-//! Faults below SQLite, which writes and syncs its files itself: `strace` lets single system calls of the real program on the
-//! map, the catalog and `site.sqlite` end with an error. The same command again completes.
+//! Faults below SQLite, which writes and syncs its files itself: `strace` lets single system calls of the real program
+//! on the map, the catalog and `site.sqlite` end with an error. The same command again completes.
 
 use crate::every_operation::{say, seed, setting};
 use crate::kills::{command, command_of, complete};

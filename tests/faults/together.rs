@@ -1,4 +1,5 @@
-//! Several programs at once: importers into one target, an export and a prune, and rsync of an archive that is being written.
+//! Several programs at once: importers into one target, an export and a prune, and rsync of an archive that is being
+//! written.
 
 use crate::kills::command;
 use crate::sites::skip;

@@ -21,8 +21,8 @@ fn used_kib(disk: &Path) -> u64 {
     String::from_utf8(out.stdout).unwrap().lines().last().unwrap().trim().parse().unwrap()
 }
 
-/// Runs `line` on disks that end in different places, each time with `kept` as `disk/archive` or `disk/target`. After every stop
-/// `sound` looks at what is there, and after the same line has been run again with room, `complete` does.
+/// Runs `line` on disks that end in different places, each time with `kept` as `disk/archive` or `disk/target`. After
+/// every stop `sound` looks at what is there, and after the same line has been run again with room, `complete` does.
 fn squeezed(
     world: &World,
     disk: &Path,

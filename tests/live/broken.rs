@@ -115,7 +115,8 @@ fn accounts(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("ann@n{number}.test")).collect()
 }
 
-/// Targets for many imports, each an account that nobody has used. When a server's accounts are used up there is another one.
+/// Targets for many imports, each an account that nobody has used. When a server's accounts are used up there is
+/// another one.
 struct Fresh {
     world: World,
     kind: Kind,

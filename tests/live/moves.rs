@@ -1,4 +1,5 @@
-//! Whole sites from one make of server to the other, and to and from files: the four moves of Dovecot, Cyrus and a directory.
+//! Whole sites from one make of server to the other, and to and from files: the four moves of Dovecot, Cyrus and a
+//! directory.
 //!
 //! Real mail goes all four ways with a choice of the accounts of site-small; `WAGON_ALL_ACCOUNTS=1` takes all thirty.
 
@@ -199,8 +200,8 @@ fn oddities_go_all_four_ways_or_are_named() {
     four_moves("edge", &world, &all);
 }
 
-/// Where somebody else is the first to open a folder, Dovecot 2.3 with flags of each one's own (INDEXPVT) forgets the owner's
-/// `\Seen` for good; so nobody's look may go into what others share with him.
+/// Where somebody else is the first to open a folder, Dovecot 2.3 with flags of each one's own (INDEXPVT) forgets the
+/// owner's `\Seen` for good; so nobody's look may go into what others share with him.
 #[test]
 fn a_shared_folder_stays_as_its_owner_has_read_it_whoever_is_moved_first() {
     if !ready("who is moved first does not matter", &["dovecot"]) {

@@ -1,5 +1,5 @@
-//! `wagon site check` on real servers: it logs in everywhere, tells what each can, what gets lost in which direction, and how
-//! much a first pass moves; and names whoever cannot be entered.
+//! `wagon site check` on real servers: it logs in everywhere, tells what each can, what gets lost in which direction,
+//! and how much a first pass moves; and names whoever cannot be entered.
 
 use crate::servers::http::Http;
 use crate::servers::slapd::Slapd;

@@ -1,5 +1,5 @@
-//! Servers that the development testbed starts (`../shared/testbed` beside the repository, or `WAGON_TESTBED`): each lives in
-//! a folder of its own, listens on 127.0.0.1 only, and ends with the value.
+//! Servers that the development testbed starts (`../shared/testbed` beside the repository, or `WAGON_TESTBED`): each
+//! lives in a folder of its own, listens on 127.0.0.1 only, and ends with the value.
 
 use super::dovecot::open_dir;
 use stationwagon::net::Pin;

@@ -1,4 +1,5 @@
-//! A flipped bit in a snapshot or in the catalog costs what shares its segment, and a repair or the next pass makes up for it.
+//! A flipped bit in a snapshot or in the catalog costs what shares its segment, and a repair or the next pass makes up
+//! for it.
 
 use crate::broken_chain::{bring, export_with, new_target, try_export};
 use crate::files::{copy_tree, files_below, members, snapshot_file};

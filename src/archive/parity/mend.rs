@@ -1,7 +1,7 @@
 //! Mending files by their parity.
 //!
-//! Promises that a file gets its name only when its SHA-256 is that of the file that was protected: what was mended is exact
-//! or is not there. What parity cannot mend stays as it is, for a repair to save the rest of.
+//! Promises that a file gets its name only when its SHA-256 is that of the file that was protected: what was mended is
+//! exact or is not there. What parity cannot mend stays as it is, for a repair to save the rest of.
 
 use super::make::{Trouble, block_checksum, column_width, look_through};
 use super::{Found, Stored, Target, digest_of, fill, fill_or_zero, parity_path, publish, temporary};
@@ -117,7 +117,8 @@ pub(in crate::archive) fn mend_all(
     Ok(mended)
 }
 
-/// Mends what an archive cannot be opened without: `wagon.json`, `key.age` and their second copies. Gives what was, or would be, mended.
+/// Mends what an archive cannot be opened without: `wagon.json`, `key.age` and their second copies. Gives what was, or
+/// would be, mended.
 pub fn mend_beside(fs: &dyn Fs, dir: &Path, dry_run: bool) -> Result<Vec<MendedFile>, ArchiveError> {
     let mut mended = Vec::new();
     for name in BESIDE {

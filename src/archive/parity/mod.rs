@@ -1,8 +1,9 @@
 //! Parity files: what brings a file of the archive back when a disk has lost some of its blocks.
 //!
-//! Promises: parity is made of files only that are what their names say; one that was there stays until a better one has
-//! its name; whoever takes a file away takes its parity first, so parity without its file means that the file was lost. All of
-//! it works on the files as they lie on the disk, encrypted or not, and needs no key. Format: format-spec/parity.md.
+//! Promises: parity is made of files only that are what their names say; one that was there stays until a better one
+//! has its name; whoever takes a file away takes its parity first, so parity without its file means that the file was
+//! lost. All of it works on the files as they lie on the disk, encrypted or not, and needs no key. Format:
+//! format-spec/parity.md.
 
 mod make;
 mod mend;
@@ -147,8 +148,8 @@ impl Archive {
         Ok(targets)
     }
 
-    /// What the parity of a file takes, if it has some of this percentage. Reads one block of it, and of the file only where
-    /// its name does not say what it holds.
+    /// What the parity of a file takes, if it has some of this percentage. Reads one block of it, and of the file only
+    /// where its name does not say what it holds.
     fn is_protected(&self, target: &Target, size: u64, percent: u16) -> Option<u64> {
         let (says, bytes) = stored::first_block(self.raw.as_ref(), &self.dir.join(parity_path(&target.path)))?;
         let expected = parity::stored(&parity::spans(says.length, says.percent).ok()?) * parity::BLOCK as u64;
@@ -240,8 +241,8 @@ impl Archive {
     }
 }
 
-/// Whether a file at this path below an archive is one that parity is made of: nothing else is ever written because a parity
-/// file asks for it.
+/// Whether a file at this path below an archive is one that parity is made of: nothing else is ever written because a
+/// parity file asks for it.
 fn is_protectable(path: &Path) -> bool {
     use super::layout::PackName;
     if BESIDE.iter().any(|name| path == Path::new(name)) || PackName::of_pack(path).is_some() {

@@ -1,7 +1,7 @@
 //! Reading a parity file of which any blocks may be damaged.
 //!
-//! Promises that a block counts only if its checksum is right and all that count speak of one file; where in the parity file
-//! it lies does not matter.
+//! Promises that a block counts only if its checksum is right and all that count speak of one file; where in the parity
+//! file it lies does not matter.
 
 use super::make::Trouble;
 use super::{Target, fill};

@@ -28,8 +28,8 @@ pub(in crate::archive) struct ParityFinding {
 }
 
 impl Archive {
-    /// Looks at all parity; `None` where there is none at all. With `read` every block of it is read, and what is no pack and
-    /// no snapshot is compared with it.
+    /// Looks at all parity; `None` where there is none at all. With `read` every block of it is read, and what is no
+    /// pack and no snapshot is compared with it.
     pub(in crate::archive) fn look_at_parity(
         &self,
         read: bool,

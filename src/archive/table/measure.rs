@@ -39,7 +39,8 @@ fn resident_kib() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// Seconds of processor time so far, in steps of a hundredth. Others may use the machine meanwhile, so no other clock counts.
+/// Seconds of processor time so far, in steps of a hundredth. Others may use the machine meanwhile, so no other clock
+/// counts.
 fn processor_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let ticks = stat.rsplit(')').next().unwrap().split_whitespace().skip(11).take(2);

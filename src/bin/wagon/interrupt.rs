@@ -1,4 +1,5 @@
-//! Ctrl-C, SIGTERM and SIGHUP: the first asks to stop at the next safe point, the second stops at once. Only passes arm it; a verb that merely looks is ended by the system as any program is.
+//! Ctrl-C, SIGTERM and SIGHUP: the first asks to stop at the next safe point, the second stops at once. Only passes arm
+//! it; a verb that merely looks is ended by the system as any program is.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,7 +1,8 @@
 //! Contents of resources: many in one request where that gives the very bytes, else each by itself.
 //!
-//! `calendar-multiget` and `addressbook-multiget` carry data as XML text, which need not be what is stored. What has not the
-//! length that the server says is stored is fetched again by GET; a server on which that is so once is asked that way only.
+//! `calendar-multiget` and `addressbook-multiget` carry data as XML text, which need not be what is stored. What has
+//! not the length that the server says is stored is fetched again by GET; a server on which that is so once is asked
+//! that way only.
 
 use super::client::Say;
 use super::href;

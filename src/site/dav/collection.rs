@@ -8,7 +8,7 @@ use crate::event::{Place, Reason, Rejection};
 use crate::limits;
 use crate::model::mailbox::{Folder, FolderKey, FolderKind};
 use crate::site::SiteError;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use url::Url;
 
 /// The properties that are asked for.
@@ -113,13 +113,29 @@ fn read(session: &Session, home: &Url, resource: &Resource) -> Result<Option<Col
     let title = text(Ns::Dav, "displayname").filter(|title| *title != name);
     let acl = resource.prop(Ns::Dav, "acl");
     let grants = acl.map(|acl| rights::grants(rights::Owner::of(session), &resource.url, acl)).unwrap_or_default();
-    let folder = Folder { title, color, description, order, grants, ..Folder::at(key) };
+    let components = components(resource);
+    let folder = Folder { title, color, description, components, order, grants, ..Folder::at(key) };
     let mut url = resource.url.clone();
     if !url.path().ends_with('/') {
         url.set_path(&format!("{}/", resource.url.path()));
     }
     let (token, ctag) = (text(Ns::Dav, "sync-token"), text(Ns::CalendarServer, "getctag"));
     Ok(Some(Collection { url, folder, token, ctag }))
+}
+
+/// The components that a calendar says it takes (RFC 4791 5.2.3); `None` where it says nothing.
+fn components(resource: &Resource) -> Option<String> {
+    let set = resource.prop(Ns::CalDav, "supported-calendar-component-set")?;
+    let names = set.children.iter().filter_map(|node| node.attribute.as_deref());
+    let names: BTreeSet<String> = names.filter(|name| is_component(name)).map(str::to_ascii_uppercase).collect();
+    let names: Vec<String> = names.into_iter().take(limits::DAV_COMPONENTS).collect();
+    (!names.is_empty()).then(|| names.join(" "))
+}
+
+/// Whether this can be a component's name (RFC 5545 3.1, `iana-token`).
+pub fn is_component(name: &str) -> bool {
+    (1..=limits::DAV_COMPONENT_BYTES).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 fn kind_of(resource: &Resource) -> Kind {

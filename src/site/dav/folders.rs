@@ -1,7 +1,7 @@
 //! Making, describing, renaming and removing collections.
 //!
-//! A collection has one name below its home, and calendars and lists of tasks share a home: where the wanted name has several
-//! levels, is another kind's, or is refused, a name like it is taken, always the same for the same folder.
+//! A collection has one name below its home, and calendars and lists of tasks share a home: where the wanted name has
+//! several levels, is another kind's, or is refused, a name like it is taken, always the same for the same folder.
 
 use super::client::Say;
 use super::collection::{self, Collection};
@@ -11,6 +11,7 @@ use super::scheduling::ASLEEP;
 use super::session::Session;
 use super::{href, lock, xml};
 use crate::event::Reason;
+use crate::limits;
 use crate::model::hex;
 use crate::model::mailbox::{Folder, FolderKey, FolderKind};
 use crate::site::{FolderPut, SiteError};
@@ -67,30 +68,29 @@ fn names(key: &FolderKey) -> Vec<String> {
 /// itself then.
 fn make(session: &Session, url: &Url, folder: &Folder) -> Result<Result<Vec<String>, Reason>, SiteError> {
     let described: String = said(folder).filter_map(|(_, set)| set).collect();
-    let components = |names: &[&str]| -> String {
+    let set = |names: &[&str]| -> String {
         let names: String = names.iter().map(|name| format!("<C:comp name=\"{name}\"/>")).collect();
         format!("<C:supported-calendar-component-set>{names}</C:supported-calendar-component-set>")
     };
+    let taken = components(folder);
     let book = "<D:resourcetype><D:collection/><R:addressbook/></D:resourcetype>".to_owned();
     let calendar = "<D:resourcetype><D:collection/><C:calendar/></D:resourcetype>".to_owned();
-    // A folder of events may have tasks and journals in it as well; a server that wants them apart gets events alone.
+    // A server that wants events and tasks apart gets one of them alone.
     let attempts = match folder.key.kind() {
         FolderKind::Contacts => vec![("MKCOL", format!("{book}{described}")), ("MKCOL", book)],
         FolderKind::Tasks => {
-            let tasks = components(&["VTODO"]);
             vec![
-                ("MKCALENDAR", format!("{described}{tasks}")),
-                ("MKCOL", format!("{calendar}{described}{tasks}")),
-                ("MKCALENDAR", tasks),
+                ("MKCALENDAR", format!("{described}{}", set(&taken))),
+                ("MKCOL", format!("{calendar}{described}{}", set(&taken))),
+                ("MKCALENDAR", set(&["VTODO"])),
             ]
         }
         _ => {
-            let all = components(&["VEVENT", "VTODO", "VJOURNAL"]);
             vec![
-                ("MKCALENDAR", format!("{described}{all}")),
-                ("MKCOL", format!("{calendar}{described}{all}")),
-                ("MKCALENDAR", format!("{described}{}", components(&["VEVENT"]))),
-                ("MKCALENDAR", all),
+                ("MKCALENDAR", format!("{described}{}", set(&taken))),
+                ("MKCOL", format!("{calendar}{described}{}", set(&taken))),
+                ("MKCALENDAR", format!("{described}{}", set(&["VEVENT"]))),
+                ("MKCALENDAR", set(&taken)),
             ]
         }
     };
@@ -121,6 +121,29 @@ fn make(session: &Session, url: &Url, folder: &Folder) -> Result<Result<Vec<Stri
     Ok(Err(Reason::Refused(refused)))
 }
 
+/// The components that a calendar is to take: those that its source takes, as long as they leave it a folder of its kind.
+/// Where nothing is said, one of events may have tasks and journals in it as well.
+fn components(folder: &Folder) -> Vec<&str> {
+    let names = folder.components.as_deref().unwrap_or_default().split(' ');
+    let names: Vec<&str> = names.filter(|name| collection::is_component(name)).take(limits::DAV_COMPONENTS).collect();
+    let has = |wanted: &str| names.iter().any(|name| name.eq_ignore_ascii_case(wanted));
+    match folder.key.kind() {
+        FolderKind::Tasks if has("VTODO") && !has("VEVENT") => names,
+        FolderKind::Tasks => vec!["VTODO"],
+        _ if names.is_empty() || (has("VTODO") && !has("VEVENT")) => vec!["VEVENT", "VTODO", "VJOURNAL"],
+        _ => names,
+    }
+}
+
+/// A sentence where a calendar is told to take components, and takes fewer: that cannot be changed once it is there.
+fn refused_components(there: &Folder, folder: &Folder) -> Option<String> {
+    folder.components.as_ref()?;
+    let takes: Vec<&str> = there.components.as_deref()?.split(' ').collect();
+    let mut missing = components(folder);
+    missing.retain(|name| !takes.iter().any(|taken| taken.eq_ignore_ascii_case(name)));
+    (!missing.is_empty()).then(|| format!("takes {} on the target, not {}", takes.join(", "), missing.join(", ")))
+}
+
 /// The names of the properties that a folder of a kind can have.
 fn names_of(kind: FolderKind) -> [&'static str; 4] {
     match kind {
@@ -142,7 +165,7 @@ fn said(folder: &Folder) -> impl Iterator<Item = (&'static str, Option<String>)>
 /// Brings what a collection says of itself up to date, property by property. Gives a sentence for each that the server
 /// refuses: the collection takes items all the same.
 fn describe(session: &Session, there: &Collection, folder: &Folder) -> Result<Vec<String>, SiteError> {
-    let mut lost = Vec::new();
+    let mut lost: Vec<String> = refused_components(&there.folder, folder).into_iter().collect();
     for ((name, wanted), (_, present)) in said(folder).zip(said(&there.folder)) {
         if wanted == present {
             continue;
@@ -217,5 +240,28 @@ mod tests {
         assert!(deep.iter().all(|name| !name.contains('/')) && deep[0].starts_with("team-a-b-"), "{deep:?}");
         assert_ne!(deep, names(&key("team/a-b")));
         assert!(names(&key("Büro")).iter().any(|name| name.is_ascii()));
+    }
+
+    #[test]
+    fn a_calendar_takes_what_its_source_takes_and_stays_of_its_kind() {
+        let folder = |kind, said: &str| Folder {
+            components: (!said.is_empty()).then(|| said.to_owned()),
+            ..Folder::at(FolderKey::new(kind, "work").unwrap())
+        };
+        let cases = [
+            (FolderKind::Calendars, "", "VEVENT VTODO VJOURNAL"),
+            (FolderKind::Calendars, "VEVENT", "VEVENT"),
+            (FolderKind::Calendars, "VJOURNAL", "VJOURNAL"),
+            (FolderKind::Calendars, "VTODO", "VEVENT VTODO VJOURNAL"),
+            (FolderKind::Calendars, "VEVENT \"/><x/> VTODO", "VEVENT VTODO"),
+            (FolderKind::Tasks, "VEVENT VTODO", "VTODO"),
+            (FolderKind::Tasks, "VJOURNAL VTODO", "VJOURNAL VTODO"),
+        ];
+        for (kind, said, expected) in cases {
+            assert_eq!(components(&folder(kind, said)).join(" "), expected, "{kind:?} {said:?}");
+        }
+        let (less, more) = (folder(FolderKind::Calendars, "VEVENT"), folder(FolderKind::Calendars, "VEVENT VTODO"));
+        assert_eq!(refused_components(&less, &more).unwrap(), "takes VEVENT on the target, not VTODO");
+        assert_eq!(refused_components(&more, &less), None);
     }
 }

@@ -3,8 +3,8 @@
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// `href` of an answer to a request for `base`, or what is wrong with it. It must be on the same server; no level of it may be
-/// `.` or `..`, or hold a slash or a control character behind its encoding.
+/// `href` of an answer to a request for `base`, or what is wrong with it. It must be on the same server; no level of it
+/// may be `.` or `..`, or hold a slash or a control character behind its encoding.
 pub fn resolve(base: &Url, href: &str) -> Result<Url, String> {
     let bad = |what: &str| Err(format!("the address {:?} {what}", href.chars().take(200).collect::<String>()));
     let href = href.trim();

@@ -221,8 +221,8 @@ pub fn relocate(session: &Session, from: &FolderKey, name: &str, to: &FolderKey)
     }
 }
 
-/// Stores an item in its new place and removes it from the old one; `None` where the server takes no second item of one UID,
-/// and nothing was done.
+/// Stores an item in its new place and removes it from the old one; `None` where the server takes no second item of one
+/// UID, and nothing was done.
 fn carry(session: &Session, kind: FolderKind, old: &Url, new: &Url) -> Result<Option<bool>, SiteError> {
     let Content::Bytes { bytes, .. } = ahead::get_at(session, old)? else { return Ok(None) };
     let reply = put(session, kind, new, ("if-none-match", "*"), &bytes)?;

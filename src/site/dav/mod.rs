@@ -1,4 +1,5 @@
-//! Calendars, lists of tasks and address books on a CalDAV and CardDAV server (RFC 4791, RFC 6352): a [`Store`](super::server::Store).
+//! Calendars, lists of tasks and address books on a CalDAV and CardDAV server (RFC 4791, RFC 6352): a
+//! [`Store`](super::server::Store).
 //!
 //! Every resource goes byte for byte, under the name that it has on the server. Scheduling stays asleep: see
 //! `scheduling`. What the server sends is bounded before it is believed, and leads to no other server.

@@ -1,8 +1,8 @@
 //! To whom a collection is open: its access list (RFC 3744 5.5) as grants, and grants as such a list (RFC 3744 8.1).
 //!
-//! ACL replaces the whole list, so what is in it and is no grant (the owner's own rights, who may see when somebody is busy)
-//! is sent again as it was; where that is in words unknown here, nothing is sent. What a server refuses, it refuses as a
-//! whole: Cyrus names no person in a list that comes this way, only everybody (docs/connectors.md).
+//! ACL replaces the whole list, so what is in it and is no grant (the owner's own rights, who may see when somebody is
+//! busy) is sent again as it was; where that is in words unknown here, nothing is sent. What a server refuses, it
+//! refuses as a whole: Cyrus names no person in a list that comes this way, only everybody (docs/connectors.md).
 
 use super::client::Say;
 use super::collection::Collection;

@@ -31,10 +31,6 @@ impl Store for DavStore {
         if session.calendars.is_none() {
             survey.cannot_give.push("calendars and tasks: it names no home of calendars".to_owned());
             survey.cannot_hold.push("calendars and tasks".to_owned());
-        } else {
-            let what =
-                "which components a calendar takes (events, tasks, journals), but that one for tasks alone stays so";
-            survey.cannot_give.push(what.to_owned());
         }
         if session.contacts.is_none() {
             survey.cannot_give.push("contacts: it names no home of address books".to_owned());

@@ -1,5 +1,5 @@
-//! XML of DAV servers, read from a stream within bounds: depth, size of one piece, size of the whole. No entity but XML's own
-//! five is known and no document type is taken, so nothing grows by being read.
+//! XML of DAV servers, read from a stream within bounds: depth, size of one piece, size of the whole. No entity but
+//! XML's own five is known and no document type is taken, so nothing grows by being read.
 //!
 //! Text comes exactly as it was sent, line ends included: what XML would make of them is not what a calendar server has
 //! stored (RFC 4791 9.6 embeds data as text).

@@ -1,7 +1,7 @@
-//! The files of a vdir collection that are no items: `displayname`, `color`, `description` and `order`.
+//! The files of a vdir collection that are no items: `displayname`, `color`, `description`, `order` and `components`.
 //!
-//! Specified at <https://vdirsyncer.pimutils.org/en/stable/vdir.html>; the latter two are what vdirsyncer 0.19 keeps beside
-//! them. Pure.
+//! The first two are specified at <https://vdirsyncer.pimutils.org/en/stable/vdir.html>, the next two are what vdirsyncer
+//! 0.19 keeps beside them, the last is ours. Pure.
 
 use crate::model::mailbox::{Folder, FolderKind};
 use crate::model::text;
@@ -10,9 +10,10 @@ pub const DISPLAYNAME: &str = "displayname";
 pub const COLOR: &str = "color";
 pub const DESCRIPTION: &str = "description";
 pub const ORDER: &str = "order";
+pub const COMPONENTS: &str = "components";
 
 /// All of them.
-pub const METADATA: [&str; 4] = [DISPLAYNAME, COLOR, DESCRIPTION, ORDER];
+pub const METADATA: [&str; 5] = [DISPLAYNAME, COLOR, DESCRIPTION, ORDER, COMPONENTS];
 
 /// What a metadata file holds of a folder; `None` where the file is none.
 pub fn metadata<'f>(folder: &'f mut Folder, file: &[u8]) -> Option<&'f mut Option<String>> {
@@ -20,14 +21,15 @@ pub fn metadata<'f>(folder: &'f mut Folder, file: &[u8]) -> Option<&'f mut Optio
         DISPLAYNAME => Some(&mut folder.title),
         COLOR => Some(&mut folder.color),
         DESCRIPTION => Some(&mut folder.description),
-        _ => Some(&mut folder.order),
+        ORDER => Some(&mut folder.order),
+        _ => Some(&mut folder.components),
     }
 }
 
 /// The metadata files of a folder, each with what it should say.
-pub fn metadata_files(folder: &Folder) -> [(&'static str, &Option<String>); 4] {
-    let Folder { title, color, description, order, .. } = folder;
-    [(DISPLAYNAME, title), (COLOR, color), (DESCRIPTION, description), (ORDER, order)]
+pub fn metadata_files(folder: &Folder) -> [(&'static str, &Option<String>); 5] {
+    let Folder { title, color, description, order, components, .. } = folder;
+    [(DISPLAYNAME, title), (COLOR, color), (DESCRIPTION, description), (ORDER, order), (COMPONENTS, components)]
 }
 
 /// Longest of these that is taken, bytes; what a calendar list can show has far less.

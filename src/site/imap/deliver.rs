@@ -1,9 +1,9 @@
 //! Delivering messages exactly once.
 //!
-//! Before the first byte goes out the state says durably which message goes where, with which content, and from which UID
-//! on it will be found. Wherever the connection breaks, the folder is searched for it before it is sent again ([`super::sent`]);
-//! the state then says under which UID it lies. Nothing is decided by a guess from names or dates alone where the content
-//! tells.
+//! Before the first byte goes out the state says durably which message goes where, with which content, and from which
+//! UID on it will be found. Wherever the connection breaks, the folder is searched for it before it is sent again
+//! ([`super::sent`]); the state then says under which UID it lies. Nothing is decided by a guess from names or dates
+//! alone where the content tells.
 
 use super::client::{Code, Command, Message, Untagged};
 use super::flags::flag_names;

@@ -1,7 +1,8 @@
 //! Making, renaming, removing and sharing folders; an account's mailbox as a whole.
 
 use super::client::{Command, Said, Untagged};
-use super::listing::SPECIAL_USES;
+use super::listing::{PRIVATE_COMMENT, SHARED_COMMENT, SPECIAL_USES};
+use super::names::stand_ins;
 use super::rights::{self, Dialect};
 use super::state::{About, FolderRow};
 use super::{ImapStore, pool};
@@ -36,13 +37,14 @@ impl ImapStore {
         let is_new = known.is_none() && folder.key != FolderKey::inbox();
         if is_new {
             let mut made = create(&mut lease, &wire, folder.special_use)?;
-            if !made.said.is_ok() && !made.exists() {
-                let (other, _) = spelling.wire(&tame(&folder.key));
-                if other != wire {
-                    let again = create(&mut lease, &other, folder.special_use)?;
-                    if again.said.is_ok() || again.exists() {
-                        (wire, made) = (other, again);
-                    }
+            for stand_in in stand_ins(&folder.key) {
+                let (other, _) = spelling.wire(&stand_in);
+                if made.said.is_ok() || made.exists() || other == wire {
+                    continue;
+                }
+                let again = create(&mut lease, &other, folder.special_use)?;
+                if again.said.is_ok() || again.exists() {
+                    (wire, made) = (other, again);
                 }
             }
             if !made.said.is_ok() && !made.exists() {
@@ -73,6 +75,19 @@ impl ImapStore {
                     let wanted = folder.special_use.and_then(use_name).unwrap_or_else(|| "none".to_owned());
                     lost.push(format!("the target does not take its special use ({wanted}): {why}"));
                 }
+            }
+        }
+        let comments = [
+            ("description", SHARED_COMMENT, &folder.description, &mut about.description),
+            ("comment", PRIVATE_COMMENT, &folder.comment, &mut about.comment),
+        ];
+        for (what, entry, wanted, present) in comments {
+            if wanted == present {
+                continue;
+            }
+            match set_comment(&mut lease, &wire, entry, wanted.as_deref())? {
+                Ok(()) => present.clone_from(wanted),
+                Err(why) => lost.push(format!("the target does not take its {what}: {why}")),
             }
         }
         let number = self.state.add_folder(id, key.path(), &wire)?;
@@ -313,10 +328,12 @@ fn create(lease: &mut pool::Lease, wire: &[u8], special: Option<SpecialUse>) -> 
     Ok(Created { said: lease.run(&plain, &mut |_| Ok(()))?, with_use: false })
 }
 
+const NO_METADATA: &str = "it has no annotations (METADATA)";
+
 /// Sets the special use of a folder that is there, which is an annotation (RFC 6154, section 4). `Err` inside: why not.
 fn set_use(lease: &mut pool::Lease, wire: &[u8], special: Option<SpecialUse>) -> Result<Result<(), String>, SiteError> {
     if !lease.can("METADATA") && !lease.can("METADATA-SERVER") {
-        return Ok(Err("it has no annotations (METADATA)".to_owned()));
+        return Ok(Err(NO_METADATA.to_owned()));
     }
     let value = match special.and_then(use_name) {
         // Within the quotes a backslash is written twice.
@@ -325,6 +342,25 @@ fn set_use(lease: &mut pool::Lease, wire: &[u8], special: Option<SpecialUse>) ->
     };
     let command = Command::new("SETMETADATA").string(wire).words(&format!("(/private/specialuse {value})"));
     let said = lease.run(&command, &mut |_| Ok(()))?;
+    Ok(if said.is_ok() { Ok(()) } else { Err(said.to_string()) })
+}
+
+/// Sets or takes away a comment on a folder (RFC 5464, section 4.3). `Err` inside: why not.
+fn set_comment(
+    lease: &mut pool::Lease,
+    wire: &[u8],
+    entry: &str,
+    comment: Option<&str>,
+) -> Result<Result<(), String>, SiteError> {
+    if !lease.can("METADATA") {
+        return Ok(Err(NO_METADATA.to_owned()));
+    }
+    let command = Command::new("SETMETADATA").string(wire).words(&format!("({entry}"));
+    let command = match comment {
+        Some(text) => command.literal(text.as_bytes()),
+        None => command.words("NIL"),
+    };
+    let said = lease.run(&command.raw(b")"), &mut |_| Ok(()))?;
     Ok(if said.is_ok() { Ok(()) } else { Err(said.to_string()) })
 }
 
@@ -342,21 +378,4 @@ fn guarded(grant: &Grant) -> Rights {
         (Grantee::Owner, false) => Rights::from_letters(&format!("{}lra", grant.rights)),
         _ => grant.rights.clone(),
     }
-}
-
-/// A path without the characters that servers refuse in names.
-fn tame(key: &FolderKey) -> FolderKey {
-    let levels = key.levels().map(|level| {
-        let clean: String = level
-            .chars()
-            .map(|c| match c {
-                '.' | '%' | '*' | '^' | '~' | '#' | '&' | '\\' | '"' => '_',
-                c if c.is_control() => '_',
-                c => c,
-            })
-            .collect();
-        clean.trim().to_owned()
-    });
-    let path = levels.map(|level| if level.is_empty() { "_".to_owned() } else { level }).collect::<Vec<_>>().join("/");
-    FolderKey::new(key.kind(), &path).unwrap_or_else(|_| key.clone())
 }

@@ -1,6 +1,6 @@
-//! Keywords that a server refuses, which it does not say before it has been given them: Dovecot 2.3 takes none with more than
-//! 50 bytes, and with it refuses the whole message. What was refused is remembered for the run, left out from then on, and
-//! told through [`Store::unfit_keywords`](crate::site::server::Store::unfit_keywords).
+//! Keywords that a server refuses, which it does not say before it has been given them: Dovecot 2.3 takes none with
+//! more than 50 bytes, and with it refuses the whole message. What was refused is remembered for the run, left out from
+//! then on, and told through [`Store::unfit_keywords`](crate::site::server::Store::unfit_keywords).
 
 use super::client::Said;
 use super::{ImapStore, flags};

@@ -1,9 +1,9 @@
 //! Listing an account: its folders with subscriptions and special uses (LIST-EXTENDED, RFC 5258), and in the same breath
-//! counters and access lists of those that are known; for new ones they are asked for afterwards.
+//! counters, access lists and comments of those that are known; for new ones they are asked for afterwards.
 //!
-//! Only the account's own folders are looked into. LIST-STATUS (RFC 5819) would count everybody's that it may see, and where
-//! somebody else is the first to open a folder with flags of his own, Dovecot 2.3 forgets the owner's `\Seen` of all that its
-//! index does not know yet (seen with 2.3.19 and INDEXPVT).
+//! Only the account's own folders are looked into. LIST-STATUS (RFC 5819) would count everybody's that it may see, and
+//! where somebody else is the first to open a folder with flags of his own, Dovecot 2.3 forgets the owner's `\Seen` of
+//! all that its index does not know yet (seen with 2.3.19 and INDEXPVT).
 
 use super::client::{Command, Connection, Listed, Sent, Status, Untagged};
 use super::names::Spelling;
@@ -12,7 +12,6 @@ use super::state::{About, FolderRow};
 use crate::event::{Place, Reason, Rejection};
 use crate::limits;
 use crate::model::mailbox::{FolderKey, FolderKind, SpecialUse};
-use crate::model::share::Grant;
 use crate::site::SiteError;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -47,14 +46,12 @@ pub fn list(connection: &mut Connection, account: &str, known: &[FolderRow]) -> 
     // It alone lists what is subscribed to and not there.
     let lsub = if connection.can("IMAP4REV1") { "LSUB" } else { "LIST (SUBSCRIBED)" };
     let subscribed = connection.send(&Command::new(format!("{lsub} \"\" \"*\"")).about_all())?;
-    let has_acl = connection.can("ACL");
-    // Two commands each.
-    let now = known.get(..limits::IMAP_PIPELINE / 2).unwrap_or(known);
+    // A command for each of these, and one for the counters.
+    let beside = Beside::of(connection);
+    let at_once = limits::IMAP_PIPELINE / (1 + beside.len());
+    let now = known.get(..at_once).unwrap_or(known);
     let counted = send_status(connection, now.iter().map(|folder| folder.wire.as_slice()), &items)?;
-    let mut asked = Vec::new();
-    for folder in now.iter().take_while(|_| has_acl) {
-        asked.push((folder.wire.clone(), connection.send(&get_acl(&folder.wire))?));
-    }
+    let asked = send_beside(connection, now.iter().map(|folder| folder.wire.as_slice()), &beside)?;
 
     let spelling = read_namespace(connection, namespace)?;
     let listed = read_listed(connection, account, listing, &list)?;
@@ -62,28 +59,25 @@ pub fn list(connection: &mut Connection, account: &str, known: &[FolderRow]) -> 
     let mut counters = Counters::new();
     let mut status_room = Room::of(connection, account, "counters");
     read_status(connection, counted, &mut counters, &mut status_room)?;
-    let mut grants: HashMap<Vec<u8>, Vec<Grant>> =
-        known.iter().map(|folder| (folder.wire.clone(), folder.about.grants.clone())).collect();
-    let mut room = Room::of(connection, account, "access lists");
-    read_acls(connection, account, asked, &mut grants, &mut room)?;
+    let mut abouts: Abouts = known.iter().map(|folder| (folder.wire.clone(), folder.about.clone())).collect();
+    let mut room = Room::of(connection, account, "access lists and comments");
+    read_beside(connection, account, asked, &mut abouts, &mut room)?;
 
     let mut found = sort(account, spelling, listed, &subscriptions);
     let is_here: BTreeSet<&[u8]> = found.folders.values().map(|folder| folder.wire.as_slice()).collect();
     let was_asked: BTreeSet<&[u8]> = now.iter().map(|folder| folder.wire.as_slice()).collect();
     let unasked: Vec<Vec<u8>> = is_here.difference(&was_asked).map(|wire| wire.to_vec()).collect();
-    for chunk in unasked.chunks(limits::IMAP_PIPELINE / 2) {
+    for chunk in unasked.chunks(at_once) {
         let counted = send_status(connection, chunk.iter().map(Vec::as_slice), &items)?;
-        let mut asked = Vec::new();
-        for wire in chunk.iter().take_while(|_| has_acl) {
-            asked.push((wire.clone(), connection.send(&get_acl(wire))?));
-        }
+        let asked = send_beside(connection, chunk.iter().map(Vec::as_slice), &beside)?;
         read_status(connection, counted, &mut counters, &mut status_room)?;
-        read_acls(connection, account, asked, &mut grants, &mut room)?;
+        read_beside(connection, account, asked, &mut abouts, &mut room)?;
     }
     for folder in found.folders.values_mut() {
         folder.status = counters.remove(&folder.wire);
         folder.about.guid = folder.status.as_ref().and_then(|status| status.id.clone());
-        folder.about.grants = grants.remove(&folder.wire).unwrap_or_default();
+        let About { grants, description, comment, .. } = abouts.remove(&folder.wire).unwrap_or_default();
+        folder.about = About { grants, description, comment, ..std::mem::take(&mut folder.about) };
     }
     Ok(found)
 }
@@ -111,9 +105,32 @@ fn status_items(connection: &Connection) -> String {
     items
 }
 
-fn get_acl(wire: &[u8]) -> Command {
-    Command::new("GETACL").string(wire)
+/// What each folder is asked for by a command of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    Grants,
+    Comments,
 }
+
+impl Beside {
+    fn of(connection: &Connection) -> Vec<Self> {
+        let all = [("ACL", Self::Grants), ("METADATA", Self::Comments)];
+        all.into_iter().filter(|(capability, _)| connection.can(capability)).map(|(_, beside)| beside).collect()
+    }
+
+    fn command(self, wire: &[u8]) -> Command {
+        match self {
+            Self::Grants => Command::new("GETACL").string(wire),
+            Self::Comments => {
+                Command::new("GETMETADATA").string(wire).words(&format!("({SHARED_COMMENT} {PRIVATE_COMMENT})"))
+            }
+        }
+    }
+}
+
+/// Annotations of a folder (RFC 5464, section 6.2.1).
+pub const SHARED_COMMENT: &str = "/shared/comment";
+pub const PRIVATE_COMMENT: &str = "/private/comment";
 
 fn read_namespace(connection: &mut Connection, sent: Option<Sent>) -> Result<Spelling, SiteError> {
     let mut spelling = Spelling { utf8: connection.enabled("UTF8=ACCEPT"), ..Spelling::default() };
@@ -137,6 +154,7 @@ fn read_namespace(connection: &mut Connection, sent: Option<Sent>) -> Result<Spe
 }
 
 type Counters = HashMap<Vec<u8>, Status>;
+type Abouts = HashMap<Vec<u8>, About>;
 
 /// What is left of the memory that a listing may take.
 struct Room<'a> {
@@ -209,23 +227,58 @@ fn read_subscribed(connection: &mut Connection, account: &str, sent: Sent) -> Re
     Ok(names)
 }
 
-fn read_acls(
+fn send_beside<'a>(
+    connection: &mut Connection,
+    wires: impl Iterator<Item = &'a [u8]>,
+    beside: &[Beside],
+) -> Result<Vec<(Vec<u8>, Beside, Sent)>, SiteError> {
+    let mut asked = Vec::new();
+    for wire in wires {
+        for &one in beside {
+            asked.push((wire.to_vec(), one, connection.send(&one.command(wire))?));
+        }
+    }
+    Ok(asked)
+}
+
+/// Refused: this login may not look, so what was known before stays.
+fn read_beside(
     connection: &mut Connection,
     account: &str,
-    asked: Vec<(Vec<u8>, Sent)>,
-    grants: &mut HashMap<Vec<u8>, Vec<Grant>>,
+    asked: Vec<(Vec<u8>, Beside, Sent)>,
+    abouts: &mut Abouts,
     room: &mut Room<'_>,
 ) -> Result<(), SiteError> {
-    for (wire, sent) in asked {
-        // Refused: this login may not look, so what was known before stays.
-        connection.finish(sent, &mut |untagged| {
-            if let Untagged::Acl(_, entries) = untagged {
-                let texts = entries.iter().map(|(who, rights)| limits::IMAP_ENTRY_BYTES + who.len() + rights.len());
-                room.take(texts.sum())?;
-                grants.insert(wire.clone(), rights::grants(&entries, account));
+    for (wire, beside, sent) in asked {
+        let mut comments = (None, None);
+        let said = connection.finish(sent, &mut |untagged| {
+            match (untagged, beside) {
+                (Untagged::Acl(_, entries), Beside::Grants) => {
+                    let texts = entries.iter().map(|(who, rights)| limits::IMAP_ENTRY_BYTES + who.len() + rights.len());
+                    room.take(texts.sum())?;
+                    abouts.entry(wire.clone()).or_default().grants = rights::grants(&entries, account);
+                }
+                (Untagged::Metadata(entries), Beside::Comments) => {
+                    for (name, value) in entries {
+                        let place = match name.as_str() {
+                            SHARED_COMMENT => &mut comments.0,
+                            PRIVATE_COMMENT => &mut comments.1,
+                            _ => continue,
+                        };
+                        if (1..=limits::IMAP_COMMENT_BYTES).contains(&value.len()) {
+                            room.take(value.len())?;
+                            *place = Some(value);
+                        }
+                    }
+                }
+                _ => {}
             }
             Ok(())
         })?;
+        if beside == Beside::Comments && said.is_ok() {
+            let about = abouts.entry(wire).or_default();
+            (about.description, about.comment) = comments;
+        }
     }
     Ok(())
 }

@@ -54,7 +54,7 @@ pub const SCHEMES: &[Scheme] = &[
 /// What a store is made of.
 pub struct ImapOptions {
     pub endpoint: Endpoint,
-    pub tls: Dialer,
+    pub dialer: Dialer,
     pub login: Login,
     /// Passwords may go over a connection that is not protected.
     pub insecure: bool,
@@ -95,7 +95,7 @@ impl ImapStore {
         let state = State::open(&dir.join("imap.sqlite"), id)?;
         let compress = !client::is_here(&options.endpoint.host);
         let client =
-            ClientOptions { endpoint: options.endpoint, tls: options.tls, insecure: options.insecure, compress };
+            ClientOptions { endpoint: options.endpoint, dialer: options.dialer, insecure: options.insecure, compress };
         let pool = Arc::new(Pool::new(client, options.login, options.max_connections));
         Ok(Self {
             pool,

@@ -162,6 +162,37 @@ pub fn fingerprint(header: &[u8], size: u64, date: i64) -> String {
     format!("h{}", hex::encode(digest.get(..16).unwrap_or_default()))
 }
 
+/// Paths for a folder whose own the server refuses, the best first: without characters that servers refuse in names, and
+/// with one short level, always the same for the same folder, where levels are too many or too long.
+pub fn stand_ins(key: &FolderKey) -> [FolderKey; 2] {
+    let tame = tame(key);
+    let digest: [u8; 32] = Sha256::digest(key.path().as_bytes()).into();
+    let id = hex::encode(digest.get(..4).unwrap_or_default());
+    let begin: String = tame.path().chars().map(|c| if c == '/' { '-' } else { c }).take(STAND_IN_CHARS).collect();
+    let flat = FolderKey::new(key.kind(), &format!("{}-{id}", begin.trim_end())).unwrap_or_else(|_| tame.clone());
+    [tame, flat]
+}
+
+/// Characters of a path that a stand-in begins with; in modified UTF-7 they have 240 bytes at most, and file names 255.
+const STAND_IN_CHARS: usize = 40;
+
+/// A path without the characters that servers refuse in names.
+fn tame(key: &FolderKey) -> FolderKey {
+    let levels = key.levels().map(|level| {
+        let clean: String = level
+            .chars()
+            .map(|c| match c {
+                '.' | '%' | '*' | '^' | '~' | '#' | '&' | '\\' | '"' => '_',
+                c if c.is_control() => '_',
+                c => c,
+            })
+            .collect();
+        clean.trim().to_owned()
+    });
+    let path = levels.map(|level| if level.is_empty() { "_".to_owned() } else { level }).collect::<Vec<_>>().join("/");
+    FolderKey::new(key.kind(), &path).unwrap_or_else(|_| key.clone())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,6 +205,17 @@ mod tests {
 
     fn key(path: &str) -> FolderKey {
         FolderKey::new(FolderKind::Mail, path).unwrap()
+    }
+
+    #[test]
+    fn a_folder_whose_name_is_refused_gets_one_like_it_always_the_same() {
+        let deep = vec!["\u{1f4c1}".repeat(20); 12].join("/");
+        let [tame, flat] = stand_ins(&key(&deep));
+        assert_eq!(tame, key(&deep));
+        assert!(flat.levels().count() == 1 && spelling(b'/', "").wire(&flat).0.len() < 255, "{flat}");
+        assert_eq!(stand_ins(&key(&deep))[1], flat);
+        assert_ne!(stand_ins(&key(&format!("{deep}/more")))[1], flat);
+        assert_eq!(stand_ins(&key("a.b/50%")).map(|key| key.path().to_owned())[0], "a_b/50_");
     }
 
     #[test]

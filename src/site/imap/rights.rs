@@ -32,8 +32,9 @@ pub fn grants(entries: &[(String, String)], account: &str) -> Vec<Grant> {
     found
 }
 
-/// The rights that a server says, without `c` and `d` where they only sum up others: one that knows `k`, `x`, `t` or `e` says
-/// them beside those for old clients, `d` also where there is but one of `t` and `e` (RFC 4314, section 2.1.1).
+/// The rights that a server says, without `c` and `d` where they only sum up others: one that knows `k`, `x`, `t` or
+/// `e` says them beside those for old clients, `d` also where there is but one of `t` and `e` (RFC 4314, section
+/// 2.1.1).
 pub fn said(letters: &str) -> Rights {
     let is_new = letters.contains(['k', 'x', 't', 'e']);
     let own: String = letters.chars().filter(|letter| !(is_new && matches!(letter, 'c' | 'd'))).collect();

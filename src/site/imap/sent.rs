@@ -63,9 +63,9 @@ impl ImapStore {
         Ok(())
     }
 
-    /// Looks for messages that were sent: among those from the announced UID on that bear no name yet, by content; where
-    /// a server changed that, by the size that it may have there and the date. `by_size`: it was just seen to take them, so where sizes and dates tell
-    /// them apart nothing is read.
+    /// Looks for messages that were sent: among those from the announced UID on that bear no name yet, by content;
+    /// where a server changed that, by the size that it may have there and the date. `by_size`: it was just seen to
+    /// take them, so where sizes and dates tell them apart nothing is read.
     pub(super) fn find_sent(
         &self,
         lease: &mut pool::Lease,

@@ -131,6 +131,8 @@ impl ImapStore {
             uid_next: NonZeroU32::new(row.uid_next),
             guid: row.about.guid.clone(),
             grants: row.about.grants.clone(),
+            description: row.about.description.clone(),
+            comment: row.about.comment.clone(),
             ..Folder::at(key.clone())
         };
         let (beside_unseen, subscription_unseen) = (false, false);

@@ -1,5 +1,5 @@
-//! Subscriptions to what is no folder of the mailbox: one that is gone or yet to come, or somebody else's. A server may take
-//! none but those of folders that it shows to the user; its words are the reason then.
+//! Subscriptions to what is no folder of the mailbox: one that is gone or yet to come, or somebody else's. A server may
+//! take none but those of folders that it shows to the user; its words are the reason then.
 
 use super::ImapStore;
 use super::client::Command;

@@ -25,9 +25,9 @@ impl ImapStore {
         let listing = listing::list(&mut lease, account, &[])?;
         let counts = listing.folders.values().filter_map(|folder| folder.status.as_ref()?.messages);
         survey.items = Some(counts.map(u64::from).sum());
-        if lease.can("METADATA") && has_comments(&mut lease, &listing)? {
-            let what = "it has comments on folders (METADATA, /private/comment and /shared/comment), which stay behind";
-            survey.cannot_give.push(what.to_owned());
+        // A quota is counted already; sizes may cost the server a look at every message.
+        if survey.bytes.is_none() {
+            survey.bytes = sizes(&mut lease, &listing)?;
         }
         Ok(survey)
     }
@@ -44,6 +44,7 @@ fn lost_in_it(connection: &Connection, mode: LoginMode) -> Vec<String> {
     cannot("UIDPLUS", "it does not tell the UIDs of what is delivered (UIDPLUS); each is searched for");
     cannot("SPECIAL-USE", "it has no special uses of folders (SPECIAL-USE)");
     cannot("QUOTA", "it has no quotas (QUOTA); those of the accounts are not set on it");
+    cannot("METADATA", "it has no annotations (METADATA), so no comments on folders");
     if connection.can("QUOTA") && mode != LoginMode::Proxy {
         let what = "quotas are set on it by an administrator who logs in himself (login = \"proxy\"), so not here";
         lost.push(what.to_owned());
@@ -77,26 +78,26 @@ fn quota(lease: &mut pool::Lease) -> Result<(Option<u64>, bool), SiteError> {
     Ok((storage.map(|(used, _)| used), storage.is_some_and(|(_, limited)| limited)))
 }
 
-/// Whether any folder has a comment (RFC 5464, section 6.2.1), for which the archive has no place.
-fn has_comments(lease: &mut pool::Lease, listing: &Listing) -> Result<bool, SiteError> {
+/// Bytes of all messages, where the server adds them up (STATUS=SIZE, RFC 8438).
+fn sizes(lease: &mut pool::Lease, listing: &Listing) -> Result<Option<u64>, SiteError> {
+    if !lease.can("STATUS=SIZE") && !lease.can("IMAP4REV2") {
+        return Ok(None);
+    }
     let folders: Vec<&[u8]> = listing.folders.values().map(|folder| folder.wire.as_slice()).collect();
-    let mut found = false;
+    let mut sum = 0_u64;
     for chunk in folders.chunks(limits::IMAP_PIPELINE) {
         let mut sent = Vec::new();
         for wire in chunk {
-            let command = Command::new("GETMETADATA").string(wire).words("(/private/comment /shared/comment)");
-            sent.push(lease.send(&command)?);
+            sent.push(lease.send(&Command::new("STATUS").string(wire).words("(SIZE)"))?);
         }
         for sent in sent {
-            // Refused: nobody may look there, so nothing is known of it.
             lease.finish(sent, &mut |untagged| {
-                found |= matches!(&untagged, Untagged::Metadata(entries) if !entries.is_empty());
+                if let Untagged::Status(_, status) = untagged {
+                    sum = sum.saturating_add(status.size.unwrap_or_default());
+                }
                 Ok(())
             })?;
         }
-        if found {
-            break;
-        }
     }
-    Ok(found)
+    Ok(Some(sum))
 }

@@ -1,8 +1,9 @@
 //! A connection to a directory server: logged in, searched in pages, changed. The only place that knows the crate `ldap3`.
 //!
-//! The crate blocks here and runs its own small runtime inside; every wait is bounded. It panics on some answers that no
-//! server should give, so each call is guarded, and such an answer becomes an error of this connection. It has the socket to
-//! itself, so under `--max-rate` entries are paid for as they are looked at, and a page is asked for when the one before is.
+//! The crate blocks here and runs its own small runtime inside; every wait is bounded. It panics on some answers that
+//! no server should give, so each call is guarded, and such an answer becomes an error of this connection. It has the
+//! socket to itself, so under `--max-rate` entries are paid for as they are looked at, and a page is asked for when the
+//! one before is.
 
 use super::LdapOptions;
 use super::change::{Change, Part};

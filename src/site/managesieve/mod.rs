@@ -1,4 +1,5 @@
-//! The Sieve scripts of accounts on a ManageSieve server (RFC 5804): a [`Store`](super::server::Store) of the one folder of kind `Filters`.
+//! The Sieve scripts of accounts on a ManageSieve server (RFC 5804): a [`Store`](super::server::Store) of the one
+//! folder of kind `Filters`.
 //!
 //! Scripts are few and the protocol tells nothing of when they changed, so every look reads them all; the mark is over
 //! their bytes, and keeps since when each script is as it is. A script that the server's compiler refuses is rejected with

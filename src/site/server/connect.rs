@@ -82,7 +82,7 @@ fn stores(
             "mail" => {
                 let options = ImapOptions {
                     endpoint: endpoint(server, description::IMAP)?,
-                    tls: server.tls.dialer(fs.as_ref()).map_err(SiteError::Net)?,
+                    dialer: server.tls.dialer(fs.as_ref()).map_err(SiteError::Net)?,
                     login,
                     insecure: server.insecure,
                     state_dir: description.state.clone(),

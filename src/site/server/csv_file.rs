@@ -1,8 +1,10 @@
-//! A CSV file of accounts: a line of column names, then an account a line. Pure; rows that are not changed stay byte for byte.
+//! A CSV file of accounts: a line of column names, then an account a line. Pure; rows that are not changed stay byte
+//! for byte.
 //!
-//! Columns, in any order and case: `address` (or `email`), `name`, `password` (a hash with its scheme), `quota` (bytes, or
-//! with k, M, G, T), `status` (`active`, `locked`, `closed`), `class` (`user`, `location`, `equipment`), `cos`, `groups` and
-//! `aliases` (several with `;` between). Any other column is kept as the attribute `csv.COLUMN`. Quoting is RFC 4180's.
+//! Columns, in any order and case: `address` (or `email`), `name`, `password` (a hash with its scheme), `quota` (bytes,
+//! or with k, M, G, T), `status` (`active`, `locked`, `closed`), `class` (`user`, `location`, `equipment`), `cos`,
+//! `groups` and `aliases` (several with `;` between). Any other column is kept as the attribute `csv.COLUMN`. Quoting
+//! is RFC 4180's.
 
 use crate::model::provisioning::{Account, AccountClass, AccountStatus, Secret};
 use crate::site::directory::passwd_file::{encode_storage, parse_storage};

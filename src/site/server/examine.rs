@@ -1,5 +1,5 @@
-//! `wagon site check`: logs in everywhere for every account, and tells what the servers say of themselves, what gets lost in
-//! which direction, and how long a first pass takes. Changes nothing.
+//! `wagon site check`: logs in everywhere for every account, and tells what the servers say of themselves, what gets
+//! lost in which direction, and how long a first pass takes. Changes nothing.
 //!
 //! The time is measured, not guessed: some messages of the largest mailbox are read one after the other, and what all
 //! mailboxes have is put in proportion. A pass fetches several at once, so it needs less.
@@ -78,6 +78,8 @@ pub struct FirstPass {
     /// Of all servers together, as far as they tell.
     pub items: Option<u64>,
     pub bytes: Option<u64>,
+    /// Some server with items does not tell their size.
+    pub at_least: bool,
     /// Accounts that were counted.
     pub counted: u64,
     /// At most so long, in seconds; less, because a pass fetches several messages at once.
@@ -123,6 +125,9 @@ impl ServerSite {
         let mut first_pass = FirstPass {
             items: sum(|server| server.items),
             bytes: sum(|server| server.bytes),
+            at_least: servers
+                .iter()
+                .any(|server| server.items.is_some_and(|items| items > 0) && server.bytes.is_none()),
             counted: accounts.len() as u64,
             ..FirstPass::default()
         };

@@ -1,5 +1,6 @@
-//! A file of accounts as the [`Book`] of a site: CSV ([`csv_file`](super::csv_file)) or a Dovecot passwd-file. As a target it
-//! is written as `etc/passwd` of a directory site is: complete under its name or not at all, and lines of others stay.
+//! A file of accounts as the [`Book`] of a site: CSV ([`csv_file`](super::csv_file)) or a Dovecot passwd-file. As a
+//! target it is written as `etc/passwd` of a directory site is: complete under its name or not at all, and lines of
+//! others stay.
 
 use super::csv_file::{self, CsvFile};
 use super::description::FileFormat;

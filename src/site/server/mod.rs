@@ -16,6 +16,7 @@ mod login;
 mod passwords;
 mod raw;
 mod secret_key;
+mod section;
 mod site;
 mod state;
 mod store;

@@ -51,8 +51,8 @@ impl ServerSite {
         self.stores().find(|store| store.kinds().contains(&kind))
     }
 
-    /// What a store has of an account. While the site is written, a mailbox that is not there yet is made: the book may have
-    /// known the account before, or the server may have refused it in an earlier pass.
+    /// What a store has of an account. While the site is written, a mailbox that is not there yet is made: the book may
+    /// have known the account before, or the server may have refused it in an earlier pass.
     fn mailbox_in(&self, store: &dyn Store, account: &str) -> Result<MailboxScan, SiteError> {
         match store.mailbox(account) {
             Err(SiteError::NoAccount(_)) if self.lock.get().is_some() => {

@@ -38,9 +38,9 @@ impl Target for MemorySite {
         let mailbox = known(&mut contents, account)?;
         let created = !mailbox.contains_key(&folder.key);
         let stored = contents.folder(account, &folder.key);
-        let Folder { special_use, subscribed, title, color, description, order, active, .. } = folder.clone();
-        let has = std::mem::replace(&mut stored.folder, folder.clone());
-        stored.folder = Folder { special_use, subscribed, title, color, description, order, active, ..has };
+        let Folder { uid_validity, uid_next, ref guid, ref grants, .. } = stored.folder;
+        let (guid, grants) = (guid.clone(), grants.clone());
+        stored.folder = Folder { uid_validity, uid_next, guid, grants, ..folder.clone() };
         if stored.items.is_empty() && stored.folder.uid_validity.is_none() {
             (stored.folder.uid_validity, stored.folder.uid_next) = (folder.uid_validity, folder.uid_next);
         }

@@ -133,6 +133,8 @@ pub(super) fn fill_folder(listing: &mut FolderListing, known: &Folder) {
     found.title = found.title.take().or_else(|| known.title.clone());
     found.color = found.color.take().or_else(|| known.color.clone());
     found.description = found.description.take().or_else(|| known.description.clone());
+    found.comment = found.comment.take().or_else(|| known.comment.clone());
+    found.components = found.components.take().or_else(|| known.components.clone());
     found.order = found.order.take().or_else(|| known.order.clone());
     for grant in &known.grants {
         let same =

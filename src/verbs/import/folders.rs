@@ -213,8 +213,8 @@ fn follow(
         return Ok(());
     }
     let described = |of: &Folder| {
-        let Folder { title, color, description, order, .. } = of.clone();
-        (of.subscribed, of.special_use, title, color, description, order)
+        let Folder { title, color, description, comment, components, order, .. } = of.clone();
+        (of.subscribed, of.special_use, title, color, description, comment, components, order)
     };
     let renamed = row.base.key != folder.key;
     let redescribed = described(&row.base) != described(folder);
@@ -336,6 +336,12 @@ fn describe(base: &Folder, source: &Folder, target: &Folder) -> (Folder, Vec<&'s
     }
     if judge("the description", one(&base.description, &source.description, &target.description)) {
         merged.description.clone_from(&source.description);
+    }
+    if judge("the comment", one(&base.comment, &source.comment, &target.comment)) {
+        merged.comment.clone_from(&source.comment);
+    }
+    if judge("what it takes", one(&base.components, &source.components, &target.components)) {
+        merged.components.clone_from(&source.components);
     }
     if judge("the place in the order", one(&base.order, &source.order, &target.order)) {
         merged.order.clone_from(&source.order);

@@ -28,8 +28,8 @@ pub fn mend_beside(fs: &Arc<dyn Fs>, dir: &Path, dry_run: bool) -> Result<Vec<Me
     parity::mend_beside(fs.as_ref(), dir, dry_run)
 }
 
-/// Writes again what an archive cannot be opened without where one of its two copies is damaged, and a second copy where there
-/// is none. Gives which files that are, or in a dry run would be.
+/// Writes again what an archive cannot be opened without where one of its two copies is damaged, and a second copy
+/// where there is none. Gives which files that are, or in a dry run would be.
 pub fn mend_copies(fs: &Arc<dyn Fs>, dir: &Path, dry_run: bool) -> Result<Vec<PathBuf>, ArchiveError> {
     archive::mend_copies(fs.as_ref(), dir, dry_run)
 }

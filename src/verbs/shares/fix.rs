@@ -146,7 +146,8 @@ impl Step {
 
 /// Applies a plan. `made` is the time, in seconds since 1970, and part of the journal's name.
 ///
-/// Takes the target for itself first, as an import does. Stops between two steps when it is interrupted; planning and applying again goes on from there.
+/// Takes the target for itself first, as an import does. Stops between two steps when it is interrupted; planning and
+/// applying again goes on from there.
 pub fn apply(
     target: &dyn Target,
     fs: &dyn Fs,

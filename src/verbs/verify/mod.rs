@@ -1,8 +1,8 @@
 //! Reads a target back and compares it with a snapshot, through the map.
 //!
-//! Promises to look at every item of the chosen accounts: its content is read and hashed; its folder, flags, keywords and
-//! date are compared, and provisioning, settings and access lists as well. What users of the target changed since the import is
-//! told apart from what is wrong, because the map knows what import wrote. Changes nothing.
+//! Promises to look at every item of the chosen accounts: its content is read and hashed; its folder, flags, keywords
+//! and date are compared, and provisioning, settings and access lists as well. What users of the target changed since
+//! the import is told apart from what is wrong, because the map knows what import wrote. Changes nothing.
 
 mod items;
 mod records;

@@ -13,9 +13,9 @@ use std::path::PathBuf;
 
 /// Take an item, a folder or an account out of an archive as files
 ///
-/// An item becomes one file (`-` is standard output), a folder a Maildir, an mbox file or a folder of .eml files, an account
-/// a folder of such. Only the parts of the archive that hold them are read. Names that a file system would not take are
-/// changed; nothing is written outside the output.
+/// An item becomes one file (`-` is standard output), a folder a Maildir, an mbox file or a folder of .eml files, an
+/// account a folder of such. Only the parts of the archive that hold them are read. Names that a file system would not
+/// take are changed; nothing is written outside the output.
 #[derive(Debug, Args)]
 pub struct ExtractArgs {
     /// ACCOUNT, ACCOUNT:FOLDER or ACCOUNT:FOLDER/ITEM

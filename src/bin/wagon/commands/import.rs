@@ -77,8 +77,8 @@ pub struct ImportArgs {
     throttle: ThrottleArgs,
     #[command(flatten)]
     dry_run: DryRunArg,
-    /// With --dry-run: write the changes to a directory server (LDAP) into this new file, as ldapmodify takes them. They hold
-    /// hashes of passwords
+    /// With --dry-run: write the changes to a directory server (LDAP) into this new file, as ldapmodify takes them.
+    /// They hold hashes of passwords
     #[arg(long, value_name = "FILE", requires = "dry_run")]
     ldif: Option<PathBuf>,
 }

@@ -11,8 +11,8 @@ use stationwagon::verbs::show::list::{AccountLine, FolderLine, ItemLine, Listing
 
 /// List sites, accounts, folders or items
 ///
-/// Without an address the accounts of the site, or the sites where the archive holds several; with a domain its accounts; with
-/// an account its folders; with a folder its items.
+/// Without an address the accounts of the site, or the sites where the archive holds several; with a domain its
+/// accounts; with an account its folders; with a folder its items.
 #[derive(Debug, Args)]
 pub struct LsArgs {
     /// DOMAIN, ACCOUNT, ACCOUNT:FOLDER or ACCOUNT:FOLDER/ITEM

@@ -41,8 +41,8 @@ pub fn archive_to_keep(arg: &ArchiveArg, screen: &Screen) -> Result<Archive, Cli
     unlock_for_export(archive_in(&arg.dir, screen)?, &arg.keys)
 }
 
-/// The archive for somebody with these keys. Where a passphrase opens it, none was given and somebody sits there, it is asked
-/// for.
+/// The archive for somebody with these keys. Where a passphrase opens it, none was given and somebody sits there, it is
+/// asked for.
 pub fn unlock(archive: Archive, keys: &KeyArgs) -> Result<Archive, CliError> {
     let mut archive = archive;
     if !archive.is_encrypted() {

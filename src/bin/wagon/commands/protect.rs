@@ -14,9 +14,9 @@ use std::io::{self, Write};
 
 /// Add parity, from which `wagon repair` brings back what bad sectors take
 ///
-/// Each file of the archive gets a Reed-Solomon parity file in the folder parity. Of a file and its parity together any blocks
-/// of 4 KiB may be lost, up to the percentage, and every byte comes back. Run it again after later exports: only what is new
-/// is read. It needs no key for an encrypted archive, and whoever has no use for it may remove the folder.
+/// Each file of the archive gets a Reed-Solomon parity file in the folder parity. Of a file and its parity together any
+/// blocks of 4 KiB may be lost, up to the percentage, and every byte comes back. Run it again after later exports: only
+/// what is new is read. It needs no key for an encrypted archive, and whoever has no use for it may remove the folder.
 #[derive(Debug, Args)]
 pub struct ProtectArgs {
     #[command(flatten)]

@@ -13,7 +13,8 @@ use std::io::{self, Write};
 
 /// Mend a damaged archive
 ///
-/// Files that have parity (`wagon protect`) are mended with it, bit for bit, before anything else is done. Then it makes indexes again from packs, and packs with damage again without it; the damaged ones are put into the folder
+/// Files that have parity (`wagon protect`) are mended with it, bit for bit, before anything else is done. Then it
+/// makes indexes again from packs, and packs with damage again without it; the damaged ones are put into the folder
 /// damaged. Messages that this costs are named; the next export of their source stores those again that it still has. A
 /// snapshot that cannot be read stays: `wagon export --full` goes on without it.
 #[derive(Debug, Args)]

@@ -17,12 +17,12 @@ use std::io::{self, Write};
 
 /// Show an item, folder, account or record, the site's settings, or the snapshot itself
 ///
-/// Of an item its record and header are shown, never its body. Passwords are hidden unless --show-secrets asks for them. Server and global settings are in the
-/// archive for reference and are never restored.
+/// Of an item its record and header are shown, never its body. Passwords are hidden unless --show-secrets asks for
+/// them. Server and global settings are in the archive for reference and are never restored.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// ACCOUNT, ACCOUNT:FOLDER, ACCOUNT:FOLDER/ITEM, or the name of a domain, list, alias or class of service; without it the
-    /// snapshot itself
+    /// ACCOUNT, ACCOUNT:FOLDER, ACCOUNT:FOLDER/ITEM, or the name of a domain, list, alias or class of service; without
+    /// it the snapshot itself
     #[arg(value_name = "ADDRESS", conflicts_with_all = ["settings", "provisioning"])]
     address: Option<String>,
     /// The server's and the global settings
@@ -34,8 +34,8 @@ pub struct ShowArgs {
     /// Write the item's bytes as they are to standard output
     #[arg(long, requires = "address", conflicts_with = "json")]
     raw: bool,
-    /// Show password hashes, passwords of other servers and keys as the archive has them; whoever sees the screen or a log of it
-    /// has them then
+    /// Show password hashes, passwords of other servers and keys as the archive has them; whoever sees the screen or a
+    /// log of it has them then
     #[arg(long, conflicts_with = "raw")]
     show_secrets: bool,
     #[command(flatten)]

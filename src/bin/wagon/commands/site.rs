@@ -49,8 +49,8 @@ struct CheckArgs {
 
 /// Ask what is needed to reach a site, and write its description
 ///
-/// What an option says is not asked for. Answers are read from standard input, a line each; an empty one leaves out what can
-/// be left out. Passwords are never asked for: the description says where each is.
+/// What an option says is not asked for. Answers are read from standard input, a line each; an empty one leaves out
+/// what can be left out. Passwords are never asked for: the description says where each is.
 #[derive(Debug, Args)]
 struct InitArgs {
     /// The file to write; nothing may lie there yet
@@ -189,7 +189,12 @@ fn write_estimate(out: &mut dyn Write, first: &FirstPass) -> io::Result<()> {
     let Some(items) = first.items else {
         return writeln!(out, "\nhow much a first pass moves is not known: the servers do not tell");
     };
-    let size = first.bytes.map_or(String::new(), |size| format!(", {}", bytes(size)));
+    let size = match first.bytes {
+        Some(0) if first.at_least => String::new(),
+        Some(size) if first.at_least => format!(", at least {}", bytes(size)),
+        Some(size) => format!(", {}", bytes(size)),
+        None => String::new(),
+    };
     writeln!(out, "\na first pass moves {}{size}, in {}", count(items, "item"), count(first.counted, "account"))?;
     match (first.seconds, first.sample_items, first.sample_seconds) {
         (Some(seconds), Some(sample), Some(took)) => {

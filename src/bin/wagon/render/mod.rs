@@ -1,7 +1,8 @@
 //! What a person or a script sees: progress and messages on standard error, what was asked for on standard output.
 //!
 //! [`Screen`] knows how the user wants it; a pass runs inside [`Screen::watch`], and every verb ends in
-//! [`Screen::report`]. Text from a site goes through [`printable`](stationwagon::model::text::printable) on its way to a person.
+//! [`Screen::report`]. Text from a site goes through [`printable`](stationwagon::model::text::printable) on its way to
+//! a person.
 
 mod bar;
 mod json;
@@ -97,8 +98,8 @@ impl Screen {
         }
     }
 
-    /// Whom an archive tells of what is damaged in it and costs nothing: the user, whether he wants to be told much or little, and
-    /// programs.
+    /// Whom an archive tells of what is damaged in it and costs nothing: the user, whether he wants to be told much or
+    /// little, and programs.
     pub fn hear(&self) -> Hear {
         let json = self.json;
         Arc::new(move |text| {
@@ -155,7 +156,8 @@ impl Screen {
         written.and_then(|()| out.flush()).map_err(CliError::Output)
     }
 
-    /// A JSON line of its own: in place of a report, or before anything else. Nobody is left to tell when it cannot be written.
+    /// A JSON line of its own: in place of a report, or before anything else. Nobody is left to tell when it cannot be
+    /// written.
     pub fn json_only(&self, line: &impl Serialize) {
         let _ = json_line(&mut io::stdout(), line);
     }

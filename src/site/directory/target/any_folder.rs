@@ -48,7 +48,7 @@ impl DirectoryTarget {
             }
         };
         db::put_folder(self.db()?, account, &key, &columns).map_err(|error| self.db_error(error))?;
-        Ok(Ok(FolderPut { key, created, lost: Vec::new() }))
+        Ok(Ok(FolderPut { created, lost: lost(folder), key }))
     }
 
     fn put_mail_folder(&self, place: &AccountPlace, key: &FolderKey, folder: &Folder) -> Result<bool, SiteError> {
@@ -68,4 +68,14 @@ impl DirectoryTarget {
         }
         Ok(made.created)
     }
+}
+
+/// What a folder should say of itself and a directory has no place for.
+fn lost(folder: &Folder) -> Vec<String> {
+    let described = folder.description.is_some() && !file_items::has_metadata_files(folder.key.kind());
+    let has = [(described, "description"), (folder.comment.is_some(), "comment")];
+    has.into_iter()
+        .filter(|(has, _)| *has)
+        .map(|(_, what)| format!("a directory has no place for its {what}"))
+        .collect()
 }

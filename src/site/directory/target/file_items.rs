@@ -66,7 +66,7 @@ pub fn make(hand: &Hand, dir: &Path, folder: &Folder) -> Result<bool, SiteError>
     Ok(created)
 }
 
-/// Kinds whose title, colour, description and order are files of the collection.
+/// Kinds whose title, colour, description, order and components are files of the collection.
 pub fn has_metadata_files(kind: FolderKind) -> bool {
     matches!(kind, FolderKind::Calendars | FolderKind::Contacts | FolderKind::Tasks)
 }

@@ -80,6 +80,8 @@ pub struct Status {
     pub uid_next: Option<u32>,
     pub uid_validity: Option<u32>,
     pub modseq: Option<u64>,
+    /// Bytes of all its messages (RFC 8438).
+    pub size: Option<u64>,
     /// MAILBOXID (RFC 8474), or Dovecot's X-GUID.
     pub id: Option<String>,
 }
@@ -121,8 +123,8 @@ pub enum Untagged {
     /// Prefixes and separators: of the user's own folders, of other users', of shared ones.
     Namespace([Vec<(Vec<u8>, Option<u8>)>; 3]),
     Id(Vec<(String, String)>),
-    /// Names of a folder's annotations that have a value (RFC 5464, section 4.4).
-    Metadata(Vec<String>),
+    /// A folder's annotations that have a value (RFC 5464, section 4.4).
+    Metadata(Vec<(String, String)>),
     Other,
 }
 
@@ -196,7 +198,7 @@ fn untagged(rest: &[u8], whole: &[u8]) -> Option<Untagged> {
             values.next()?;
             let list = values.next()?;
             let named = list.list().chunks_exact(2).filter_map(|pair| match pair {
-                [name, value] if value.bytes().is_some() => name.text(),
+                [name, value] => Some((name.text()?.to_ascii_lowercase(), value.text()?)),
                 _ => None,
             });
             Untagged::Metadata(named.collect())
@@ -261,6 +263,7 @@ fn status(list: &Value<'_>) -> Status {
             b"UIDNEXT" => status.uid_next = small(),
             b"UIDVALIDITY" => status.uid_validity = small(),
             b"HIGHESTMODSEQ" => status.modseq = value.number(),
+            b"SIZE" => status.size = value.number(),
             b"MAILBOXID" => status.id = value.list().first().and_then(Value::text).filter(|id| is_lasting(id)),
             b"X-GUID" => status.id = value.text().filter(|id| is_lasting(id)),
             _ => {}
@@ -350,6 +353,7 @@ mod tests {
                     uid_next: Some(3),
                     uid_validity: Some(4),
                     modseq: Some(5),
+                    size: None,
                     id: Some("F1".into())
                 }
             )
@@ -369,7 +373,7 @@ mod tests {
         assert_eq!(untagged("* QUOTA \"\" (STORAGE 10 512)\r\n"), Untagged::Quota(String::new(), Some((10, 512))));
         assert_eq!(
             untagged("* METADATA \"a b\" (/private/comment {2}\r\nhi /shared/comment NIL)\r\n"),
-            Untagged::Metadata(vec!["/private/comment".into()])
+            Untagged::Metadata(vec![("/private/comment".into(), "hi".into())])
         );
         assert_eq!(untagged("* SEARCH 1 5\r\n"), Untagged::Search(vec![1, 5]));
         assert_eq!(untagged("* 1 FETCH (INTERNALDATE NIL)\r\n"), Untagged::Fetch(Box::default()));

@@ -34,13 +34,18 @@ impl Command {
         self.raw(format!(" {words}").as_bytes())
     }
 
+    /// Adds a space and a string that is written as a literal, whatever is in it.
+    pub fn literal(self, text: &[u8]) -> Self {
+        let mut spaced = self.raw(b" ");
+        spaced.parts.push(Part::Literal(text.to_vec()));
+        spaced
+    }
+
     /// Adds a space and a string.
-    pub fn string(mut self, text: &[u8]) -> Self {
+    pub fn string(self, text: &[u8]) -> Self {
         let plain = text.len() <= 1000 && text.iter().all(|byte| matches!(byte, b' '..=b'~' | 0x80..));
         if !plain {
-            self = self.raw(b" ");
-            self.parts.push(Part::Literal(text.to_vec()));
-            return self;
+            return self.literal(text);
         }
         let mut quoted = vec![b' ', b'"'];
         for &byte in text {
@@ -53,7 +58,8 @@ impl Command {
         self.raw(&quoted)
     }
 
-    fn raw(mut self, bytes: &[u8]) -> Self {
+    /// Adds `bytes` as they are.
+    pub fn raw(mut self, bytes: &[u8]) -> Self {
         match self.parts.last_mut() {
             Some(Part::Bytes(last)) => last.extend_from_slice(bytes),
             _ => self.parts.push(Part::Bytes(bytes.to_vec())),

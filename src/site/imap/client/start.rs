@@ -13,7 +13,7 @@ use crate::site::server::Credentials;
 /// How a server is reached.
 pub struct ClientOptions {
     pub endpoint: Endpoint,
-    pub tls: Dialer,
+    pub dialer: Dialer,
     /// Passwords may go over a connection that is not protected.
     pub insecure: bool,
     /// Turn on compression where the server has it; of no use on this very machine.
@@ -23,7 +23,7 @@ pub struct ClientOptions {
 /// Connects and logs in.
 pub fn connect(options: &ClientOptions, credentials: &Credentials) -> Result<Connection, SiteError> {
     let endpoint = &options.endpoint;
-    let stream = Stream::connect(endpoint, &options.tls).map_err(SiteError::Net)?;
+    let stream = Stream::connect(endpoint, &options.dialer).map_err(SiteError::Net)?;
     let mut connection = Connection::new(Wire::new(stream), endpoint.to_string());
     let greeted = greeting(&mut connection)?;
     if endpoint.protection == Protection::StartTls {
@@ -75,7 +75,7 @@ fn start_tls(mut connection: Connection, options: &ClientOptions, greeted: &Said
     connection.demand(&Command::new("STARTTLS"), &mut |_| Ok(()))?;
     let server = connection.server().to_owned();
     let stream = connection.into_wire().into_stream();
-    let stream = stream.secure(&options.endpoint, &options.tls).map_err(SiteError::Net)?;
+    let stream = stream.secure(&options.endpoint, &options.dialer).map_err(SiteError::Net)?;
     Ok(Connection::new(Wire::new(stream), server))
 }
 

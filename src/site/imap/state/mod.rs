@@ -1,8 +1,8 @@
 //! What is remembered of a server: its folders and messages as they were at the last look, and the name that each message
 //! bears with us for ever, wherever it moves. SQLite below the state folder of a store.
 //!
-//! Promises: a name is borne by one message of an account at a time. Deleting the file costs a look at every folder, and the
-//! names of messages that are there twice; what an import was cut off in could then no longer be settled.
+//! Promises: a name is borne by one message of an account at a time. Deleting the file costs a look at every folder,
+//! and the names of messages that are there twice; what an import was cut off in could then no longer be settled.
 
 mod deliveries;
 mod messages;
@@ -34,6 +34,11 @@ pub struct About {
     /// The server's own lasting name of the folder.
     pub guid: Option<String>,
     pub grants: Vec<Grant>,
+    /// Its comments (RFC 5464, section 6.2): what it is for, and what its owner has noted on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
 }
 
 /// A folder as it was at the last look.
