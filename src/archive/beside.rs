@@ -201,12 +201,17 @@ pub fn mend_copies(fs: &dyn Fs, dir: &Path, dry_run: bool) -> Result<Vec<PathBuf
         Err(error) => return Err(error),
         Ok(Beside { header, worn }) => {
             if is_gone(&fs.lstat(&dir.join(HEADER_AGAIN))) {
-                wanted.push((HEADER_AGAIN, header.encode()));
-                // One without a checksum that is spelt otherwise than ours: beside a proven copy it would pass for damaged.
                 let path = dir.join(HEADER);
                 let spelt = fs.read(&path, ARCHIVE_HEADER_BYTES).map_err(io_error("read", &path))?;
-                if spelt != header.encode() && spelt != header.encode_without_checksum() {
-                    wanted.push((HEADER, header.encode()));
+                if ArchiveHeader::proof(&spelt) == Proof::Right {
+                    // A later version may say more in it than we read.
+                    wanted.push((HEADER_AGAIN, spelt));
+                } else {
+                    wanted.push((HEADER_AGAIN, header.encode()));
+                    // One that is spelt otherwise than ours: beside a proven copy it would pass for damaged.
+                    if spelt != header.encode_without_checksum() {
+                        wanted.push((HEADER, header.encode()));
+                    }
                 }
             }
             let key = fs.read(&dir.join(KEY), AGE_HEADER_BYTES);

@@ -168,6 +168,48 @@ fn what_the_administrator_changed_in_the_directory_stays_and_what_the_old_site_c
     assert!(differences.iter().all(|line| line.contains("INBOX") && line.contains("has not been imported")), "{text}");
 }
 
+/// The postfix-book schema as far as wagon reads and writes it.
+const POSTFIX_BOOK: &str = "\
+attributetype ( 1.3.6.1.4.1.29426.1.10.2 NAME 'mailAlias' EQUALITY caseIgnoreIA5Match SYNTAX 1.3.6.1.4.1.1466.115.121.1.26 )
+attributetype ( 1.3.6.1.4.1.29426.1.10.5 NAME 'mailEnabled' EQUALITY booleanMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.7 SINGLE-VALUE )
+attributetype ( 1.3.6.1.4.1.29426.1.10.7 NAME 'mailQuota' EQUALITY caseExactIA5Match SYNTAX 1.3.6.1.4.1.1466.115.121.1.26 SINGLE-VALUE )
+attributetype ( 1.3.6.1.4.1.29426.1.10.10 NAME 'mailForwardingAddress' EQUALITY caseIgnoreIA5Match SYNTAX 1.3.6.1.4.1.1466.115.121.1.26 )
+objectclass ( 1.3.6.1.4.1.29426.1.2.2.1 NAME 'PostfixBookMailAccount' SUP top AUXILIARY MUST mail MAY ( mailAlias $ mailEnabled $ mailQuota ) )
+objectclass ( 1.3.6.1.4.1.29426.1.2.2.2 NAME 'PostfixBookMailForward' SUP top AUXILIARY MUST mail MAY ( mailAlias $ mailForwardingAddress ) )
+";
+
+#[test]
+fn accounts_go_into_the_books_of_postfix_and_dovecot_and_come_back() {
+    // posixAccount has no place for a quota.
+    for (preset, schema, quota) in [("postfix-book", POSTFIX_BOOK, "storage=2G"), ("dovecot", "", "")] {
+        let Some(slapd) = Slapd::with_schema(schema) else { return };
+        let desk = Desk::new();
+        desk.small_site();
+        fs::remove_file(desk.path("site/etc/virtual_alias")).unwrap();
+        let passwd =
+            desk.read("site/etc/passwd").replace(" userdb_acl_groups=board", "").replace("::::::nologin", ":::::");
+        let passwd = if quota.is_empty() { passwd.replace("userdb_quota_rule=*:storage=2G", "") } else { passwd };
+        desk.write("site/etc/passwd", &passwd);
+        desk.describe("new", &slapd, ("LDAP_ADMIN_DN", "LDAP_ADMIN_PASSWORD"));
+        let text = desk.read("new.toml");
+        desk.write("new.toml", &format!("{text}preset = \"{preset}\"\n"));
+        desk.done("export --from site --archive archive");
+        desk.done("import --archive archive --to new.toml --provisioning-only");
+        desk.done("export --from new.toml --archive back");
+        desk.done("import --archive back --to again --provisioning-only");
+        let again = desk.read("again/etc/passwd");
+        for (address, name) in [("ann@b.test", "Ann Bee"), ("bob@b.test", "")] {
+            let line =
+                again.lines().find(|line| line.starts_with(address)).unwrap_or_else(|| panic!("{preset}: {again}"));
+            assert!(line.contains("{SSHA}cwAyDG/qtvnnRRXuh4LXhqkhPpfmyw0i") && line.contains(name), "{preset}: {line}");
+        }
+        assert!(again.contains(quota), "{preset}: {again}");
+        let before = slapd.dump();
+        desk.done("import --archive archive --to new.toml --provisioning-only");
+        assert_eq!(slapd.dump(), before, "{preset}: and it is done once");
+    }
+}
+
 fn undo_files(dir: &Path) -> Vec<PathBuf> {
     let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     names.filter(|path| path.to_string_lossy().ends_with(".ldif")).collect()

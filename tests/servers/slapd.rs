@@ -45,14 +45,41 @@ impl Slapd {
 
     /// Starts one that numbers its changes (contextCSN), and logs what it is asked.
     pub fn numbering(users: usize) -> Option<Self> {
-        let mut slapd = Self::start(users, 1)?;
+        let number = |conf: String| {
+            conf.replace("moduleload back_mdb", "moduleload back_mdb\nmoduleload syncprov") + "\noverlay syncprov\n"
+        };
+        Some(Self::start(users, 1)?.with_conf(number))
+    }
+
+    /// Starts an empty one that knows `schema` in place of the testbed's.
+    pub fn with_schema(schema: &str) -> Option<Self> {
+        let ldif = format!(
+            "dn: {SUFFIX}\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: Example\n\n\
+             dn: ou=people,{SUFFIX}\nobjectClass: organizationalUnit\nou: people\n\n\
+             dn: ou=groups,{SUFFIX}\nobjectClass: organizationalUnit\nou: groups\n"
+        );
+        let slapd = Self::with(&ldif)?;
+        let own = slapd.dir.path().join("own.schema");
+        std::fs::write(&own, schema).unwrap();
+        let include = |conf: String| {
+            let replaced = |line: &str| {
+                if line.ends_with("/mail.schema") { format!("include {}", own.display()) } else { line.to_owned() }
+            };
+            // The index names an attribute of the testbed's.
+            conf.replace("mailAlternateAddress,", "").lines().map(|line| replaced(line) + "\n").collect()
+        };
+        Some(slapd.with_conf(include))
+    }
+
+    /// The same entries in a second server with another configuration.
+    fn with_conf(mut self, change: impl Fn(String) -> String) -> Self {
+        let slapd = &mut self;
         let conf = std::fs::read_to_string(slapd.server.dir().join("slapd.conf")).unwrap();
         let state = slapd.server.dir().display().to_string();
         let own = slapd.dir.path().display().to_string();
         let conf = conf.replace(&format!("directory {state}/db"), &format!("directory {own}/db"));
-        let conf = conf.replace("moduleload back_mdb", "moduleload back_mdb\nmoduleload syncprov");
         let conf = conf.replace(&format!("{state}/slapd."), &format!("{own}/slapd."));
-        std::fs::write(slapd.dir.path().join("slapd.conf"), format!("{conf}\noverlay syncprov\n")).unwrap();
+        std::fs::write(slapd.dir.path().join("slapd.conf"), change(conf)).unwrap();
         std::fs::create_dir(slapd.dir.path().join("db")).unwrap();
         let conf = slapd.dir.path().join("slapd.conf");
         let entries = slapd.dir.path().join("entries.ldif");
@@ -82,7 +109,7 @@ impl Slapd {
             assert!(Instant::now() < until, "slapd does not answer");
             std::thread::sleep(Duration::from_millis(50));
         }
-        Some(slapd)
+        self
     }
 
     /// Searches that it was asked for since it started.

@@ -73,6 +73,7 @@ fn make(session: &Session, url: &Url, folder: &Folder) -> Result<Result<Vec<Stri
         format!("<C:supported-calendar-component-set>{names}</C:supported-calendar-component-set>")
     };
     let taken = components(folder);
+    let usual: Vec<&str> = taken.iter().copied().filter(|name| EVENTS_AND_MORE.contains(name)).collect();
     let book = "<D:resourcetype><D:collection/><R:addressbook/></D:resourcetype>".to_owned();
     let calendar = "<D:resourcetype><D:collection/><C:calendar/></D:resourcetype>".to_owned();
     // A server that wants events and tasks apart gets one of them alone.
@@ -89,8 +90,9 @@ fn make(session: &Session, url: &Url, folder: &Folder) -> Result<Result<Vec<Stri
             vec![
                 ("MKCALENDAR", format!("{described}{}", set(&taken))),
                 ("MKCOL", format!("{calendar}{described}{}", set(&taken))),
+                ("MKCALENDAR", format!("{described}{}", set(&usual))),
                 ("MKCALENDAR", format!("{described}{}", set(&["VEVENT"]))),
-                ("MKCALENDAR", set(&taken)),
+                ("MKCALENDAR", set(&usual)),
             ]
         }
     };
@@ -121,6 +123,9 @@ fn make(session: &Session, url: &Url, folder: &Folder) -> Result<Result<Vec<Stri
     Ok(Err(Reason::Refused(refused)))
 }
 
+/// What every server of calendars knows (RFC 5545).
+const EVENTS_AND_MORE: [&str; 3] = ["VEVENT", "VTODO", "VJOURNAL"];
+
 /// The components that a calendar is to take: those that its source takes, as long as they leave it a folder of its kind.
 /// Where nothing is said, one of events may have tasks and journals in it as well.
 fn components(folder: &Folder) -> Vec<&str> {
@@ -130,7 +135,7 @@ fn components(folder: &Folder) -> Vec<&str> {
     match folder.key.kind() {
         FolderKind::Tasks if has("VTODO") && !has("VEVENT") => names,
         FolderKind::Tasks => vec!["VTODO"],
-        _ if names.is_empty() || (has("VTODO") && !has("VEVENT")) => vec!["VEVENT", "VTODO", "VJOURNAL"],
+        _ if names.is_empty() || (has("VTODO") && !has("VEVENT")) => EVENTS_AND_MORE.to_vec(),
         _ => names,
     }
 }

@@ -185,7 +185,8 @@ impl CollectionScan<'_> {
         let stat = tree::found(self.site.fs.lstat(&path)).map_err(io_error("look at", &path))?;
         self.fingerprint.stat(stat.as_ref());
         let bytes = tree::read_control(self.site.fs.as_ref(), &path).map_err(io_error("read", &path))?;
-        Ok(bytes.and_then(|bytes| vdir::parse_metadata(&bytes)))
+        let text = bytes.and_then(|bytes| vdir::parse_metadata(&bytes));
+        Ok(if name == vdir::COMPONENTS { text.and_then(|text| vdir::components(&text)) } else { text })
     }
 
     fn item(&mut self, name: String, path: &Path) -> Result<(), SiteError> {

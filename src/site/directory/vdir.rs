@@ -5,6 +5,7 @@
 
 use crate::model::mailbox::{Folder, FolderKind};
 use crate::model::text;
+use std::collections::BTreeSet;
 
 pub const DISPLAYNAME: &str = "displayname";
 pub const COLOR: &str = "color";
@@ -41,6 +42,12 @@ pub fn parse_metadata(bytes: &[u8]) -> Option<String> {
     (!trimmed.is_empty()).then(|| text::from_bytes(trimmed))
 }
 
+/// Names of components as the archive has them: in capitals, sorted, each once, with spaces between them.
+pub fn components(text: &str) -> Option<String> {
+    let names: BTreeSet<String> = text.split_ascii_whitespace().map(str::to_ascii_uppercase).collect();
+    (!names.is_empty()).then(|| names.into_iter().collect::<Vec<_>>().join(" "))
+}
+
 /// A metadata file.
 pub fn encode_metadata(value: &str) -> Vec<u8> {
     format!("{}\n", value.trim_ascii()).into_bytes()
@@ -72,6 +79,8 @@ mod tests {
     fn metadata_is_trimmed_and_comes_back() {
         assert_eq!(parse_metadata(b" Feiertage & Ferien \n\n").as_deref(), Some("Feiertage & Ferien"));
         assert_eq!(parse_metadata(b"\n"), None);
+        assert_eq!(components("vtodo VEVENT\nVTODO").as_deref(), Some("VEVENT VTODO"));
+        assert_eq!(components(" "), None);
         for title in ["#3a87ad", "\u{a0}Ferien\u{b}"] {
             assert_eq!(parse_metadata(&encode_metadata(title)).as_deref(), Some(title));
         }

@@ -39,7 +39,11 @@ impl ImapStore {
             let mut made = create(&mut lease, &wire, folder.special_use)?;
             for stand_in in stand_ins(&folder.key) {
                 let (other, _) = spelling.wire(&stand_in);
-                if made.said.is_ok() || made.exists() || other == wire {
+                // A server that is only busy gives the folder its own name later.
+                if made.said.is_ok() || made.exists() || made.said.asks_to_wait() {
+                    break;
+                }
+                if other == wire {
                     continue;
                 }
                 let again = create(&mut lease, &other, folder.special_use)?;

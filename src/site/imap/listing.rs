@@ -177,8 +177,8 @@ impl<'a> Room<'a> {
             return Err(SiteError::Server {
                 server: self.server.clone(),
                 what: format!(
-                    "lists {} of {} with more than {bound} bytes; the account was not looked at. Ask for shorter or fewer names, \
-                 or leave the account out (--exclude)",
+                    "lists {} of {} with more than {bound} bytes; the account was not looked at. Ask for fewer and shorter \
+                 names and comments, or leave the account out (--exclude)",
                     self.what, self.account
                 ),
             });

@@ -1,6 +1,6 @@
 //! What a server says of itself for `wagon site check`: what it can, what an account has, and what gets lost.
 
-use super::client::{Command, Connection, Untagged};
+use super::client::{Command, Connection, Status, Untagged};
 use super::listing::{self, Listing};
 use super::{ImapStore, pool};
 use crate::limits;
@@ -59,6 +59,9 @@ fn lost_from_it(connection: &Connection) -> Vec<String> {
     if !connection.can("ACL") {
         lost.push("it has no access lists (ACL), so no grants".to_owned());
     }
+    if !connection.can("METADATA") {
+        lost.push("it has no annotations (METADATA), so no comments on folders".to_owned());
+    }
     if !connection.can("CONDSTORE") {
         let what = "it does not count changes (CONDSTORE); each pass compares the flags of every message";
         lost.push(what.to_owned());
@@ -84,7 +87,7 @@ fn sizes(lease: &mut pool::Lease, listing: &Listing) -> Result<Option<u64>, Site
         return Ok(None);
     }
     let folders: Vec<&[u8]> = listing.folders.values().map(|folder| folder.wire.as_slice()).collect();
-    let mut sum = 0_u64;
+    let (mut sum, mut told) = (0_u64, 0);
     for chunk in folders.chunks(limits::IMAP_PIPELINE) {
         let mut sent = Vec::new();
         for wire in chunk {
@@ -92,12 +95,12 @@ fn sizes(lease: &mut pool::Lease, listing: &Listing) -> Result<Option<u64>, Site
         }
         for sent in sent {
             lease.finish(sent, &mut |untagged| {
-                if let Untagged::Status(_, status) = untagged {
-                    sum = sum.saturating_add(status.size.unwrap_or_default());
+                if let Untagged::Status(_, Status { size: Some(size), .. }) = untagged {
+                    (sum, told) = (sum.saturating_add(size), told + 1);
                 }
                 Ok(())
             })?;
         }
     }
-    Ok(Some(sum))
+    Ok(Some(sum).filter(|_| told == folders.len()))
 }

@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Attributes by which a server names an entry for ever, strongest first.
 const IDS: [&str; 3] = ["entryUUID", "nsUniqueId", "objectGUID"];
+/// The control of RFC 4533, which the overlay that counts changes brings along.
+const CONTENT_SYNC: &str = "1.3.6.1.4.1.4203.1.9.1.1";
 const ENTRY_CSN: &str = "entryCSN";
 const MODIFIED: &str = "modifyTimestamp";
 
@@ -57,9 +59,18 @@ pub fn fetch(connection: &mut Connection, options: &LdapOptions, cache: Cache) -
     Ok(fetched)
 }
 
-/// The change numbers of the whole tree, sorted; empty where the server does not tell.
+/// The change numbers of the whole tree, sorted; empty where the server does not tell, or does not keep them up: `slapadd -w`,
+/// and a provider that is none any more, leave numbers behind that never change again. OpenLDAP keeps them up where it offers
+/// [`CONTENT_SYNC`].
 fn context(connection: &mut Connection, base: &str) -> Result<Vec<String>, SiteError> {
     let mut found = Vec::new();
+    let mut kept_up = false;
+    let attributes = ["supportedControl".to_owned()];
+    let root = Query { base: "", subtree: false, filter: "(objectClass=*)", attributes: &attributes };
+    connection.search(&root, &mut |entry| {
+        kept_up |= entry.all("supportedControl").iter().any(|control| control == CONTENT_SYNC);
+        Ok(())
+    })?;
     let attributes = ["contextCSN".to_owned()];
     let query = Query { base, subtree: false, filter: "(objectClass=*)", attributes: &attributes };
     let ended = connection.search(&query, &mut |entry| {
@@ -70,7 +81,7 @@ fn context(connection: &mut Connection, base: &str) -> Result<Vec<String>, SiteE
         return Err(SiteError::Unsupported(format!("the directory has no entry {base:?}, which should be its base")));
     }
     found.sort();
-    Ok(found)
+    Ok(if kept_up { found } else { Vec::new() })
 }
 
 /// The filters of the mapping by kind.

@@ -61,6 +61,8 @@ pub struct ServerReport {
     /// Of the accounts whose server tells.
     pub items: Option<u64>,
     pub bytes: Option<u64>,
+    /// Some account has items and does not tell their size.
+    pub at_least: bool,
     pub logged_in: u64,
     pub failed: Vec<FailedLogin>,
 }
@@ -125,9 +127,7 @@ impl ServerSite {
         let mut first_pass = FirstPass {
             items: sum(|server| server.items),
             bytes: sum(|server| server.bytes),
-            at_least: servers
-                .iter()
-                .any(|server| server.items.is_some_and(|items| items > 0) && server.bytes.is_none()),
+            at_least: servers.iter().any(|server| server.at_least),
             counted: accounts.len() as u64,
             ..FirstPass::default()
         };
@@ -262,6 +262,7 @@ fn examine_store<'a>(
         cannot_hold: Vec::new(),
         items: None,
         bytes: None,
+        at_least: false,
         logged_in: 0,
         failed: Vec::new(),
     };
@@ -277,6 +278,7 @@ fn examine_store<'a>(
                 };
                 add(&mut report.items, survey.items);
                 add(&mut report.bytes, survey.bytes);
+                report.at_least |= survey.bytes.is_none() && survey.items.is_some_and(|items| items > 0);
                 if largest.is_none() || survey.items > most {
                     (largest, most) = (Some(account), survey.items);
                 }

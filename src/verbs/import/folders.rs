@@ -340,11 +340,12 @@ fn describe(base: &Folder, source: &Folder, target: &Folder) -> (Folder, Vec<&'s
     if judge("the comment", one(&base.comment, &source.comment, &target.comment)) {
         merged.comment.clone_from(&source.comment);
     }
-    if judge("what it takes", one(&base.components, &source.components, &target.components)) {
-        merged.components.clone_from(&source.components);
-    }
     if judge("the place in the order", one(&base.order, &source.order, &target.order)) {
         merged.order.clone_from(&source.order);
+    }
+    // Users do not change what a calendar takes, so it follows the source; a server that cannot change it either says so.
+    if base.components != source.components {
+        merged.components.clone_from(&source.components);
     }
     // A folder that nobody has opened takes these; any other keeps its own.
     merged.uid_validity = source.uid_validity;
