@@ -142,8 +142,10 @@ class Site:
             extra.append("userdb_acl_groups=" + ",".join(filter(holds_group, groups)))
         if record.get("status", "active") != "active":
             extra.append("nologin")
+        # What has a place of its own in the record is said there.
+        said = r"userdb_acl_groups=|nologin(=y|=yes)?$" + ("|userdb_quota_rule=" if "quota_bytes" in record else "")
         for field in re.findall(r"(?:\\.|[^\\ ]|\\$)+", attributes.get("passwd.extra", "")):
-            if not has_control(field) and not ("quota_bytes" in record and field.startswith("userdb_quota_rule=")):
+            if not has_control(field) and not re.match(said, field):
                 extra.append(field)
         uid, gid, house, shell = columns
         self.passwd[address] = ":".join((re.sub(r"(['\"\\])", r"\\\1", address), record.get("password", ""), uid, gid,

@@ -98,7 +98,7 @@ fn parse_extra(extra: &str, account: &mut Account) {
     for field in split_fields(extra) {
         if let Some(groups) = field.strip_prefix(GROUPS) {
             account.groups = groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect();
-        } else if matches!(field, "nologin" | "nologin=y" | "nologin=yes") {
+        } else if locks(field) {
             account.status = AccountStatus::Locked;
         } else if quota.is_none() || !field.starts_with(QUOTA_RULE) {
             kept.push(field);
@@ -113,6 +113,10 @@ fn parse_extra(extra: &str, account: &mut Account) {
     if !kept.is_empty() {
         account.attributes.insert(EXTRA.to_owned(), kept.join(" "));
     }
+}
+
+fn locks(field: &str) -> bool {
+    matches!(field, "nologin" | "nologin=y" | "nologin=yes")
 }
 
 /// Why a passwd-file has no place for this account; `None` where it has.
@@ -167,10 +171,12 @@ pub fn encode_line(account: &Account) -> String {
     if account.status != AccountStatus::Active {
         extra.push("nologin".to_owned());
     }
-    let own = |field: &&str| {
-        !(field.starts_with(QUOTA_RULE) && account.quota_bytes.is_some() || field.contains(char::is_control))
+    // What has a place of its own in the account is said there, whatever an archive has among the others.
+    let said = |field: &str| {
+        field.starts_with(GROUPS) || locks(field) || (field.starts_with(QUOTA_RULE) && account.quota_bytes.is_some())
     };
-    extra.extend(split_fields(attribute(EXTRA)).filter(own).map(str::to_owned));
+    let others = split_fields(attribute(EXTRA)).filter(|field| !said(field) && !field.contains(char::is_control));
+    extra.extend(others.map(str::to_owned));
     format!(
         "{}:{}:{}:{}:{}:{}:{}:{}",
         escape(&account.address),
@@ -269,6 +275,14 @@ mod tests {
         );
         assert_eq!(refusal(&account), None);
         assert_eq!(encode_line(&account), line);
+    }
+
+    #[test]
+    fn groups_and_a_lock_come_from_the_account_and_never_from_its_other_fields() {
+        let mut account = parse_line("ann@b.test:x::::::userdb_x=1").unwrap();
+        let hidden = "userdb_acl_groups=board nologin nologin=yes userdb_x=1";
+        account.attributes.insert(EXTRA.to_owned(), hidden.to_owned());
+        assert_eq!(encode_line(&account), "ann@b.test:x::::::userdb_x=1");
     }
 
     #[test]
