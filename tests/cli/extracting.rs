@@ -21,6 +21,20 @@ fn a_dry_run_says_what_the_run_then_says() {
 }
 
 #[test]
+fn a_link_in_the_output_leads_nothing_out_of_it() {
+    let wagon = Wagon::exported();
+    for dir in ["out", "elsewhere"] {
+        std::fs::create_dir(wagon.path(dir)).unwrap();
+    }
+    std::os::unix::fs::symlink(wagon.path("elsewhere"), wagon.path("out/mail")).unwrap();
+    let refused = wagon.run("extract --archive archive ann@station.example --output out --force");
+    assert_eq!(refused.status, 1);
+    assert!(refused.err.contains("out/mail") && refused.err.contains("symbolic link"), "{}", refused.err);
+    assert_eq!(files(&wagon.path("elsewhere")), [] as [String; 0]);
+    assert_eq!(std::fs::read_dir(wagon.path("elsewhere")).unwrap().count(), 0);
+}
+
+#[test]
 fn every_message_of_an_account_comes_out_byte_for_byte() {
     let wagon = Wagon::exported();
     assert_eq!(wagon.run("extract --archive archive postmaster@station.example --output out").status, 0);

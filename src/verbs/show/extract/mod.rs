@@ -106,6 +106,7 @@ pub fn extract(
         if !made.insert(dir.to_owned()) {
             return Ok(());
         }
+        refuse_links(fs, output, dir)?;
         fs.create_dir_all(dir).map_err(|source| io_error("make", dir, source))?;
         if sweep { remove_unfinished(fs, dir) } else { Ok(()) }
     };
@@ -136,6 +137,17 @@ fn check_free(fs: &dyn Fs, output: &Path, planned: &Planned, there: Option<FileK
         }
     };
     if taken { Err(ShowError::Exists(path.to_owned())) } else { Ok(()) }
+}
+
+/// Refuses a folder that a symbolic link below the output leads out to.
+fn refuse_links(fs: &dyn Fs, output: &Path, dir: &Path) -> Result<(), ShowError> {
+    for level in dir.ancestors().take_while(|level| *level != output && level.starts_with(output)) {
+        if fs.lstat(level).is_ok_and(|stat| stat.kind == FileKind::Symlink) {
+            let why = "it is a symbolic link, which may lead out of the output; remove it, or take an empty output";
+            return Err(io_error("write into", level, io::Error::other(why)));
+        }
+    }
+    Ok(())
 }
 
 /// Removes the files of a folder that a killed run did not come to name.
