@@ -171,8 +171,8 @@ fn readable(archive: &Archive) -> Result<BTreeMap<String, bool>, ArchiveError> {
     let reader = archive.objects()?;
     Ok(state
         .items
-        .values()
-        .map(|at| {
+        .iter()
+        .map(|(_, at)| {
             let read = reader.read(&at.item.object, limits::WHOLE_ITEM_BYTES);
             let mut copied = Vec::new();
             let copy = reader.copy(&at.item.object, &mut copied);

@@ -28,7 +28,7 @@ use stationwagon::model::share::{Grant, Grantee, Rights};
 use stationwagon::net::TlsPolicy;
 use stationwagon::site::dav::{DavOptions, DavStore};
 use stationwagon::site::server::{Login, LoginMode, Store};
-use stationwagon::site::{Content, Delivered, Delivery, Depth, FolderListing, FolderScan, ItemContent};
+use stationwagon::site::{Content, Delivered, Delivery, Depth, FolderListing, FolderScan, FoundItem, ItemContent};
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -174,11 +174,11 @@ fn read(store: &DavStore, account: &str) -> Mailbox {
     let mut mailbox = Mailbox::new();
     for key in keys {
         let listing = listed(store, account, &key, None);
-        let bytes = |item| match store.read(account, &key, item).unwrap() {
+        let bytes = |item: &FoundItem| match store.read(account, &key, item).unwrap() {
             Content::Bytes { bytes, .. } => bytes,
             _ => panic!("{key}: an item that cannot be read"),
         };
-        let items = listing.items.iter().map(|item| (item.name.clone(), bytes(item))).collect();
+        let items = listing.items.iter().map(|item| (item.name.clone(), bytes(&item))).collect();
         mailbox.insert((key.clone(), listing.folder.title, listing.folder.color), items);
     }
     mailbox
@@ -389,13 +389,13 @@ fn changes_are_found(store: &DavStore) {
     store.deliver(ANN, &work, vec![delivery("five.ics", &added)]).unwrap();
 
     let FolderScan::Listed(second) = scan(Some(&first.mark), &work) else { panic!("changes were missed") };
-    let names: Vec<_> = second.items.iter().map(|item| item.name.as_str()).collect();
+    let names: Vec<_> = second.items.names().collect();
     assert_eq!(names, ["Grüße;x=1.ics", "five.ics", "one.ics"]);
     assert_ne!(version(&first, "one.ics"), version(&second, "one.ics"));
     assert_eq!(version(&first, "Grüße;x=1.ics"), version(&second, "Grüße;x=1.ics"));
     assert!(matches!(scan(Some(&second.mark), &work), FolderScan::Unchanged));
     let one = second.items.iter().find(|item| item.name == "one.ics").unwrap();
-    let Content::Bytes { bytes, .. } = store.read(ANN, &work, one).unwrap() else { panic!("unreadable") };
+    let Content::Bytes { bytes, .. } = store.read(ANN, &work, &one).unwrap() else { panic!("unreadable") };
     assert_eq!(content(&bytes, Same::Lines), content(&edited, Same::Lines));
 
     let settled = store.settle(ANN, &empty, &["a b#c%d.ics".to_owned(), "x.ics".to_owned()]).unwrap();

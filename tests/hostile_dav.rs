@@ -237,7 +237,7 @@ fn resources_outside_their_collection_are_told_and_not_read() {
         _ => say(out, "404 Not Found", "", ""),
     });
     let FolderScan::Listed(listing) = store.folder(ANN, &work(), None, Depth::Marks).unwrap() else { panic!() };
-    assert_eq!(listing.items.iter().map(|item| item.name.as_str()).collect::<Vec<_>>(), ["one.ics"]);
+    assert_eq!(listing.items.names().collect::<Vec<_>>(), ["one.ics"]);
     assert_eq!(listing.rejected.len(), 2);
 }
 

@@ -14,7 +14,7 @@ pub fn manifest(bytes: &[u8]) {
     state.lines().for_each(|line| push_line(&mut full, &line));
     let mut again = AccountState::default();
     parse_lines(&full, |line: ManifestLine| again.apply(line)).unwrap();
-    state.removed.clear();
+    state.removed = Default::default();
     assert_eq!(again, state);
 }
 

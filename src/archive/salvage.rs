@@ -122,6 +122,6 @@ fn drop_doubles(state: &mut AccountState) {
     let folders = &state.folders;
     state.items.retain(|_, at| folders.contains_key(&at.folder));
     let newest: BTreeMap<(FolderId, String), ItemId> =
-        state.items.iter().map(|(id, at)| ((at.folder, at.item.name.clone()), *id)).collect();
-    state.items.retain(|id, at| newest.get(&(at.folder, at.item.name.clone())) == Some(id));
+        state.items.names().map(|(id, folder, name)| ((folder, name.to_owned()), id)).collect();
+    state.items.retain(|id, at| newest.get(&(at.folder, at.item.name.clone())) == Some(&id));
 }

@@ -2,6 +2,7 @@
 //! Format: format-spec/snapshot.md.
 
 use super::FormatError;
+use super::items::{ItemAt, Items};
 use crate::model::id::{FolderId, ItemId};
 use crate::model::mailbox::{Flags, Folder, FolderKey, Item};
 use crate::model::setting::{Setting, SettingKey};
@@ -76,22 +77,15 @@ pub struct ItemChange {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct AccountState {
     pub folders: BTreeMap<FolderId, Folder>,
-    pub items: BTreeMap<ItemId, ItemAt>,
+    pub items: Items,
     pub settings: BTreeMap<SettingKey, Setting>,
     /// Where folders were before, oldest first.
     pub former: BTreeMap<FolderId, Vec<FolderKey>>,
     /// The highest ids ever used in this account, so that none is used twice.
     pub last_folder: FolderId,
     pub last_item: ItemId,
-    /// Items that were removed since the last full manifest: one that comes back keeps its id.
-    pub removed: BTreeMap<ItemId, Item>,
-}
-
-/// An item and the folder it lies in.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ItemAt {
-    pub folder: FolderId,
-    pub item: Item,
+    /// Items that were removed since the last full manifest, where they lay: one that comes back keeps its id.
+    pub removed: Items,
 }
 
 impl AccountState {
@@ -109,16 +103,17 @@ impl AccountState {
             ManifestLine::FolderGone(id) => {
                 self.folders.remove(&id).ok_or_else(|| missing("folder", id.0))?;
                 self.former.remove(&id);
-                let gone: Vec<_> = self.items.extract_if(.., |_, at| at.folder == id).collect();
-                self.removed.extend(gone.into_iter().map(|(id, at)| (id, at.item)));
+                let lies_there = |(item, folder, _)| (folder == id).then_some(item);
+                let gone: Vec<ItemId> = self.items.names().filter_map(lies_there).collect();
+                gone.into_iter().for_each(|item| self.drop_item(item));
             }
             ManifestLine::Item(ItemLine { id, folder, item }) => {
                 if !self.folders.contains_key(&folder) {
                     return Err(missing("folder", folder.0));
                 }
                 self.last_item = self.last_item.max(id);
-                self.removed.remove(&id);
-                self.items.insert(id, ItemAt { folder, item });
+                self.removed.remove(id);
+                self.items.insert(id, &ItemAt { folder, item });
             }
             ManifestLine::Change(change) => {
                 if let Some(folder) = change.folder
@@ -126,12 +121,16 @@ impl AccountState {
                 {
                     return Err(missing("folder", folder.0));
                 }
-                let at = self.items.get_mut(&change.id).ok_or_else(|| missing("item", change.id.0))?;
-                change.apply_to(at);
+                let id = change.id;
+                let mut at = self.items.get(id).ok_or_else(|| missing("item", id.0))?;
+                change.apply_to(&mut at);
+                self.items.insert(id, &at);
             }
             ManifestLine::ItemGone(id) => {
-                let at = self.items.remove(&id).ok_or_else(|| missing("item", id.0))?;
-                self.removed.insert(id, at.item);
+                if !self.items.contains(id) {
+                    return Err(missing("item", id.0));
+                }
+                self.drop_item(id);
             }
             ManifestLine::Setting(setting) => drop(self.settings.insert(setting.key(), setting)),
             ManifestLine::SettingGone(key) => drop(self.settings.remove(&key)),
@@ -143,6 +142,12 @@ impl AccountState {
         Ok(())
     }
 
+    fn drop_item(&mut self, id: ItemId) {
+        if let Some(at) = self.items.remove(id) {
+            self.removed.insert(id, &at);
+        }
+    }
+
     /// The whole state as lines that build it from nothing: last ids, settings, folders, items, each in order of id. A
     /// folder that was elsewhere comes with a line for each of its former places, so that these are not forgotten.
     pub fn lines(&self) -> impl Iterator<Item = ManifestLine> + '_ {
@@ -152,10 +157,7 @@ impl AccountState {
             let former = self.former.get(&id).into_iter().flatten().cloned().map(Folder::at);
             former.chain([folder.clone()]).map(move |folder| ManifestLine::Folder(FolderLine { id, folder }))
         });
-        let items = self
-            .items
-            .iter()
-            .map(|(&id, at)| ManifestLine::Item(ItemLine { id, folder: at.folder, item: at.item.clone() }));
+        let items = self.items.iter().map(item_line);
         last.chain(settings).chain(folders).chain(items)
     }
 
@@ -168,11 +170,8 @@ impl AccountState {
         let settings_gone = base.settings.keys().filter(|key| !self.settings.contains_key(key));
         let settings_gone = settings_gone.cloned().map(ManifestLine::SettingGone);
         let folders = self.folders.iter().flat_map(|(&id, folder)| self.folder_since(base, id, folder));
-        let items = self.items.iter().filter(|(id, at)| base.items.get(id) != Some(at));
-        let items =
-            items.map(|(&id, at)| ManifestLine::Item(ItemLine { id, folder: at.folder, item: at.item.clone() }));
-        let items_gone = base.items.keys().filter(|id| !self.items.contains_key(id));
-        let items_gone = items_gone.copied().map(ManifestLine::ItemGone);
+        let items = self.items.iter().filter(|(id, at)| base.items.get(*id).as_ref() != Some(at)).map(item_line);
+        let items_gone = base.items.ids().filter(|id| !self.items.contains(*id)).map(ManifestLine::ItemGone);
         // Last, when nothing lies in them any more.
         let folders_gone = base.folders.keys().filter(|id| !self.folders.contains_key(id));
         let folders_gone = folders_gone.copied().map(ManifestLine::FolderGone);
@@ -197,9 +196,13 @@ impl AccountState {
 
     /// Items and their bytes. Sizes come from outside: a sum that no number holds is the largest there is.
     pub fn totals(&self) -> (u64, u64) {
-        let bytes = self.items.values().fold(0u64, |sum, at| sum.saturating_add(at.item.size));
+        let bytes = self.items.iter().fold(0u64, |sum, (_, at)| sum.saturating_add(at.item.size));
         (self.items.len() as u64, bytes)
     }
+}
+
+fn item_line((id, ItemAt { folder, item }): (ItemId, ItemAt)) -> ManifestLine {
+    ManifestLine::Item(ItemLine { id, folder, item })
 }
 
 impl ItemChange {

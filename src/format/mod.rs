@@ -2,6 +2,7 @@
 //! Specified in format-spec/; text and code change together.
 
 pub mod archive_header;
+pub mod items;
 pub mod manifest;
 pub mod pack_index;
 pub mod parity;

@@ -36,6 +36,3 @@ pub const MANIFEST_CHAIN: u64 = 60;
 /// Lines that such a chain may have beyond twice the account's items; keeps small mailboxes from being written anew
 /// each day.
 pub const MANIFEST_SLACK_LINES: u64 = 1_000;
-
-/// Items of a listing that are given back to memory together while they are read.
-pub const LISTED_PIECE: usize = 4096;

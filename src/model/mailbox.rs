@@ -215,6 +215,15 @@ impl Flags {
         Self(letters.chars().map(bit).fold(0, |all, one| all | one))
     }
 
+    /// One bit a flag, for [`from_bits`](Self::from_bits) alone.
+    pub fn bits(self) -> u8 {
+        self.0
+    }
+
+    pub fn from_bits(bits: u8) -> Self {
+        Self(bits & ((1 << Self::LETTERS.len()) - 1))
+    }
+
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }

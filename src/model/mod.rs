@@ -6,6 +6,7 @@
 pub mod hex;
 pub mod id;
 pub mod mailbox;
+pub mod packed;
 pub mod provisioning;
 pub mod setting;
 pub mod share;

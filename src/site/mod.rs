@@ -7,6 +7,7 @@
 pub mod dav;
 pub mod directory;
 mod error;
+mod found_items;
 pub mod imap;
 pub mod ldap;
 pub mod managesieve;
@@ -15,6 +16,7 @@ mod source;
 mod target;
 
 pub use error::SiteError;
+pub use found_items::FoundItems;
 pub use source::{
     Content, Depth, FolderListing, FolderScan, FoundFolder, FoundItem, FoundRecord, MailboxScan, ProvisioningScan,
     Seen, SiteDescription, Source,

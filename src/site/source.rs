@@ -2,7 +2,7 @@
 //!
 //! Scan marks are opaque bytes that the catalog keeps for the connector which made them.
 
-use super::SiteError;
+use super::{FoundItems, SiteError};
 use crate::event::{Reason, Rejection};
 use crate::model::id::SiteId;
 use crate::model::mailbox::{Flags, Folder, FolderKey};
@@ -103,7 +103,7 @@ pub enum FolderScan {
 pub struct FolderListing {
     pub folder: Folder,
     /// Sorted by name; a name occurs once.
-    pub items: Vec<FoundItem>,
+    pub items: FoundItems,
     pub rejected: Vec<Rejection>,
     /// What the site keeps beside the folder's own files could not be looked at, so these count as unchanged: special use,
     /// title, colour, grants that are missing, tags and missing keywords of items. The mark is empty then.

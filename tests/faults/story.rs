@@ -330,7 +330,7 @@ impl Story {
                 lines.extend(state.folders.values().map(|folder| format!("{name} {folder:?}")));
                 lines.extend(state.settings.values().map(|setting| format!("{name} {setting:?}")));
                 lines.extend(
-                    state.items.values().map(|at| format!("{name} {} {:?}", state.folders[&at.folder].key, at.item)),
+                    state.items.iter().map(|(_, at)| format!("{name} {} {:?}", state.folders[&at.folder].key, at.item)),
                 );
             }
             lines.sort();

@@ -156,7 +156,7 @@ fn what_can_be_seen_of_a_site_goes_on_changing_in_the_archive() {
     let ledger = beside.filter(|path| path.extension().is_some_and(|end| end == "txt")).last().unwrap();
     assert_says(&fs::read_to_string(ledger).unwrap(), &["The export could not take these", "site.sqlite: unreadable"]);
     assert_eq!(account(&records, ANN), Account { password: Some(Secret::new("{PLAIN}new")), ..before });
-    assert!(mailboxes.iter().flat_map(|mailbox| mailbox.items.values()).any(|at| at.item.name == "9.new"));
+    assert!(mailboxes.iter().flat_map(|mailbox| mailbox.items.names()).any(|(_, _, name)| name == "9.new"));
 
     // A line of nonsense concerns the account that it names, and no other.
     let bad = fs::read(&passwd).unwrap();

@@ -48,7 +48,7 @@ fn read_all(archive: &Archive) -> Result<Seen, ArchiveError> {
     let mut items = BTreeMap::new();
     for (id, account) in provisioning.accounts() {
         let mailbox = history.account(id)?;
-        for at in mailbox.items.values() {
+        for (_, at) in mailbox.items.iter() {
             let bytes = reader.read(&at.item.object, WHOLE_ITEM_BYTES)?;
             items.insert(format!("{} {:?} {:?}", account.address, mailbox.folders[&at.folder], at.item), bytes);
         }

@@ -30,7 +30,7 @@ fn readable(archive: &Archive) -> BTreeMap<String, bool> {
     let objects = archive.objects().unwrap();
     let accounts: Vec<RecordId> = history.provisioning().unwrap().0.accounts().map(|(id, _)| id).collect();
     let states = accounts.into_iter().map(|id| history.account(id).unwrap());
-    let items = states.flat_map(|state| state.items.into_values().map(|at| at.item));
+    let items = states.flat_map(|state| state.items.iter().map(|(_, at)| at.item).collect::<Vec<_>>());
     items.map(|item| (item.name, objects.read(&item.object, 1 << 30).is_ok())).collect()
 }
 

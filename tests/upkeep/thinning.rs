@@ -78,10 +78,10 @@ fn everything(archive: &Archive, numbers: impl IntoIterator<Item = u32>) -> Ever
         let (records, _) = history.provisioning().unwrap();
         for (id, _) in records.accounts() {
             let mut state = history.account(id).unwrap();
-            for at in state.items.values() {
+            for (_, at) in state.items.iter() {
                 assert_eq!(objects.read(&at.item.object, 1 << 30).unwrap().len() as u64, at.item.size);
             }
-            state.removed.clear(); // what is gone is not part of a snapshot
+            state.removed = Default::default(); // what is gone is not part of a snapshot
             all.insert((SnapshotNo(no), id), state);
         }
     }

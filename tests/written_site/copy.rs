@@ -79,8 +79,8 @@ fn everything(site: &dyn Source) -> BTreeMap<String, String> {
             let listed = site.folder(&account.address, &found.key, None, Depth::Deep).unwrap();
             let FolderScan::Listed(listing) = listed else { panic!("{}", found.key) };
             let place = format!("{}:{}", account.address, found.key);
-            for item in &listing.items {
-                let Content::Bytes { bytes, date } = site.read(&account.address, &found.key, item).unwrap() else {
+            for item in listing.items.iter() {
+                let Content::Bytes { bytes, date } = site.read(&account.address, &found.key, &item).unwrap() else {
                     continue;
                 };
                 let id = stationwagon::model::id::ObjectId::of(&bytes);
@@ -133,7 +133,7 @@ fn items(
         let wanted: Vec<_> = batch.iter().map(|item| item.name.clone()).collect();
         let names = counts.timed("names", || target.reserve_names(account, to, &wanted)).unwrap();
         let read = |item| counts.timed("read", || source.read(account, key, item)).unwrap();
-        let contents: Vec<_> = batch.iter().copied().map(read).collect();
+        let contents: Vec<_> = batch.iter().map(read).collect();
         let deliveries = batch.iter().zip(names).zip(contents).map(|((item, name), content)| {
             let (content, date) = match content {
                 Content::Bytes { bytes, date } => (ItemContent::Bytes(bytes), date),

@@ -2,7 +2,6 @@
 //!
 //! Here each file's own times count, so every pass looks at every file; they are few. The mark is over all of them.
 
-use super::mail_folder::sort_and_reject_twins;
 use super::mark::{self, Fingerprint};
 use super::view::View;
 use super::{DirectorySite, io_error, layout, tree, vdir};
@@ -10,7 +9,7 @@ use crate::event::{Place, Reason, Rejection};
 use crate::fs::FileKind;
 use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use crate::model::text;
-use crate::site::{Depth, FolderListing, FolderScan, FoundItem, SiteError};
+use crate::site::{Depth, FolderListing, FolderScan, FoundItem, FoundItems, SiteError};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
@@ -41,7 +40,7 @@ impl DirectorySite {
             fingerprint: Fingerprint::new(now),
             listing: FolderListing {
                 folder: Folder::at(key.clone()),
-                items: Vec::new(),
+                items: FoundItems::default(),
                 rejected: Vec::new(),
                 beside_unseen: false,
                 subscription_unseen: false,
@@ -61,7 +60,7 @@ impl DirectorySite {
         if depth == Depth::Marks && mark == Some(new_mark.as_slice()) && !view.fault_is_new {
             return Ok(FolderScan::Unchanged);
         }
-        sort_and_reject_twins(&mut listing.items, |name| {
+        listing.items.sort(|name| {
             let reason = Reason::BadName("another item has a name that looks the same".to_owned());
             listing.rejected.push(Rejection { place: Place::item(account, key, name), reason });
         });
@@ -164,7 +163,7 @@ impl CollectionScan<'_> {
         match stat.map(|stat| stat.kind) {
             Some(FileKind::Symlink) => {
                 let target = fs.read_link(&active).map_err(io_error("read", &active))?;
-                let name = script_of(&target).filter(|name| self.listing.items.iter().any(|item| item.name == *name));
+                let name = script_of(&target).filter(|name| self.listing.items.names().any(|item| item == name));
                 if name.is_none() {
                     self.reject(OsStr::new(layout::ACTIVE_SIEVE), "it leads to none of the account's scripts");
                 }
@@ -203,7 +202,7 @@ impl CollectionScan<'_> {
         }
         let labels = self.view.row(self.key).and_then(|row| row.labels.get(&name)).cloned().unwrap_or_default();
         let place = path.strip_prefix(&self.site.root).unwrap_or(path);
-        self.listing.items.push(FoundItem {
+        self.listing.items.push(&FoundItem {
             name,
             place: place.as_os_str().as_bytes().to_vec(),
             flags: Flags::default(),

@@ -15,7 +15,7 @@ use crate::fs::{FileKind, Stat};
 use crate::limits;
 use crate::model::mailbox::{Folder, FolderKey, SpecialUse};
 use crate::model::text;
-use crate::site::{Depth, FolderListing, FolderScan, FoundItem, SiteError};
+use crate::site::{Depth, FolderListing, FolderScan, FoundItem, FoundItems, SiteError};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
@@ -155,18 +155,19 @@ impl DirectorySite {
         let row = view.row(key);
         let mut maker = ItemMaker { words: &words, row, nameless: BTreeSet::new() };
         let relative = dir.strip_prefix(&self.root).unwrap_or(dir);
-        let mut by_base: Vec<&uidlist::Entry<'_>> = uids.entries.iter().collect();
-        by_base.sort_by(|a, b| a.base().cmp(b.base()).then(a.uid.cmp(&b.uid)));
-        let mut entries = by_base.into_iter().peekable();
-        let mut items = Vec::with_capacity(files.len());
+        let mut by_base: Vec<usize> = (0..uids.entries.len()).collect();
+        let base = |number: &usize| uids.entries.get(*number).map(|entry| entry.base());
+        by_base.sort_by(|a, b| base(a).cmp(&base(b)).then(a.cmp(b)));
+        let mut entries = by_base.iter().filter_map(|&number| uids.entries.get(number)).peekable();
+        let mut items = FoundItems::default();
         for file in &files {
             let mut entry = None;
             while let Some(next) = entries.next_if(|next| next.base() <= file.base()) {
                 entry = Some(next).filter(|next| next.base() == file.base()).or(entry);
             }
-            items.push(maker.item(relative, file, entry));
+            items.push(&maker.item(relative, file, entry.as_ref()));
         }
-        sort_and_reject_twins(&mut items, |name| {
+        items.sort(|name| {
             let reason = Reason::BadName("another message has a name that looks the same".to_owned());
             rejected.push(Rejection { place: place(name), reason });
         });
@@ -179,7 +180,7 @@ impl DirectorySite {
         folder.special_use = special_use(key, row);
         folder.uid_validity = uids.uid_validity;
         folder.uid_next = uids.uid_validity.and(uids.next_uid);
-        folder.guid = uids.guid.map(|guid| guid.into_owned());
+        folder.guid = uids.guid;
         if let Some(row) = row {
             folder.title.clone_from(&row.title);
             folder.color.clone_from(&row.color);
@@ -299,7 +300,7 @@ impl ItemMaker<'_> {
             keywords,
             tags: labels.map(|labels| labels.tags.clone()).unwrap_or_default(),
             uid: entry.map(|entry| entry.uid),
-            uidl: entry.and_then(uidlist::Entry::uidl).map(text::from_bytes),
+            uidl: entry.and_then(|entry| entry.uidl()).map(text::from_bytes),
             version: 0,
             name,
         }
@@ -308,18 +309,6 @@ impl ItemMaker<'_> {
     fn letters(&self) -> String {
         self.nameless.iter().map(|&letter| char::from(letter)).collect()
     }
-}
-
-/// Sorts items by name; of several whose names became one text, the first stays and the others are handed to `reject`.
-pub(super) fn sort_and_reject_twins(items: &mut Vec<FoundItem>, mut reject: impl FnMut(&str)) {
-    items.sort_by(|a, b| a.name.cmp(&b.name));
-    items.dedup_by(|later, kept| {
-        let twins = later.name == kept.name;
-        if twins {
-            reject(&later.name);
-        }
-        twins
-    });
 }
 
 /// What the database says, else what Dovecot's example configuration gives folders of these names.

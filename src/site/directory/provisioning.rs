@@ -72,7 +72,7 @@ impl DirectorySite {
             let stat = tree::stat(fs, &maildir);
             idents_unseen |= blank.tree || head.is_err() || stat.is_err();
             let head = head.ok().flatten();
-            let guid = head.and_then(|head| uidlist::parse_head(&head).guid.map(std::borrow::Cow::into_owned));
+            let guid = head.and_then(|head| uidlist::parse_head(&head).guid);
             idents.extend(guid.map(|guid| format!("guid:{guid}")));
             idents.extend(stat.ok().flatten().map(|stat| mailbox::ident(&stat)));
         }

@@ -102,12 +102,17 @@ impl FolderRow {
         folder.grants.extend_from_slice(&self.grants);
         folder.grants.sort_unstable();
         folder.grants.dedup();
-        for item in &mut listing.items {
-            let Some(labels) = self.labels.get(&item.name) else { continue };
-            item.tags.clone_from(&labels.tags);
-            item.keywords.extend_from_slice(&labels.keywords);
-            item.keywords.sort_unstable();
-            item.keywords.dedup();
+        let labelled = listing.items.iter().map(|mut item| {
+            if let Some(labels) = self.labels.get(&item.name) {
+                item.tags.clone_from(&labels.tags);
+                item.keywords.extend_from_slice(&labels.keywords);
+                item.keywords.sort_unstable();
+                item.keywords.dedup();
+            }
+            item
+        });
+        if !self.labels.is_empty() {
+            listing.items = labelled.collect();
         }
         *self != Self::default()
     }

@@ -204,11 +204,11 @@ impl ServerSite {
             let Ok(FolderScan::Listed(listing)) = store.folder(account, &found.key, None, Depth::Marks) else {
                 continue;
             };
-            for item in &listing.items {
+            for item in listing.items.iter() {
                 if enough(items, bytes) {
                     break;
                 }
-                match store.read(account, &found.key, item) {
+                match store.read(account, &found.key, &item) {
                     Ok(Content::Bytes { bytes: content, .. }) => bytes = bytes.saturating_add(content.len() as u64),
                     Ok(Content::Large { .. } | Content::Vanished | Content::Rejected(_)) | Err(_) => continue,
                 }

@@ -9,6 +9,7 @@ use crate::format::manifest::{AccountState, FolderLine, ItemChange, ManifestLine
 use crate::model::id::{FolderId, ItemId, RecordId};
 use crate::model::mailbox::{Folder, FolderKey, FolderKind, Item};
 use crate::site::{Depth, FolderListing, FolderScan, FoundFolder, FoundItem, MailboxScan};
+use std::cell::LazyCell;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -67,21 +68,22 @@ pub(super) fn account(
         state.folders.iter().filter(|(id, folder)| !kept(id, folder)).map(|(id, _)| *id).collect();
 
     // By folder, what the archive has; whatever is left at the end is gone.
+    let unchanged: HashSet<FolderId> = marks.iter().map(|mark| mark.id).collect();
     let mut old: HashMap<FolderId, HashMap<&str, ItemId>> = HashMap::new();
-    for (&item, at) in &state.items {
-        old.entry(at.folder).or_default().insert(&at.item.name, item);
+    for (item, folder, name) in state.items.names().filter(|(_, folder, _)| !unchanged.contains(folder)) {
+        old.entry(folder).or_default().insert(name, item);
     }
     let mut gone: HashMap<&str, ItemId> = HashMap::new();
     for folder in &folders_gone {
         gone.extend(old.remove(folder).unwrap_or_default());
     }
     let account: Arc<str> = Arc::from(address);
-    let mut new: Vec<(FolderId, bool, Arc<FolderKey>, Vec<FoundItem>)> = Vec::new();
+    let mut new: Vec<(NewItems, bool)> = Vec::new();
     let mut reads: Vec<Read> = Vec::new();
     let versions: HashMap<FolderId, &HashMap<String, u64>> =
         found.versions.iter().map(|mark| (mark.id, &mark.versions)).collect();
     for Placed { id: folder, found, listing: mut listed } in placed {
-        let mut items = std::mem::take(&mut listed.items);
+        let items = std::mem::take(&mut listed.items);
         let listing = listed;
         let key = Arc::new(found.key.clone());
         let mut known = old.remove(&folder).unwrap_or_default();
@@ -97,53 +99,52 @@ pub(super) fn account(
                 known.remove(name.as_str());
             }
         }
-        // What stays is new; it stays where it is, because there may be a million of them.
-        items.retain_mut(|found_item| {
+        let mut items = NewItems::new(Arc::clone(&account), Arc::clone(&key), folder, items);
+        items.retain(|mut found_item| {
             if found_item.version != 0 {
                 mark.versions.insert(found_item.name.clone(), found_item.version);
             }
             let Some(item) = known.remove(found_item.name.as_str()) else { return true };
-            if let Some(at) = state.items.get(&item) {
+            if let Some(at) = state.items.get(item) {
                 if listing.beside_unseen {
-                    unseen::fill_item(found_item, &at.item);
+                    unseen::fill_item(&mut found_item, &at.item);
                 }
-                lines.extend(change(item, &at.item, found_item, None).map(ManifestLine::Change));
+                lines.extend(change(item, &at.item, &found_item, None).map(ManifestLine::Change));
             }
             let before = versions.get(&folder).and_then(|versions| versions.get(&found_item.name)).copied();
             if pass.is_deep(id) || (found_item.version != 0 && before != Some(found_item.version)) {
                 let (account, key) = (Arc::clone(&account), Arc::clone(&key));
-                reads.push(Read { account, key, folder, found: found_item.clone(), known: Some(item) });
+                reads.push(Read { account, key, folder, found: found_item, known: Some(item) });
             }
             false
         });
-        items.shrink_to_fit();
         if !items.is_empty() {
-            new.push((folder, listing.beside_unseen, key, items));
+            new.push((items, listing.beside_unseen));
         }
         gone.extend(known);
         marks.push(mark);
     }
 
-    let mut elsewhere = Elsewhere::new(pass, address, &state, !new.is_empty());
-    for (folder, beside_unseen, key, items) in &mut new {
-        items.retain_mut(|found| {
-            let moved = match key.kind() {
-                FolderKind::Mail => gone.remove(found.name.as_str()).or_else(|| elsewhere.left(&found.name, *folder)),
-                _ => None,
+    let new_names = new.iter().flat_map(|(items, _)| items.names()).collect();
+    let mut elsewhere = Elsewhere::new(pass, address, &state, &new_names);
+    let mut came: Vec<NewItems> = Vec::new();
+    for (mut items, beside_unseen) in new {
+        let (folder, is_mail) = (items.folder, items.key.kind() == FolderKind::Mail);
+        items.retain(|mut found| {
+            let moved = match is_mail {
+                true => gone.remove(found.name.as_str()).or_else(|| elsewhere.left(&found.name, folder)),
+                false => None,
             };
-            let Some((item, at)) = moved.and_then(|item| Some((item, state.items.get(&item)?))) else { return true };
-            if *beside_unseen {
-                unseen::fill_item(found, &at.item);
+            let Some((item, at)) = moved.and_then(|item| Some((item, state.items.get(item)?))) else { return true };
+            if beside_unseen {
+                unseen::fill_item(&mut found, &at.item);
             }
-            lines.extend(change(item, &at.item, found, Some(*folder)).map(ManifestLine::Change));
+            lines.extend(change(item, &at.item, &found, Some(folder)).map(ManifestLine::Change));
             false
         });
+        came.push(items);
     }
     drop(elsewhere);
-    let new: Vec<NewItems> = new
-        .into_iter()
-        .map(|(folder, _, key, items)| NewItems::new(Arc::clone(&account), key, folder, items))
-        .collect();
     let moved: HashSet<ItemId> = lines
         .iter()
         .filter_map(|line| match line {
@@ -160,7 +161,7 @@ pub(super) fn account(
         begin: Some(Box::new(Begin { id, address, state, gone, full, salvaged })),
         lines: lines.into_iter(),
         again: reads.into_iter(),
-        new: new.into_iter(),
+        new: came.into_iter(),
         open: None,
         end: Some(Box::new(end)),
     })
@@ -223,14 +224,18 @@ fn place_folders(
     let idents: HashMap<FolderId, &str> =
         remembered.iter().filter_map(|mark| Some((mark.id, mark.ident.as_deref()?))).collect();
     let taken: HashSet<FolderKey> = listed.iter().map(|(found, _)| found.key.clone()).collect();
-    let mut names: HashMap<FolderId, HashSet<&str>> = HashMap::new();
-    for at in state.items.values() {
-        names.entry(at.folder).or_default().insert(&at.item.name);
-    }
+    // Only a folder that is elsewhere asks for it.
+    let names: LazyCell<HashMap<FolderId, HashSet<&str>>, _> = LazyCell::new(|| {
+        let mut names: HashMap<_, HashSet<&str>> = HashMap::new();
+        for (_, folder, name) in state.items.names() {
+            names.entry(folder).or_default().insert(name);
+        }
+        names
+    });
     // An inode is given away again once it is free, so it counts only where the content agrees. Two empty folders agree
     // unless they bear different lasting names.
     let agrees = |id: FolderId, old: &Folder, listing: &FolderListing| match names.get(&id) {
-        Some(names) => listing.items.iter().any(|item| names.contains(item.name.as_str())),
+        Some(names) => listing.items.names().any(|name| names.contains(name)),
         None => {
             let empty = listing.items.is_empty() && listing.rejected.is_empty();
             empty && (old.guid.is_none() || listing.folder.guid.is_none())
@@ -290,21 +295,23 @@ struct Elsewhere<'a> {
     pass: &'a Pass<'a>,
     address: &'a str,
     state: &'a AccountState,
-    /// Where the archive has each mail item.
+    /// Where the archive has items of these names.
     by_name: HashMap<&'a str, ItemId>,
     listed: HashMap<FolderId, HashSet<String>>,
 }
 
 impl<'a> Elsewhere<'a> {
-    fn new(pass: &'a Pass<'a>, address: &'a str, state: &'a AccountState, needed: bool) -> Self {
-        let items = needed.then(|| state.items.iter().map(|(id, at)| (at.item.name.as_str(), *id)));
-        Self { pass, address, state, by_name: items.into_iter().flatten().collect(), listed: HashMap::new() }
+    /// `new` are the names that are asked for.
+    fn new(pass: &'a Pass<'a>, address: &'a str, state: &'a AccountState, new: &HashSet<&str>) -> Self {
+        let known = state.items.names().filter(|(_, _, name)| new.contains(name));
+        let by_name = known.map(|(id, _, name)| (name, id)).collect();
+        Self { pass, address, state, by_name, listed: HashMap::new() }
     }
 
     /// The item of that name that the archive has in a folder other than `now`, where it no longer is.
     fn left(&mut self, name: &str, now: FolderId) -> Option<ItemId> {
         let item = self.by_name.get(name).copied()?;
-        let folder = self.state.items.get(&item)?.folder;
+        let folder = self.state.items.get(item)?.folder;
         if folder == now {
             return None;
         }
@@ -313,9 +320,7 @@ impl<'a> Elsewhere<'a> {
             Entry::Vacant(entry) => {
                 let key = &self.state.folders.get(&folder)?.key;
                 match self.pass.source.folder(self.address, key, None, Depth::Marks).ok()? {
-                    FolderScan::Listed(listing) => {
-                        entry.insert(listing.items.into_iter().map(|item| item.name).collect())
-                    }
+                    FolderScan::Listed(listing) => entry.insert(listing.items.names().map(str::to_owned).collect()),
                     FolderScan::Unchanged | FolderScan::Vanished => return None,
                 }
             }

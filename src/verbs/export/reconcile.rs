@@ -154,11 +154,11 @@ fn same_content(
 ) -> Result<bool, ExportError> {
     let (Some(history), Record::Account(account)) = (history, &new.record) else { return Ok(false) };
     let state = history.account(id)?;
-    let names: HashSet<&str> = state.items.values().map(|at| at.item.name.as_str()).collect();
+    let names: HashSet<&str> = state.items.names().map(|(_, _, name)| name).collect();
     let Ok(mailbox) = source.mailbox(&account.address) else { return Ok(false) };
     for folder in mailbox.folders {
         if let Ok(FolderScan::Listed(listing)) = source.folder(&account.address, &folder.key, None, Depth::Marks)
-            && listing.items.iter().any(|item| names.contains(item.name.as_str()))
+            && listing.items.names().any(|name| names.contains(name))
         {
             return Ok(true);
         }

@@ -1,12 +1,10 @@
-//! The steps of one account, made as they are taken: what was listed is held once, in pieces that go as they are used up,
-//! so that a folder of a million messages is not there twice.
+//! The steps of one account, made as they are taken: what was listed is held once, packed, and unpacked item by item.
 
 use super::scan::{Begin, End, Read, Step};
 use crate::format::manifest::ManifestLine;
-use crate::limits;
 use crate::model::id::FolderId;
 use crate::model::mailbox::FolderKey;
-use crate::site::FoundItem;
+use crate::site::{FoundItem, FoundItems};
 use std::sync::Arc;
 
 /// Items of one folder of which the archive knows nothing.
@@ -14,30 +12,37 @@ pub(super) struct NewItems {
     pub account: Arc<str>,
     pub key: Arc<FolderKey>,
     pub folder: FolderId,
-    /// Pieces of the listing, the first one last.
-    pieces: Vec<std::vec::IntoIter<FoundItem>>,
+    listed: FoundItems,
+    /// Their numbers among what was listed.
+    left: std::vec::IntoIter<usize>,
 }
 
 impl NewItems {
-    pub fn new(account: Arc<str>, key: Arc<FolderKey>, folder: FolderId, mut items: Vec<FoundItem>) -> Self {
-        let mut pieces = Vec::new();
-        while items.len() > limits::LISTED_PIECE {
-            let last = (items.len() - 1) / limits::LISTED_PIECE * limits::LISTED_PIECE;
-            pieces.push(items.split_off(last).into_iter());
-            items.shrink_to_fit();
+    pub fn new(account: Arc<str>, key: Arc<FolderKey>, folder: FolderId, listed: FoundItems) -> Self {
+        let left = (0..listed.len()).collect::<Vec<_>>().into_iter();
+        Self { account, key, folder, listed, left }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.left.as_slice().is_empty()
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.left.as_slice().iter().filter_map(|&number| self.listed.name(number))
+    }
+
+    /// Leaves those for which `is_new`.
+    pub fn retain(&mut self, mut is_new: impl FnMut(FoundItem) -> bool) {
+        let new: Vec<_> =
+            self.left.by_ref().filter(|&number| self.listed.get(number).is_some_and(&mut is_new)).collect();
+        if new.is_empty() {
+            self.listed = FoundItems::default();
         }
-        pieces.push(items.into_iter());
-        Self { account, key, folder, pieces }
+        self.left = new.into_iter();
     }
 
     fn next(&mut self) -> Option<FoundItem> {
-        loop {
-            let piece = self.pieces.last_mut()?;
-            if let Some(item) = piece.next() {
-                return Some(item);
-            }
-            self.pieces.pop();
-        }
+        self.listed.get(self.left.next()?)
     }
 }
 

@@ -123,13 +123,13 @@ impl OpenAccount {
     fn new(begin: Begin) -> Self {
         let mut gone: HashMap<ObjectId, Vec<ItemId>> = HashMap::new();
         for item in begin.gone {
-            if let Some(at) = begin.state.items.get(&item) {
+            if let Some(at) = begin.state.items.get(item) {
                 gone.entry(at.item.object).or_default().push(item);
             }
         }
         let mut removed: HashMap<ObjectId, Vec<ItemId>> = HashMap::new();
-        for (id, item) in &begin.state.removed {
-            removed.entry(item.object).or_default().push(*id);
+        for (id, at) in begin.state.removed.iter() {
+            removed.entry(at.item.object).or_default().push(id);
         }
         let Begin { id, address, state, full, salvaged, .. } = begin;
         Self {
@@ -273,7 +273,7 @@ impl OpenAccount {
     ) -> Result<(), ExportError> {
         let Read { key, folder, found, known, .. } = read;
         if let Some(id) = known
-            && let Some(at) = self.state.items.get(&id)
+            && let Some(at) = self.state.items.get(id)
             && at.item.object == object
         {
             if at.item.date == date {
@@ -287,7 +287,7 @@ impl OpenAccount {
             _ => None,
         };
         if let Some(id) = moved
-            && let Some(at) = self.state.items.get(&id)
+            && let Some(at) = self.state.items.get(id)
         {
             let mut change = diff::change(id, &at.item, &found, Some(folder)).unwrap_or(ItemChange {
                 id,

@@ -168,8 +168,8 @@ fn opening(pass: &Pass<'_>, job: &Job, state: &AccountState) -> AccountLedger {
             ledger.grants.count_many(&Fate::Excluded(rule), grants);
         }
     }
-    for at in state.items.values() {
-        let name = state.folders.get(&at.folder).map(|folder| folder.key.to_string()).unwrap_or_default();
+    for (_, folder, _) in state.items.names() {
+        let name = state.folders.get(&folder).map(|folder| folder.key.to_string()).unwrap_or_default();
         ledger.folders.entry(name).or_default().in_snapshot += 1;
     }
     ledger.settings.in_snapshot = state.settings.len() as u64;

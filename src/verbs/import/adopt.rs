@@ -11,13 +11,14 @@ use super::ledger::AccountLedger;
 use super::pass::Pass;
 use super::{Adopt, ImportError};
 use crate::event::Reason;
-use crate::format::manifest::{AccountState, ItemAt};
+use crate::format::items::ItemAt;
+use crate::format::manifest::AccountState;
 use crate::limits;
 use crate::map::{ItemRow, ItemState};
 use crate::message::{self, with_crlf};
 use crate::model::id::{ItemId, ObjectId};
 use crate::model::mailbox::{FolderKey, FolderKind};
-use crate::site::{Content, Depth, FolderScan, LineEnds, SiteError};
+use crate::site::{Content, Depth, FolderScan, FoundItem, LineEnds, SiteError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;
 
@@ -51,16 +52,16 @@ pub fn adopt(
         let mut rest = Vec::new();
         for id in left {
             pass.go_on()?;
-            let Some(at) = state.items.get(&id) else { continue };
+            let Some(at) = state.items.get(id) else { continue };
             let place = places.get(&at.folder);
-            let content = content_of(pass, at, place.map(FolderKey::kind), how, &strangers)?;
+            let content = content_of(pass, &at, place.map(FolderKey::kind), how, &strangers)?;
             let candidates = content.and_then(|content| strangers.get_mut(&content));
             let chosen = candidates.and_then(|candidates| {
                 let fits = |stranger: &Stranger| anywhere || Some(&stranger.key) == place;
                 candidates.iter().position(fits).map(|at| candidates.swap_remove(at))
             });
             match chosen {
-                Some(stranger) => found.push(row(pass, job, (id, at), stranger)),
+                Some(stranger) => found.push(row(pass, job, (id, &at), stranger)),
                 None => rest.push(id),
             }
         }
@@ -110,9 +111,10 @@ fn strangers(pass: &Pass<'_>, job: &Job, how: Adopt) -> Result<HashMap<ObjectId,
         let FolderScan::Listed(listing) = pass.target.folder(&job.target, &found.key, None, Depth::Deep)? else {
             continue;
         };
-        for item in listing.items.iter().filter(|item| !known.contains(&(place(&found.key), item.name.clone()))) {
+        let is_known = |item: &FoundItem| known.contains(&(place(&found.key), item.name.clone()));
+        for item in listing.items.iter().filter(|item| !is_known(item)) {
             pass.go_on()?;
-            let content = pass.target.read(&job.target, &found.key, item)?;
+            let content = pass.target.read(&job.target, &found.key, &item)?;
             let named = match (how, found.key.kind(), content) {
                 (Adopt::WithoutTrace, FolderKind::Mail, Content::Bytes { bytes, .. }) => {
                     Some((without_trace(&bytes), ObjectId::of(&bytes)))

@@ -10,7 +10,8 @@ use super::ledger::{AccountLedger, Fate, Tally};
 use super::merge::{self, Verdict, one};
 use super::pass::Pass;
 use crate::event::{Place, Reason};
-use crate::format::manifest::{AccountState, ItemAt};
+use crate::format::items::ItemAt;
+use crate::format::manifest::AccountState;
 use crate::fs::digest;
 use crate::limits;
 use crate::map::{ItemRow, ItemState};
@@ -44,16 +45,16 @@ pub fn sort(
     let mut items = state.items.iter().peekable();
     // Both sides come in order of id.
     pass.map.each_item(job.record, |row| {
-        while let Some((&id, at)) = items.next_if(|(id, _)| **id < row.id) {
-            sort_new(pass, (id, at), state, folders, (ledger, &mut sorted.fresh));
+        while let Some((id, at)) = items.next_if(|(id, _)| *id < row.id) {
+            sort_new(pass, (id, &at), state, folders, (ledger, &mut sorted.fresh));
         }
-        match items.next_if(|(id, _)| **id == row.id) {
-            Some((&id, at)) if row.state == ItemState::Rejected => {
-                sort_new(pass, (id, at), state, folders, (ledger, &mut sorted.fresh));
+        match items.next_if(|(id, _)| *id == row.id) {
+            Some((id, at)) if row.state == ItemState::Rejected => {
+                sort_new(pass, (id, &at), state, folders, (ledger, &mut sorted.fresh));
             }
             Some((_, at)) => {
-                tally(ledger, state, at).count(&Fate::AlreadyThere);
-                if may_merge(pass, &row, state, at) && differs(&row, at) {
+                tally(ledger, state, &at).count(&Fate::AlreadyThere);
+                if may_merge(pass, &row, state, &at) && differs(&row, &at) {
                     sorted.changed.push(row);
                 }
             }
@@ -62,8 +63,8 @@ pub fn sort(
         }
         Ok::<_, ImportError>(())
     })?;
-    for (&id, at) in items {
-        sort_new(pass, (id, at), state, folders, (ledger, &mut sorted.fresh));
+    for (id, at) in items {
+        sort_new(pass, (id, &at), state, folders, (ledger, &mut sorted.fresh));
     }
     Ok(sorted)
 }
@@ -105,15 +106,15 @@ pub fn tally<'l>(ledger: &'l mut AccountLedger, state: &AccountState, at: &ItemA
 
 /// Counts items that were found on the target.
 pub fn count_found(rows: &[ItemRow], state: &AccountState, ledger: &mut AccountLedger) {
-    for at in rows.iter().filter_map(|row| state.items.get(&row.id)) {
-        tally(ledger, state, at).count(&Fate::AlreadyThere);
+    for at in rows.iter().filter_map(|row| state.items.get(row.id)) {
+        tally(ledger, state, &at).count(&Fate::AlreadyThere);
     }
 }
 
 /// Those of `rows` that are there and that the source has in another state now.
 pub fn differing(rows: Vec<ItemRow>, state: &AccountState, pass: &Pass<'_>) -> Vec<ItemRow> {
     let differ =
-        |row: &ItemRow| state.items.get(&row.id).is_some_and(|at| may_merge(pass, row, state, at) && differs(row, at));
+        |row: &ItemRow| state.items.get(row.id).is_some_and(|at| may_merge(pass, row, state, &at) && differs(row, &at));
     rows.into_iter().filter(differ).collect()
 }
 
@@ -139,7 +140,7 @@ pub fn apply(
     let mut complete = true;
     let mut settled = Vec::new();
     let mut contents = Contents::new(pass, &job.target);
-    let tags = rows.iter().filter(|row| state.items.get(&row.id).is_some_and(|at| at.item.tags != row.tags)).count();
+    let tags = rows.iter().filter(|row| state.items.get(row.id).is_some_and(|at| at.item.tags != row.tags)).count();
     if tags > 0 {
         let text = format!("the tags of {tags} items changed on the source; the target keeps those they came with");
         pass.notice(Place::account(&job.source), text);
@@ -150,13 +151,13 @@ pub fn apply(
             let names: Vec<_> = chunk.iter().map(|row| row.target_name.clone()).collect();
             let present = pass.target.settle(&job.target, &key, &names)?;
             for (row, present) in chunk.iter().zip(present) {
-                let Some(at) = state.items.get(&row.id) else { continue };
+                let Some(at) = state.items.get(row.id) else { continue };
                 let Some(present) = present else {
                     let gone = ItemRow { state: ItemState::DeletedOnTarget, snapshot: pass.snapshot, ..row.clone() };
                     settled.push(gone);
                     continue;
                 };
-                let next = merge_one(pass, job, folders, &mut contents, (row, at, present))?;
+                let next = merge_one(pass, job, folders, &mut contents, (row, &at, present))?;
                 complete &= next.object == at.item.object || next.state == ItemState::DeletedOnTarget;
                 settled.push(next);
             }
@@ -306,13 +307,13 @@ impl<'p> Contents<'p> {
             self.listings.insert(present.key.clone(), listing);
         }
         let listing = self.listings.get(&present.key).and_then(Option::as_ref);
-        let found = listing.and_then(|listing| listing.items.iter().find(|item| item.name == present.name));
+        let found = listing.and_then(|listing| listing.items.find(&present.name));
         let Some(found) = found else {
             let mut rejected = listing.into_iter().flat_map(|listing| &listing.rejected);
             let unread = rejected.find(|one| one.place.item.as_ref() == Some(&present.name));
             return Ok(unread.map_or(Ok(None), |one| Err(one.reason.clone())));
         };
-        match self.pass.target.read(self.account, &present.key, found)? {
+        match self.pass.target.read(self.account, &present.key, &found)? {
             Content::Rejected(reason) => Ok(Err(reason)),
             content => Ok(object_of(content).map_err(|error| Reason::Unreadable(error.to_string()))),
         }

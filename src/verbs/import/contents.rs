@@ -12,7 +12,7 @@ use super::{ImportError, sieve};
 use crate::archive::pack_reader::Stored;
 use crate::archive::{ArchiveError, SealError};
 use crate::event::Reason;
-use crate::format::manifest::ItemAt;
+use crate::format::items::ItemAt;
 use crate::limits;
 use crate::message::{CrlfWriter, with_crlf};
 use crate::model::id::ObjectId;

@@ -12,7 +12,8 @@ use super::folders::{self, Present};
 use super::ledger::{AccountLedger, Fate};
 use super::pass::Pass;
 use crate::event::{Event, Phase, Place, Reason};
-use crate::format::manifest::{AccountState, ItemAt};
+use crate::format::items::ItemAt;
+use crate::format::manifest::AccountState;
 use crate::limits;
 use crate::map::{ItemRow, ItemState};
 use crate::model::id::{FolderId, ItemId};
@@ -84,12 +85,12 @@ pub fn deliver(
     let share = limits::BATCH_BYTES / pass.options.jobs.get() as u64;
     let mut batch = Batch { bound: share.max(limits::BATCH_BYTES_LEAST), ..Batch::default() };
     for id in newest_first(state, fresh) {
-        let Some(at) = state.items.get(&id) else { continue };
-        if batch.is_full_for(at) {
+        let Some(at) = state.items.get(id) else { continue };
+        if batch.is_full_for(&at) {
             batch.run(pass, job, state, folders, &mut present, ledger)?;
             pass.go_on()?;
         }
-        batch.take(id, at);
+        batch.take(id, &at);
     }
     batch.run(pass, job, state, folders, &mut present, ledger)
 }
@@ -97,7 +98,7 @@ pub fn deliver(
 fn newest_first(state: &AccountState, fresh: Vec<ItemId>) -> Vec<ItemId> {
     let mut by_folder: BTreeMap<FolderId, Vec<(i64, ItemId)>> = BTreeMap::new();
     for id in fresh {
-        if let Some(at) = state.items.get(&id) {
+        if let Some(at) = state.items.get(id) {
             by_folder.entry(at.folder).or_default().push((at.item.date, id));
         }
     }
@@ -144,21 +145,20 @@ impl Batch {
         ledger: &mut AccountLedger,
     ) -> Result<(), ImportError> {
         let batch = std::mem::replace(self, Self { bound: self.bound, ..Self::default() });
-        let mut groups: Vec<(FolderId, Vec<(ItemId, &ItemAt)>)> = Vec::new();
-        for (id, at) in batch.ids.iter().filter_map(|&id| Some((id, state.items.get(&id)?))) {
+        let mut groups: Vec<(FolderId, Vec<(ItemId, ItemAt)>)> = Vec::new();
+        for (id, at) in batch.ids.iter().filter_map(|&id| Some((id, state.items.get(id)?))) {
             match groups.last_mut() {
                 Some((folder, group)) if *folder == at.folder => group.push((id, at)),
                 _ => groups.push((at.folder, vec![(id, at)])),
             }
         }
         let mut placed = Vec::new();
-        let mut wanted = Vec::new();
         for (folder, group) in groups {
             let Some(key) = place(pass, job, folder, folders, present)? else { continue };
-            wanted.extend(group.iter().map(|&(_, at)| (at, key.kind())));
             placed.push((folder, key, group));
         }
-        let mut contents = contents::read_all(pass, &wanted)?.into_iter();
+        let wanted = placed.iter().flat_map(|(_, key, group)| group.iter().map(|(_, at)| (at, key.kind())));
+        let mut contents = contents::read_all(pass, &wanted.collect::<Vec<_>>())?.into_iter();
         let mut prepared = Vec::new();
         let mut intents = Vec::new();
         for (folder, key, group) in placed {
@@ -166,10 +166,10 @@ impl Batch {
             let names = pass.target.reserve_names(&job.target, &key, &wanted)?;
             let mut deliveries = Vec::new();
             for (((id, at), name), content) in group.into_iter().zip(names).zip(contents.by_ref()) {
-                let (row, delivery) = prepare(pass, job, (id, at), name, &key, content);
+                let (row, delivery) = prepare(pass, job, (id, &at), name, &key, content);
                 match delivery {
                     Some(delivery) => deliveries.push((id, at, delivery)),
-                    None => tally(ledger, state, at).count(&Fate::Rejected(Reason::Damaged(String::new()))),
+                    None => tally(ledger, state, &at).count(&Fate::Rejected(Reason::Damaged(String::new()))),
                 }
                 intents.push(row);
             }
@@ -205,11 +205,11 @@ impl Batch {
             note_uids(pass, folder, folders, uids)?;
             let kind = state.folders.get(&folder).map(|folder| folder.key.kind()).unwrap_or_default();
             for ((id, at, copy), delivered) in waiting.into_iter().zip(delivered) {
-                let tally = tally(ledger, state, at);
+                let tally = tally(ledger, state, &at);
                 match delivered {
                     Delivered::Done { .. } => {
                         tally.count(&Fate::Imported);
-                        tell_keywords(pass, &place_of(job, state, at), kind, &at.item.keywords);
+                        tell_keywords(pass, &place_of(job, state, &at), kind, &at.item.keywords);
                         progress = (progress.0 + 1, progress.1.saturating_add(at.item.size));
                         outcomes.push((id, ItemState::Done, None));
                         copy.into_iter().for_each(|(skeleton, copy)| pass.copies.remember(&skeleton, copy));
@@ -217,7 +217,7 @@ impl Batch {
                     Delivered::Rejected(reason) => {
                         outcomes.push((id, ItemState::Rejected, Some(reason.to_string())));
                         tally.count(&Fate::Rejected(reason.clone()));
-                        pass.reject(place_of(job, state, at), reason);
+                        pass.reject(place_of(job, state, &at), reason);
                     }
                 }
             }

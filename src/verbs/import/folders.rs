@@ -381,8 +381,8 @@ pub fn set_active_scripts(
         let Some(row) = folders.rows.get_mut(&id).filter(|row| row.base.active != folder.active) else { continue };
         let wanted = match &folder.active {
             Some(name) => {
-                let script = state.items.iter().find(|(_, at)| at.folder == id && at.item.name == *name);
-                let arrived = script.map(|(&item, _)| pass.map.item(job.record, item)).transpose()?.flatten();
+                let script = state.items.names().find(|(_, folder, script)| *folder == id && script == name);
+                let arrived = script.map(|(item, ..)| pass.map.item(job.record, item)).transpose()?.flatten();
                 // A script that could not be delivered cannot be active; that it is missing is in the ledger.
                 let Some(arrived) = arrived.filter(|row| row.reason.is_none()) else { continue };
                 Some(arrived.target_name)

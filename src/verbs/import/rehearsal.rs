@@ -10,8 +10,8 @@ use crate::model::setting::{Setting, SettingKey};
 use crate::model::share::Grant;
 use crate::site::{
     Capabilities, Content, Delivered, Delivery, Depth, FolderListing, FolderPut, FolderScan, FoundFolder, FoundItem,
-    LineEnds, MailboxScan, Present, ProvisioningScan, RecordChange, SiteDescription, SiteError, Source, Target,
-    UidsKept,
+    FoundItems, LineEnds, MailboxScan, Present, ProvisioningScan, RecordChange, SiteDescription, SiteError, Source,
+    Target, UidsKept,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -82,7 +82,7 @@ impl<'a> Rehearsal<'a> {
 fn empty(folder: Folder) -> FolderScan {
     let listing = FolderListing {
         folder,
-        items: Vec::new(),
+        items: FoundItems::default(),
         rejected: Vec::new(),
         beside_unseen: false,
         subscription_unseen: false,
@@ -141,7 +141,10 @@ impl Source for Rehearsal<'_> {
             (FolderScan::Vanished, Some(made)) => Ok(empty(made)),
             (FolderScan::Listed(mut listing), _) => {
                 let gone = &self.feigned().items_gone;
-                listing.items.retain(|item| !gone.contains(&(real.clone(), there.clone(), item.name.clone())));
+                let stays = |item: &FoundItem| !gone.contains(&(real.clone(), there.clone(), item.name.clone()));
+                if !gone.is_empty() {
+                    listing.items = listing.items.iter().filter(stays).collect();
+                }
                 Ok(FolderScan::Listed(listing))
             }
             (scan, _) => Ok(scan),
@@ -226,7 +229,7 @@ impl Target for Rehearsal<'_> {
         let mut found: BTreeMap<String, Present> = BTreeMap::new();
         for folder in self.mailbox(account)?.folders {
             let FolderScan::Listed(listing) = self.folder(account, &folder.key, None, Depth::Marks)? else { continue };
-            for item in listing.items {
+            for item in listing.items.iter() {
                 let (key, FoundItem { name, flags, keywords, .. }) = (folder.key.clone(), item);
                 found.insert(name.clone(), Present { key, name, flags, keywords });
             }

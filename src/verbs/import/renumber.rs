@@ -73,7 +73,7 @@ pub fn account(pass: &Pass<'_>, job: &Job, state: &AccountState) -> Result<(), I
     let mut known = std::collections::HashSet::new();
     let mut gone: Vec<(ItemId, FolderId, ObjectId)> = Vec::new();
     pass.map.each_item(job.record, |row| -> Result<(), ImportError> {
-        match state.items.contains_key(&row.id) {
+        match state.items.contains(row.id) {
             true => drop(known.insert(row.id)),
             false => gone.push((row.id, row.folder, row.object)),
         }
@@ -81,7 +81,7 @@ pub fn account(pass: &Pass<'_>, job: &Job, state: &AccountState) -> Result<(), I
     })?;
     let mut fresh: HashMap<ObjectId, Vec<(FolderId, ItemId)>> = HashMap::new();
     for (id, at) in state.items.iter().rev().filter(|(id, _)| !known.contains(id)) {
-        fresh.entry(at.item.object).or_default().push((at.folder, *id));
+        fresh.entry(at.item.object).or_default().push((at.folder, id));
     }
     let mut numbers = Vec::new();
     // Copies of one message in several folders are told apart by the folder; what moved meanwhile comes after.

@@ -8,7 +8,8 @@ use super::book::{Book, plan_keys};
 use super::pass::Pass;
 use super::start::Started;
 use super::{ImportError, ImportOptions};
-use crate::format::manifest::{AccountState, ItemAt};
+use crate::format::items::ItemAt;
+use crate::format::manifest::AccountState;
 use crate::limits;
 use crate::map::{self, FolderRow, FolderState, ItemRow, ItemState, LinkKind, Map, RecordRow, RecordState};
 use crate::model::id::{FolderId, ItemId, RecordId};
@@ -168,7 +169,7 @@ impl Origins<'_> {
         for anywhere in [false, true] {
             let mut rest = Vec::new();
             for id in left {
-                let Some(at) = state.items.get(&id) else { continue };
+                let Some(at) = state.items.get(id) else { continue };
                 let place = state.folders.get(&at.folder).map(|folder| &folder.key);
                 let fits = |origin: &ItemRow| match anywhere {
                     false => self.by_id.get(&origin.folder) == place,
@@ -177,7 +178,7 @@ impl Origins<'_> {
                 let candidates = origins.get_mut(&at.item.name);
                 let origin =
                     candidates.and_then(|rows| rows.iter().position(fits).map(|found| rows.swap_remove(found)));
-                match origin.and_then(|origin| self.row(pass, (record, id), &origin, at, state)) {
+                match origin.and_then(|origin| self.row(pass, (record, id), &origin, &at, state)) {
                     Some((key, row)) => came.entry(key).or_default().push(row),
                     None => rest.push(id),
                 }

@@ -5,7 +5,7 @@
 //! (`calendars/team` may be both), the mail folder is meant. An item's name holds no slash.
 
 use super::{ShowError, View};
-use crate::format::manifest::{AccountState, ItemAt};
+use crate::format::manifest::AccountState;
 use crate::model::id::{FolderId, ItemId, RecordId};
 use crate::model::mailbox::Folder;
 
@@ -91,8 +91,8 @@ fn folders_called<'m>(mailbox: &'m AccountState, name: &str) -> impl Iterator<It
 /// An item by its name, or by its Maildir file name with flags behind it.
 fn item_called(mailbox: &AccountState, folder: FolderId, name: &str) -> Option<ItemId> {
     let called = |name: &str| {
-        let is = |at: &ItemAt| at.folder == folder && at.item.name == name;
-        mailbox.items.iter().find(|(_, at)| is(at)).map(|(id, _)| *id)
+        let mut items = mailbox.items.names();
+        items.find(|(_, lies, item)| *lies == folder && *item == name).map(|(id, ..)| id)
     };
     called(name).or_else(|| called(name.rsplit_once(":2,")?.0))
 }
@@ -100,6 +100,7 @@ fn item_called(mailbox: &AccountState, folder: FolderId, name: &str) -> Option<I
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::items::ItemAt;
     use crate::model::id::ObjectId;
     use crate::model::mailbox::{FolderKey, FolderKind, Item};
 
@@ -137,7 +138,7 @@ mod tests {
                 uid: None,
                 uidl: None,
             };
-            mailbox.items.insert(ItemId(id), ItemAt { folder: FolderId(folder), item });
+            mailbox.items.insert(ItemId(id), &ItemAt { folder: FolderId(folder), item });
         }
         mailbox
     }

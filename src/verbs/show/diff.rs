@@ -3,7 +3,8 @@
 
 use super::{ShowError, View, hidden};
 use crate::archive::ArchiveError;
-use crate::format::manifest::{AccountState, ItemAt};
+use crate::format::items::ItemAt;
+use crate::format::manifest::AccountState;
 use crate::model::id::{FolderId, RecordId, SnapshotNo};
 use crate::model::mailbox::Item;
 use crate::model::provisioning::{Record, RecordKind};
@@ -194,9 +195,9 @@ fn items(a: &AccountState, b: &AccountState) -> Vec<Difference> {
     let name =
         |mailbox: &AccountState, at: &ItemAt| format!("item {}/{}", folder_name(mailbox, at.folder), at.item.name);
     let mut found = Vec::new();
-    for (id, old) in &a.items {
+    for (id, old) in a.items.iter() {
         match b.items.get(id) {
-            None => found.push(Difference { how: How::Removed, what: name(a, old), details: Vec::new() }),
+            None => found.push(Difference { how: How::Removed, what: name(a, &old), details: Vec::new() }),
             Some(new) if new != old => {
                 let mut details = item_details(&old.item, &new.item);
                 let moved = old.folder != new.folder;
@@ -204,12 +205,12 @@ fn items(a: &AccountState, b: &AccountState) -> Vec<Difference> {
                     details.insert(0, format!("was in {}", folder_name(a, old.folder)));
                 }
                 let how = if moved { How::Moved } else { How::Changed };
-                found.push(Difference { how, what: name(b, new), details });
+                found.push(Difference { how, what: name(b, &new), details });
             }
             Some(_) => {}
         }
     }
-    let added = b.items.iter().filter(|(id, _)| !a.items.contains_key(id)).map(|(_, new)| name(b, new));
+    let added = b.items.iter().filter(|(id, _)| !a.items.contains(*id)).map(|(_, new)| name(b, &new));
     found.extend(added.map(|what| Difference { how: How::Added, what, details: Vec::new() }));
     found
 }
@@ -293,7 +294,7 @@ mod tests {
                 uid: None,
                 uidl: None,
             };
-            mailbox.items.insert(ItemId(*id), ItemAt { folder: FolderId(*folder), item });
+            mailbox.items.insert(ItemId(*id), &ItemAt { folder: FolderId(*folder), item });
         }
         mailbox
     }

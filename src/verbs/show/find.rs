@@ -67,7 +67,7 @@ pub fn find(view: &View<'_>, query: &Query, sink: &dyn Sink) -> Result<FindRepor
         let mailbox = view.mailbox(id)?;
         let mut found = Vec::new();
         // In order of id, which is the order of storing: neighbours share segments.
-        for at in mailbox.items.values() {
+        for (_, at) in mailbox.items.iter() {
             if sink.interrupted() {
                 return Err(ShowError::Stopped);
             }

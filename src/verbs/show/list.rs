@@ -113,7 +113,7 @@ pub fn list(view: &View<'_>, address: Option<&str>) -> Result<Listing, ShowError
             Listing::Folder { account, folder, items }
         }
         Within::Item(id) => {
-            let folder = mailbox.items.get(&id).map(|at| at.folder).unwrap_or_default();
+            let folder = mailbox.items.get(id).map(|at| at.folder).unwrap_or_default();
             let (folder, items) = items_where(folder, &|other| *other == id);
             Listing::Folder { account, folder, items }
         }
@@ -142,7 +142,7 @@ fn accounts(view: &View<'_>, wanted: impl Fn(&str) -> bool) -> Listing {
 
 fn folders(mailbox: &AccountState, wanted: impl Fn(&str) -> bool) -> Vec<FolderLine> {
     let mut sums = BTreeMap::<FolderId, (u64, u64, u64)>::new();
-    for at in mailbox.items.values() {
+    for (_, at) in mailbox.items.iter() {
         let sum = sums.entry(at.folder).or_default();
         sum.0 += 1;
         sum.1 += u64::from(!at.item.flags.contains('S'));
@@ -177,7 +177,7 @@ fn items(mailbox: &AccountState, folder: FolderId, keep: &dyn Fn(&crate::model::
     let wanted = mailbox.items.iter().filter(|(id, at)| at.folder == folder && keep(id));
     let mut items: Vec<_> = wanted
         .map(|(_, at)| {
-            let item = at.item.clone();
+            let item = at.item;
             ItemLine {
                 name: item.name,
                 date: item.date,

@@ -123,19 +123,19 @@ pub fn show(view: &View<'_>, address: &str, secrets: Secrets) -> Result<Shown, S
         Within::Folder(id) => {
             let none = || ShowError::NotInAccount { account: found.address.clone(), what: address.to_owned() };
             let folder = Box::new(found.mailbox.folders.get(&id).cloned().ok_or_else(none)?);
-            let items = found.mailbox.items.values().filter(|at| at.folder == id);
+            let items = found.mailbox.items.iter().map(|(_, at)| at).filter(|at| at.folder == id);
             let (items, bytes) = items.fold((0, 0_u64), |sum, at| (sum.0 + 1, sum.1.saturating_add(at.item.size)));
             Ok(Shown::Folder { account: found.address, folder, items, bytes })
         }
         Within::Item(id) => {
             let none = || ShowError::NotInAccount { account: found.address.clone(), what: address.to_owned() };
-            let at = found.mailbox.items.get(&id).ok_or_else(none)?;
+            let at = found.mailbox.items.get(id).ok_or_else(none)?;
             let folder = found.mailbox.folders.get(&at.folder).ok_or_else(none)?;
             let header = match folder.key.kind() {
                 FolderKind::Mail => header_of(&view.archive.objects()?, &at.item)?,
                 _ => Vec::new(),
             };
-            let item = Box::new(at.item.clone());
+            let item = Box::new(at.item);
             Ok(Shown::Item { account: found.address.clone(), folder: folder.key.to_string(), id, item, header })
         }
         Within::Above(what) => Err(ShowError::NotInAccount { account: found.address, what }),

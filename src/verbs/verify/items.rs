@@ -3,14 +3,15 @@
 use super::{VerifyError, VerifyReport};
 use crate::archive::history::History;
 use crate::event::{Event, Phase, Place, Sink};
-use crate::format::manifest::{AccountState, ItemAt};
+use crate::format::items::ItemAt;
+use crate::format::manifest::AccountState;
 use crate::fs;
 use crate::map::{FolderRow, FolderState, ItemRow, ItemState, Map, RecordState, Rules};
-use crate::model::id::{FolderId, ItemId, ObjectId, RecordId};
+use crate::model::id::{FolderId, ObjectId, RecordId};
 use crate::model::mailbox::{Folder, FolderKey, FolderKind};
 use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::model::share::Grant;
-use crate::site::{Content, Depth, FolderScan, FoundItem, Source};
+use crate::site::{Content, Depth, FolderScan, FoundItem, FoundItems, Source};
 use std::collections::{BTreeMap, HashMap};
 
 /// An account of the snapshot, and where to look for it.
@@ -29,7 +30,7 @@ pub(super) struct Account<'a> {
 #[derive(Default)]
 struct Present {
     folders: HashMap<FolderKey, Folder>,
-    items: HashMap<FolderKey, HashMap<String, FoundItem>>,
+    items: HashMap<FolderKey, FoundItems>,
     settings: HashMap<SettingKey, Setting>,
 }
 
@@ -53,16 +54,11 @@ impl Account<'_> {
         self.folders(&record.target_key, &state, &folders, &present, report, sink)?;
         self.settings(&record.target_key, &state, &present, report, sink)?;
 
-        let mut rows: HashMap<ItemId, ItemRow> = HashMap::new();
-        self.map.each_item(self.id, |row| {
-            rows.insert(row.id, row);
-            Ok::<(), VerifyError>(())
-        })?;
         let (target, rules) = (self.target, self.rules);
         let items = Items { target, address: &record.target_key, folders: &folders, present: &present, rules };
-        for (item, at) in &state.items {
+        let mut compare = |at: &ItemAt, row: Option<&ItemRow>| -> Result<(), VerifyError> {
             report.items += 1;
-            match items.compare(at, rows.get(item), report)? {
+            match items.compare(at, row, report)? {
                 Outcome::Equal => report.equal += 1,
                 Outcome::ChangedOnTarget => report.changed_on_target += 1,
                 Outcome::DeletedOnTarget => report.deleted_on_target += 1,
@@ -75,7 +71,17 @@ impl Account<'_> {
                 }
             }
             sink.emit(Event::Advanced { phase: Phase::Verify, items: 1, bytes: at.item.size });
-        }
+            Ok(())
+        };
+        let mut left = state.items.iter().peekable();
+        // Both sides come in order of id.
+        self.map.each_item(self.id, |row| {
+            while let Some((_, at)) = left.next_if(|(id, _)| *id < row.id) {
+                compare(&at, None)?;
+            }
+            left.next_if(|(id, _)| *id == row.id).map_or(Ok(()), |(_, at)| compare(&at, Some(&row)))
+        })?;
+        left.try_for_each(|(_, at)| compare(&at, None))?;
         Ok(())
     }
 
@@ -87,8 +93,7 @@ impl Account<'_> {
             report.folders += 1;
             match self.target.folder(address, &found.key, None, Depth::Marks) {
                 Ok(FolderScan::Listed(listing)) => {
-                    let items = listing.items.into_iter().map(|item| (item.name.clone(), item)).collect();
-                    present.items.insert(found.key.clone(), items);
+                    present.items.insert(found.key.clone(), listing.items);
                     present.folders.insert(found.key, listing.folder);
                 }
                 Ok(_) => {}
@@ -206,7 +211,7 @@ impl Items<'_> {
         let Some((key, found, moved)) = self.find(row) else {
             return different("it is not on the target any more: deleted there, or lost");
         };
-        let (object, size, date) = match read(self.target, self.address, key, found)? {
+        let (object, size, date) = match read(self.target, self.address, key, &found)? {
             Ok(read) => read,
             Err(what) => return Ok(Outcome::Different(what)),
         };
@@ -236,9 +241,9 @@ impl Items<'_> {
     }
 
     /// Where the item lies: in its folder, or in another of the same kind (`true`: it was moved).
-    fn find(&self, row: &ItemRow) -> Option<(&FolderKey, &FoundItem, bool)> {
+    fn find(&self, row: &ItemRow) -> Option<(&FolderKey, FoundItem, bool)> {
         let expected = &self.folders.get(&row.folder)?.target_key;
-        let in_folder = |key: &FolderKey| self.present.items.get(key)?.get(&row.target_name);
+        let in_folder = |key: &FolderKey| self.present.items.get(key)?.find(&row.target_name);
         if let Some((key, _)) = self.present.items.get_key_value(expected)
             && let Some(found) = in_folder(key)
         {

@@ -8,74 +8,123 @@
 
 use super::super::text_file::{BadLine, number, split_once};
 use super::name;
-use std::borrow::Cow;
+use std::fmt;
 use std::num::NonZeroU32;
 
-/// A parsed list; borrows from the file's bytes.
+/// A parsed list.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct UidList<'a> {
+pub struct UidList {
     pub uid_validity: Option<NonZeroU32>,
     /// Above every UID of the list.
     pub next_uid: Option<NonZeroU32>,
     /// 32 hex digits, usually.
-    pub guid: Option<Cow<'a, str>>,
+    pub guid: Option<String>,
     /// Header fields of other letters, as they stand.
-    pub other_fields: Vec<Cow<'a, str>>,
-    /// By ascending UID.
-    pub entries: Vec<Entry<'a>>,
+    pub other_fields: Vec<String>,
+    pub entries: Entries,
 }
 
 /// One message of the list.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Entry<'a> {
     pub uid: NonZeroU32,
     /// Fields with a space between, each a letter and its value.
-    pub fields: Cow<'a, [u8]>,
+    pub fields: &'a [u8],
     /// The file name when the entry was written: with or without info.
-    pub name: Cow<'a, [u8]>,
+    pub name: &'a [u8],
 }
 
-impl Entry<'_> {
-    /// An entry for a message, with the UIDL that it must keep, if any.
-    pub fn new(uid: NonZeroU32, uidl: Option<&str>, name: &[u8]) -> Entry<'static> {
-        let fields = uidl.map(|uidl| format!("P{uidl}").into_bytes()).unwrap_or_default();
-        Entry { uid, fields: Cow::Owned(fields), name: Cow::Owned(name.to_vec()) }
-    }
-
+impl<'a> Entry<'a> {
     /// What names the message whatever its flags are now.
-    pub fn base(&self) -> &[u8] {
-        name::base(&self.name)
+    pub fn base(&self) -> &'a [u8] {
+        name::base(self.name)
     }
 
     /// The POP3 UIDL, where one is set.
-    pub fn uidl(&self) -> Option<&[u8]> {
+    pub fn uidl(&self) -> Option<&'a [u8]> {
         let field = self.fields.split(|&byte| byte == b' ').find_map(|field| field.strip_prefix(b"P"))?;
         Some(if field.is_empty() { self.base() } else { field })
     }
+}
 
-    /// The entry with nothing borrowed.
-    pub fn into_owned(self) -> Entry<'static> {
-        Entry { uid: self.uid, fields: Cow::Owned(self.fields.into_owned()), name: Cow::Owned(self.name.into_owned()) }
+/// The messages of a list by ascending UID, as text: a folder may have a million of them.
+#[derive(Clone, Default)]
+pub struct Entries {
+    /// `[<fields> ]:<name>`, one after the other, each with LF behind it.
+    lines: Vec<u8>,
+    /// UIDs, and where the line of each begins.
+    places: Vec<(NonZeroU32, usize)>,
+}
+
+impl Entries {
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.places.iter().filter_map(|place| self.at(place))
+    }
+
+    /// The entry with that number, from 0.
+    pub fn get(&self, number: usize) -> Option<Entry<'_>> {
+        self.at(self.places.get(number)?)
+    }
+
+    /// Adds entries, each in the place of one that has its UID.
+    pub fn add<'e>(&mut self, new: impl IntoIterator<Item = Entry<'e>>) {
+        let known = self.places.len();
+        new.into_iter().for_each(|entry| self.push(entry));
+        // What came later stands before what it replaces, and stays.
+        self.places.get_mut(known..).unwrap_or_default().reverse();
+        self.places.rotate_left(known);
+        self.places.sort_by_key(|(uid, _)| *uid);
+        self.places.dedup_by_key(|(uid, _)| *uid);
+    }
+
+    fn push(&mut self, Entry { uid, fields, name }: Entry<'_>) {
+        self.places.push((uid, self.lines.len()));
+        self.lines.extend_from_slice(fields);
+        self.lines.extend_from_slice(if fields.is_empty() { b":" } else { b" :" });
+        self.lines.extend_from_slice(name);
+        self.lines.push(b'\n');
+    }
+
+    fn at(&self, &(uid, start): &(NonZeroU32, usize)) -> Option<Entry<'_>> {
+        let (fields, name) = split_fields(self.line(start)?)?;
+        Some(Entry { uid, fields, name })
+    }
+
+    fn line(&self, start: usize) -> Option<&[u8]> {
+        let rest = self.lines.get(start..)?;
+        rest.get(..memchr::memchr(b'\n', rest)?)
     }
 }
 
-impl UidList<'_> {
-    /// The list with nothing borrowed.
-    pub fn into_owned(self) -> UidList<'static> {
-        UidList {
-            uid_validity: self.uid_validity,
-            next_uid: self.next_uid,
-            guid: self.guid.map(|guid| Cow::Owned(guid.into_owned())),
-            other_fields: self.other_fields.into_iter().map(|field| Cow::Owned(field.into_owned())).collect(),
-            entries: self.entries.into_iter().map(Entry::into_owned).collect(),
-        }
+impl PartialEq for Entries {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().eq(other.iter())
     }
+}
 
+impl Eq for Entries {}
+
+impl fmt::Debug for Entries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl UidList {
     /// The file, version 3. Without a UIDVALIDITY there is nothing that Dovecot would read: an empty file.
     pub fn encode(&self) -> Vec<u8> {
         let Some(uid_validity) = self.uid_validity else { return Vec::new() };
         let next_uid = self.next_uid.map_or(1, NonZeroU32::get);
-        let mut out = format!("3 V{uid_validity} N{next_uid}").into_bytes();
+        let mut out = Vec::with_capacity(self.entries.lines.len() + 12 * self.entries.len() + 128);
+        out.extend_from_slice(format!("3 V{uid_validity} N{next_uid}").as_bytes());
         if let Some(guid) = &self.guid {
             out.extend_from_slice(b" G");
             out.extend_from_slice(guid.as_bytes());
@@ -85,15 +134,10 @@ impl UidList<'_> {
             out.extend_from_slice(field.as_bytes());
         }
         out.push(b'\n');
-        for entry in &self.entries {
-            out.extend_from_slice(entry.uid.to_string().as_bytes());
+        for &(uid, start) in &self.entries.places {
+            out.extend_from_slice(uid.to_string().as_bytes());
             out.push(b' ');
-            if !entry.fields.is_empty() {
-                out.extend_from_slice(&entry.fields);
-                out.push(b' ');
-            }
-            out.push(b':');
-            out.extend_from_slice(&entry.name);
+            out.extend_from_slice(self.entries.line(start).unwrap_or_default());
             out.push(b'\n');
         }
         out
@@ -101,7 +145,7 @@ impl UidList<'_> {
 }
 
 /// Parses a list of either version; what cannot be read is in the second value. An empty file gives an empty list.
-pub fn parse(bytes: &[u8]) -> (UidList<'_>, Vec<BadLine>) {
+pub fn parse(bytes: &[u8]) -> (UidList, Vec<BadLine>) {
     let (mut list, mut bad) = (UidList::default(), Vec::new());
     // A last line without an end is still being written; Dovecot does not look at it either.
     let complete = memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1);
@@ -120,6 +164,7 @@ pub fn parse(bytes: &[u8]) -> (UidList<'_>, Vec<BadLine>) {
         bad.push(BadLine::new(1, "the header has no UIDVALIDITY, so the UIDs mean nothing"));
         return (list, bad);
     }
+    list.entries.lines.reserve_exact(whole.len());
     let mut last = 0;
     for (line, text) in all.filter(|(_, text)| !text.is_empty()) {
         match parse_entry(text, is_v3) {
@@ -137,18 +182,18 @@ pub fn parse(bytes: &[u8]) -> (UidList<'_>, Vec<BadLine>) {
 }
 
 /// What a header alone says: a folder's identity without its messages. Needs the first line only.
-pub fn parse_head(bytes: &[u8]) -> UidList<'_> {
+pub fn parse_head(bytes: &[u8]) -> UidList {
     let end = memchr::memchr(b'\n', bytes).map_or(0, |at| at + 1);
     parse(bytes.get(..end).unwrap_or_default()).0
 }
 
-fn parse_header<'a>(header: &'a [u8], list: &mut UidList<'a>) {
+fn parse_header(header: &[u8], list: &mut UidList) {
     for field in header.split(|&byte| byte == b' ').skip(1) {
         match field.split_first() {
             Some((b'V', value)) => list.uid_validity = number(value).and_then(NonZeroU32::new),
             Some((b'N', value)) => list.next_uid = number(value).and_then(NonZeroU32::new),
-            Some((b'G', value)) if !value.is_empty() => list.guid = std::str::from_utf8(value).ok().map(Cow::Borrowed),
-            Some(_) => list.other_fields.extend(std::str::from_utf8(field).ok().map(Cow::Borrowed)),
+            Some((b'G', value)) if !value.is_empty() => list.guid = std::str::from_utf8(value).ok().map(str::to_owned),
+            Some(_) => list.other_fields.extend(std::str::from_utf8(field).ok().map(str::to_owned)),
             None => {}
         }
     }
@@ -161,7 +206,7 @@ fn parse_entry(text: &[u8], is_v3: bool) -> Option<Entry<'_>> {
     if name.is_empty() || name.contains(&b'/') {
         return None;
     }
-    Some(Entry { uid, fields: Cow::Borrowed(fields), name: Cow::Borrowed(name) })
+    Some(Entry { uid, fields, name })
 }
 
 /// The file name begins at the first colon that begins a field, since a value may hold one (`P1:2`).
@@ -224,7 +269,15 @@ mod tests {
         let (list, bad) = parse(b"\0\0\0\n1 :a\n");
         assert!(list.entries.is_empty() && list.uid_validity.is_none() && bad.len() == 1);
         assert_eq!(parse(b""), (UidList::default(), vec![]));
-        assert_eq!(parse(b"3 V5 N2\n4 :a\r\n").0.entries.first().map(Entry::base), Some(&b"a\r"[..]));
+        assert_eq!(parse(b"3 V5 N2\n4 :a\r\n").0.entries.get(0).map(|entry| entry.base()), Some(&b"a\r"[..]));
+    }
+
+    #[test]
+    fn an_entry_takes_the_place_of_the_one_with_its_uid_and_all_stay_in_order() {
+        let (mut list, _) = parse(b"3 V5 N9\n2 :b\n4 P1 :d\n7 :g\n");
+        let entry = |uid, name| Entry { uid: nz(uid), fields: b"Px", name };
+        list.entries.add([entry(4, b"later"), entry(1, b"a"), entry(9, b"i"), entry(4, b"last")]);
+        assert_eq!(list.encode(), b"3 V5 N9\n1 Px :a\n2 :b\n4 Px :last\n7 :g\n9 Px :i\n");
     }
 
     #[test]
@@ -241,15 +294,18 @@ mod tests {
             entries in proptest::collection::btree_map(
                 1u32..u32::MAX, (proptest::option::of("[!-9;-~]{0,9}"), "[^/\r\n]{1,20}"), 0..20),
         ) {
-            let entries: Vec<_> = entries
-                .iter()
-                .map(|(uid, (uidl, name))| Entry::new(nz(*uid), uidl.as_deref(), name.as_bytes()))
-                .collect();
-            let next_uid = Some(nz(entries.last().map_or(1, |last| last.uid.get() + 1)));
-            let list = UidList {
-                uid_validity: NonZeroU32::new(validity), next_uid, guid: guid.map(Cow::Owned),
-                other_fields: vec![], entries,
-            };
+            let next_uid = Some(nz(entries.keys().last().map_or(1, |last| last + 1)));
+            let uid_validity = NonZeroU32::new(validity);
+            let mut list = UidList { uid_validity, next_uid, guid, ..UidList::default() };
+            let fields = |uidl: &Option<String>| uidl.as_ref().map(|uidl| format!("P{uidl}")).unwrap_or_default();
+            let entries: Vec<_> =
+                entries.iter().map(|(uid, (uidl, name))| (nz(*uid), fields(uidl), name.as_bytes())).collect();
+            // In whatever order, and twice.
+            for entries in [entries.iter().rev().collect::<Vec<_>>(), entries.iter().collect()] {
+                let entry = |(uid, fields, name): &'_ (NonZeroU32, String, &[u8])| (*uid, fields.clone(), name.to_vec());
+                let owned: Vec<_> = entries.into_iter().map(entry).collect();
+                list.entries.add(owned.iter().map(|(uid, fields, name)| Entry { uid: *uid, fields: fields.as_bytes(), name }));
+            }
             let encoded = list.encode();
             prop_assert_eq!(parse(&encoded), (list, vec![]));
         }

@@ -211,7 +211,7 @@ fn plan_batch(file: &mut UidFile<'_>, foreign: Option<&str>, waiting: &[&Deliver
         None => Ground::Ours,
     };
     let wishes: Vec<Wish<'_>> = waiting.iter().map(|each| Wish { name: &each.name, uid: each.uid }).collect();
-    let plan = plan(&file.taken(), file.next_uid(), ground, &wishes);
+    let plan = plan(&file.taken(&wishes), file.next_uid(), ground, &wishes);
     let has_list = file.list.is_some();
     let uids = if has_list { plan.uids } else { vec![None; wishes.len()] };
     let mut surplus = Vec::new();
@@ -226,9 +226,9 @@ fn plan_batch(file: &mut UidFile<'_>, foreign: Option<&str>, waiting: &[&Deliver
             }
         }
         files.push(MessageFile::in_cur(name::encode(delivery.name.as_bytes(), delivery.flags, letters)));
-        entries.extend(uid.map(|uid| Entry::new(uid, uidl(delivery), delivery.name.as_bytes())));
+        entries.extend(uid.map(|uid| (uid, fields(delivery), delivery.name.as_bytes())));
     }
-    file.add(entries, plan.next);
+    file.add(entries.iter().map(|(uid, fields, name)| Entry { uid: *uid, fields: fields.as_bytes(), name }), plan.next);
     BatchPlan { files, uids, surplus, has_list, lost: plan.lost }
 }
 
@@ -264,6 +264,11 @@ fn uidl(delivery: &Delivery) -> Option<&str> {
     delivery.uidl.as_deref().filter(|uidl| is_uidl(uidl))
 }
 
+/// What its line of the list says beside UID and name.
+fn fields(delivery: &Delivery) -> String {
+    uidl(delivery).map(|uidl| format!("P{uidl}")).unwrap_or_default()
+}
+
 fn is_uidl(uidl: &str) -> bool {
     (1..=70).contains(&uidl.len()) && uidl.bytes().all(|byte| byte.is_ascii_graphic())
 }
@@ -294,7 +299,7 @@ fn judge(foreign: Option<&str>, plan: &BatchPlan, waiting: &[&Delivery]) -> Uids
 }
 
 /// The UID that the folder's list gives this message.
-fn uid_of(list: Option<&UidList<'_>>, item: &str) -> Option<NonZeroU32> {
+fn uid_of(list: Option<&UidList>, item: &str) -> Option<NonZeroU32> {
     let entry = list?.entries.iter().find(|entry| crate::model::text::from_bytes(entry.base()) == item)?;
     Some(entry.uid)
 }

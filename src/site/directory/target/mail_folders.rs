@@ -15,7 +15,6 @@ use crate::event::Reason;
 use crate::fs::FileKind;
 use crate::model::mailbox::{Folder, FolderKey, FolderKind};
 use crate::site::SiteError;
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -69,11 +68,11 @@ fn frame_uids(hand: &Hand, dir: &Path, validity: NonZeroU32, folder: &Folder) ->
             Ok(Some("the folder had mail before its UIDs could be set".to_owned()))
         }
         None => {
-            let is_guid = |guid: &&String| guid.len() == 32 && guid.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let is_guid = |guid: &String| guid.len() == 32 && guid.bytes().all(|byte| byte.is_ascii_hexdigit());
             file.list = Some(UidList {
                 uid_validity: Some(validity),
                 next_uid,
-                guid: folder.guid.as_ref().filter(is_guid).cloned().map(Cow::Owned),
+                guid: folder.guid.clone().filter(is_guid),
                 ..UidList::default()
             });
             // A power loss may take it: then UIDs are not kept, and the first delivery says so. It is synced with that.

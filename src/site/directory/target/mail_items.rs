@@ -142,7 +142,7 @@ fn give_uid(file: &mut UidFile<'_>, base: &[u8]) -> Option<NonZeroU32> {
     }
     let uid = NonZeroU32::new(file.next_uid())?;
     let next = uid.get().checked_add(1)?;
-    file.add(vec![Entry::new(uid, None, base)], next);
+    file.add([Entry { uid, fields: b"", name: base }], next);
     Some(uid)
 }
 
@@ -156,12 +156,14 @@ pub fn remove(hand: &Hand, listings: &Listings, dir: &Path, item: &str) -> Resul
 /// the list and the files left, or a list that a server never read.
 pub fn complete_uids(hand: &Hand, dir: &Path, messages: &Messages, names: &HashSet<&str>) -> Result<(), SiteError> {
     let Some(list) = super::uid_file::read_list(hand, dir)? else { return Ok(()) };
-    let listed: HashSet<String> = list.entries.iter().map(|entry| text::from_bytes(entry.base())).collect();
-    let missing = |name: &&&str| messages.contains_key(**name) && !listed.contains(**name);
-    let mut missing: Vec<&str> = names.iter().filter(missing).copied().collect();
+    let mut missing: HashSet<&str> = names.iter().copied().filter(|name| messages.contains_key(*name)).collect();
+    for entry in list.entries.iter() {
+        missing.remove(text::from_bytes(entry.base()).as_str());
+    }
     if missing.is_empty() {
         return Ok(());
     }
+    let mut missing: Vec<&str> = missing.into_iter().collect();
     missing.sort_unstable();
     let mut file = UidFile::lock(hand, dir)?;
     for message in missing.into_iter().filter_map(|name| messages.get(name)) {

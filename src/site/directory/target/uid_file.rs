@@ -10,9 +10,11 @@ use super::super::maildir::uidlist::{self, Entry, UidList};
 use super::super::maildir::{KEYWORDS, UIDLIST};
 use super::dotlock::Dotlock;
 use super::hand::{Hand, PRIVATE, Sync, Temporary};
+use super::uids::Wish;
 use crate::fs::Stat;
+use crate::model::text;
 use crate::site::SiteError;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::path::Path;
 
@@ -21,7 +23,7 @@ pub struct UidFile<'a> {
     hand: &'a Hand,
     dir: &'a Path,
     /// `None` where the folder has no list that says a UIDVALIDITY; then nobody has given a UID that means anything.
-    pub list: Option<UidList<'static>>,
+    pub list: Option<UidList>,
     /// The letters of the folder.
     pub keywords: Keywords,
     keywords_before: Keywords,
@@ -65,10 +67,14 @@ impl<'a> UidFile<'a> {
         Ok(Seen::now(self.hand, self.dir)? == self.seen)
     }
 
-    /// UID and base name of every message of the list, as text.
-    pub fn taken(&self) -> HashMap<u32, String> {
-        let entries = self.list.iter().flat_map(|list| &list.entries);
-        entries.map(|entry| (entry.uid.get(), crate::model::text::from_bytes(entry.base()))).collect()
+    /// UID and base name, as text, of the messages of the list that have the UID or the name of one of `wishes`.
+    pub fn taken(&self, wishes: &[Wish<'_>]) -> HashMap<u32, String> {
+        let uids: HashSet<NonZeroU32> = wishes.iter().filter_map(|wish| wish.uid).collect();
+        let names: HashSet<&str> = wishes.iter().map(|wish| wish.name).collect();
+        let entries = self.list.iter().flat_map(|list| list.entries.iter());
+        let named = entries.map(|entry| (entry.uid, text::from_bytes(entry.base())));
+        let met = named.filter(|(uid, name)| uids.contains(uid) || names.contains(name.as_str()));
+        met.map(|(uid, name)| (uid.get(), name)).collect()
     }
 
     /// The next UID that the folder would give.
@@ -77,17 +83,10 @@ impl<'a> UidFile<'a> {
     }
 
     /// Adds entries (replacing those of the same UID), and raises the next UID. Nothing where there is no list.
-    pub fn add(&mut self, entries: Vec<Entry<'static>>, next_uid: u32) {
+    pub fn add<'e>(&mut self, entries: impl IntoIterator<Item = Entry<'e>>, next_uid: u32) {
         let Some(list) = &mut self.list else { return };
         list.next_uid = list.next_uid.max(NonZeroU32::new(next_uid));
-        let last = list.entries.last().map_or(0, |entry| entry.uid.get());
-        let in_order = entries.iter().all(|entry| entry.uid.get() > last);
-        let new: std::collections::HashSet<u32> = entries.iter().map(|entry| entry.uid.get()).collect();
-        if !in_order {
-            list.entries.retain(|entry| !new.contains(&entry.uid.get()));
-        }
-        list.entries.extend(entries);
-        list.entries.sort_by_key(|entry| entry.uid);
+        list.entries.add(entries);
     }
 
     /// Writes what has changed under temporary names; it is [`UidFile::put_in_place`] that lets others see it.
@@ -140,9 +139,9 @@ fn mode_of(present: Option<Stat>) -> u32 {
 }
 
 /// The list as it is now, without the lock.
-pub fn read_list(hand: &Hand, dir: &Path) -> Result<Option<UidList<'static>>, SiteError> {
+pub fn read_list(hand: &Hand, dir: &Path) -> Result<Option<UidList>, SiteError> {
     let bytes = hand.read(&dir.join(UIDLIST))?;
-    let list = bytes.as_deref().map(|bytes| uidlist::parse(bytes).0.into_owned());
+    let list = bytes.as_deref().map(|bytes| uidlist::parse(bytes).0);
     Ok(list.filter(|list| list.uid_validity.is_some()))
 }
 

@@ -53,7 +53,7 @@ fn a_maildir_with_all_its_control_files_is_a_mailbox() {
     assert_eq!(sent.folder.grants.first().map(|grant| &grant.grantee), Some(&Grantee::User("bob@a.test".into())));
     assert!(world.list("Entwürfe").items.is_empty(), "a folder without cur and new is an empty one");
     let site = world.site();
-    assert_eq!(site.text(&mail("A/B"), world.list("A/B").items.first().unwrap()), "deep");
+    assert_eq!(site.text(&mail("A/B"), &world.list("A/B").items.get(0).unwrap()), "deep");
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn couriers_uids_and_subscriptions_count_where_dovecot_has_never_been() {
         .write(&format!("{MAILDIR}/courierimapuiddb"), "1 55 8\n7 1.M1.host\n")
         .write(&format!("{MAILDIR}/courierimapsubscribed"), "INBOX\nINBOX.Sent\n");
     let inbox = world.list("INBOX");
-    assert_eq!(inbox.items.first().unwrap().uid.unwrap().get(), 7);
+    assert_eq!(inbox.items.get(0).unwrap().uid.unwrap().get(), 7);
     assert_eq!(inbox.folder.uid_validity.unwrap().get(), 55);
     assert!(inbox.folder.subscribed && world.list("Sent").folder.subscribed);
 }
@@ -81,7 +81,7 @@ fn dovecots_utf8_names_and_mixed_spellings_are_found_again() {
     for (path, dir) in
         [("Entwürfe", ".Entwürfe"), ("Müller/日本語", ".Müller.&ZeVnLIqe-"), ("Q&A", ".Q&A"), ("Q&B", ".Q&-B")]
     {
-        assert_eq!(site.text(&mail(path), world.list(path).items.first().unwrap()), dir);
+        assert_eq!(site.text(&mail(path), &world.list(path).items.get(0).unwrap()), dir);
     }
 }
 
@@ -166,7 +166,7 @@ fn a_message_renamed_while_its_folder_is_listed_is_seen_once() {
     assert_eq!(lines(&listing.rejected), Vec::<String>::new());
     let shown: Vec<_> = listing.items.iter().map(|item| format!("{} {}", item.name, item.flags)).collect();
     assert_eq!(shown, ["1 S", "2 F"]);
-    assert_eq!(listing.items.iter().map(|item| site.text(&mail("INBOX"), item)).collect::<Vec<_>>(), ["one", "two"]);
+    assert_eq!(listing.items.iter().map(|item| site.text(&mail("INBOX"), &item)).collect::<Vec<_>>(), ["one", "two"]);
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn a_message_that_got_a_flag_since_the_listing_is_found_and_one_that_left_is_no_
     let items = site.listing(ANN, &mail("INBOX"), None).items;
     world.rename(&format!("{MAILDIR}/new/1"), &format!("{MAILDIR}/cur/1:2,S"));
     world.rename(&format!("{MAILDIR}/cur/2:2,"), &format!("{MAILDIR}/.Trash/cur/2:2,"));
-    assert_eq!(items.iter().map(|item| site.text(&mail("INBOX"), item)).collect::<Vec<_>>(), ["one", "vanished"]);
+    assert_eq!(items.iter().map(|item| site.text(&mail("INBOX"), &item)).collect::<Vec<_>>(), ["one", "vanished"]);
     fs::remove_dir_all(world.path(MAILDIR)).unwrap();
     assert!(matches!(site.folder(ANN, &mail("INBOX"), None, Depth::Marks).unwrap(), FolderScan::Vanished));
     assert_eq!(world.folders(ANN), Vec::<String>::new());
@@ -210,7 +210,7 @@ fn labels_of_the_database_belong_to_their_messages() {
         INSERT INTO item_label VALUES ('ann@a.test', 'mail', 'INBOX', '1', 'keyword', 'k27');",
     );
     let inbox = world.list("INBOX");
-    let item = inbox.items.first().unwrap();
+    let item = inbox.items.get(0).unwrap();
     assert_eq!((item.tags.join(","), item.keywords.join(",")), ("red".into(), "k27,todo".into()));
     assert_eq!(inbox.folder.special_use, Some(SpecialUse::Important));
     assert_eq!((inbox.folder.title.as_deref(), inbox.folder.color.as_deref()), (Some("In"), Some("#fff")));

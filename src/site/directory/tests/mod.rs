@@ -112,7 +112,7 @@ fn mail(path: &str) -> FolderKey {
 }
 
 fn names(listing: &FolderListing) -> Vec<&str> {
-    listing.items.iter().map(|item| item.name.as_str()).collect()
+    listing.items.names().collect()
 }
 
 fn lines(rejected: &[Rejection]) -> Vec<String> {

@@ -61,7 +61,7 @@ pub struct ExtractReport {
 pub fn copy_item(view: &View<'_>, address: &str, out: &mut dyn Write) -> Result<u64, ShowError> {
     let found = resolve(view, address)?;
     let Within::Item(id) = found.within else { return Err(ShowError::NotAnItem(address.to_owned())) };
-    let at = found.mailbox.items.get(&id).ok_or_else(|| ShowError::NotAnItem(address.to_owned()))?;
+    let at = found.mailbox.items.get(id).ok_or_else(|| ShowError::NotAnItem(address.to_owned()))?;
     Ok(view.archive.objects()?.copy(&at.item.object, out)?)
 }
 

@@ -4,7 +4,7 @@
 use super::super::address::{Resolved, Within};
 use super::Format;
 use crate::event::Place;
-use crate::format::manifest::ItemAt;
+use crate::format::items::ItemAt;
 use crate::limits::EXTRACTED_NAME_BYTES;
 use crate::model::id::{FolderId, ObjectId};
 use crate::model::mailbox::{Folder, FolderKind};
@@ -56,15 +56,15 @@ impl Planned {
 
 /// Plans the extraction of what was found; `into` says that `output` is a folder that exists.
 pub fn plan(found: &Resolved, format: Format, output: &Path, into: bool) -> Planned {
-    let mut items = BTreeMap::<FolderId, Vec<&ItemAt>>::new();
+    let mut items = BTreeMap::<FolderId, Vec<ItemAt>>::new();
     // By id, which is the order of storing: neighbours share segments.
-    for at in found.mailbox.items.values() {
+    for (_, at) in found.mailbox.items.iter() {
         items.entry(at.folder).or_default().push(at);
     }
     let planner = Planner { found, items, format };
     let nothing = || Planned { tree: true, dirs: Vec::new(), files: Vec::new() };
     match &found.within {
-        Within::Item(id) => found.mailbox.items.get(id).map_or_else(nothing, |at| planner.item(at, output, into)),
+        Within::Item(id) => found.mailbox.items.get(*id).map_or_else(nothing, |at| planner.item(&at, output, into)),
         Within::Folder(id) => {
             let folder = found.mailbox.folders.get(id);
             folder.map_or_else(nothing, |folder| planner.folder(*id, folder, output, into))
@@ -76,7 +76,7 @@ pub fn plan(found: &Resolved, format: Format, output: &Path, into: bool) -> Plan
 
 struct Planner<'a> {
     found: &'a Resolved,
-    items: BTreeMap<FolderId, Vec<&'a ItemAt>>,
+    items: BTreeMap<FolderId, Vec<ItemAt>>,
     format: Format,
 }
 
@@ -253,7 +253,7 @@ mod tests {
                 uid: None,
                 uidl: None,
             };
-            mailbox.items.insert(ItemId(id), ItemAt { folder: FolderId(*folder), item });
+            mailbox.items.insert(ItemId(id), &ItemAt { folder: FolderId(*folder), item });
         }
         Resolved { account: RecordId(1), address: "a@b".to_owned(), mailbox, within: Within::Account }
     }

@@ -87,7 +87,7 @@ impl World {
         };
         assert_eq!(listing.rejected, []);
         let uid = |uid: Option<NonZeroU32>| uid.map_or("-".to_owned(), |uid| uid.to_string());
-        let shown = |i: &FoundItem| {
+        let shown = |i: FoundItem| {
             format!("{} {} {} {} {}", uid(i.uid), i.name, i.flags, i.keywords.join(","), i.tags.join(","))
         };
         listing.items.iter().map(shown).collect()
