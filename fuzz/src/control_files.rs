@@ -13,7 +13,7 @@ fn lines(bytes: &[u8]) -> usize {
 pub fn uidlist(bytes: &[u8]) {
     let (list, _) = uids::parse(bytes);
     let written = list.encode();
-    let (again, bad) = uids::parse(&written);
+    let (again, bad) = uids::parse(written.as_slice());
     if list.uid_validity.is_some() {
         assert_eq!(lines(&written), 1 + list.entries.len());
         assert_eq!(bad, []);

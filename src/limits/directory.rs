@@ -49,7 +49,7 @@ pub const RACY_NANOS: u128 = 1_000_000_000;
 
 /// How often a Maildir folder that changes while it is listed is listed in one scan. What the last listing may still
 /// have missed changes the folder's times, so the next pass finds it.
-pub const LISTING_ROUNDS: usize = 3;
+pub const LISTING_ROUNDS: u8 = 3;
 
 /// Accounts whose subscriptions and database rows are kept between two looks at their folders; at least the number of
 /// accounts that are scanned at once.

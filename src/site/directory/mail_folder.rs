@@ -24,10 +24,10 @@ use std::path::{Path, PathBuf};
 
 /// A message file as a directory names it.
 struct Found {
-    name: Vec<u8>,
+    name: Box<[u8]>,
     in_cur: bool,
     /// Counted from 0; the last listing knows best.
-    round: usize,
+    round: u8,
 }
 
 impl Found {
@@ -142,7 +142,7 @@ impl DirectorySite {
             Some(bytes) => bytes,
             None => read(maildir::COURIER_UIDS)?.unwrap_or_default(),
         };
-        let (uids, bad) = uidlist::parse(&uid_bytes);
+        let (uids, bad) = uidlist::parse(uid_bytes);
         reject_lines(&mut rejected, &Place::folder(account, key), maildir::UIDLIST, bad);
         let words = read(maildir::KEYWORDS)?.map(|bytes| Keywords::parse(&bytes)).unwrap_or_default();
         let (mut grants, bad) = read(maildir::ACL)?.map(|bytes| acl::parse(&bytes)).unwrap_or_default();
@@ -220,7 +220,7 @@ impl DirectorySite {
                     let reason = match entry.kind {
                         FileKind::File if name::base(&name).is_empty() => "it has nothing before its flags",
                         FileKind::File => {
-                            files.push(Found { name, in_cur, round });
+                            files.push(Found { name: name.into_boxed_slice(), in_cur, round });
                             continue;
                         }
                         FileKind::Dir => "it is a directory among messages",

@@ -47,12 +47,15 @@ impl<'a> Entry<'a> {
     }
 }
 
+/// Lines of a list that are written at once.
+const PIECE_LINES: usize = 4096;
+
 /// The messages of a list by ascending UID, as text: a folder may have a million of them.
 #[derive(Clone, Default)]
 pub struct Entries {
-    /// `[<fields> ]:<name>`, one after the other, each with LF behind it.
-    lines: Vec<u8>,
-    /// UIDs, and where the line of each begins.
+    /// What was read, and behind it what was added, as in a file of version 3.
+    text: Vec<u8>,
+    /// UIDs, and where what stands behind each begins: `[<fields> ]:<name>`, up to LF.
     places: Vec<(NonZeroU32, usize)>,
 }
 
@@ -86,11 +89,11 @@ impl Entries {
     }
 
     fn push(&mut self, Entry { uid, fields, name }: Entry<'_>) {
-        self.places.push((uid, self.lines.len()));
-        self.lines.extend_from_slice(fields);
-        self.lines.extend_from_slice(if fields.is_empty() { b":" } else { b" :" });
-        self.lines.extend_from_slice(name);
-        self.lines.push(b'\n');
+        self.places.push((uid, self.text.len()));
+        self.text.extend_from_slice(fields);
+        self.text.extend_from_slice(if fields.is_empty() { b":" } else { b" :" });
+        self.text.extend_from_slice(name);
+        self.text.push(b'\n');
     }
 
     fn at(&self, &(uid, start): &(NonZeroU32, usize)) -> Option<Entry<'_>> {
@@ -99,7 +102,7 @@ impl Entries {
     }
 
     fn line(&self, start: usize) -> Option<&[u8]> {
-        let rest = self.lines.get(start..)?;
+        let rest = self.text.get(start..)?;
         rest.get(..memchr::memchr(b'\n', rest)?)
     }
 }
@@ -119,12 +122,37 @@ impl fmt::Debug for Entries {
 }
 
 impl UidList {
-    /// The file, version 3. Without a UIDVALIDITY there is nothing that Dovecot would read: an empty file.
+    /// The file, version 3, piece by piece. Without a UIDVALIDITY there is nothing that Dovecot would read: an empty file.
+    pub fn pieces(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
+        let mut all = self.uid_validity.map(|_| self.entries.places.chunks(PIECE_LINES)).into_iter().flatten();
+        let head = self.head();
+        let mut first = (!head.is_empty()).then_some(head);
+        std::iter::from_fn(move || {
+            let begun = first.take();
+            let lines = all.next();
+            if begun.is_none() && lines.is_none() {
+                return None;
+            }
+            let mut piece = begun.unwrap_or_default();
+            for &(uid, start) in lines.unwrap_or_default() {
+                piece.extend_from_slice(uid.to_string().as_bytes());
+                piece.push(b' ');
+                piece.extend_from_slice(self.entries.line(start).unwrap_or_default());
+                piece.push(b'\n');
+            }
+            Some(piece)
+        })
+    }
+
+    /// All pieces.
     pub fn encode(&self) -> Vec<u8> {
+        self.pieces().flatten().collect()
+    }
+
+    fn head(&self) -> Vec<u8> {
         let Some(uid_validity) = self.uid_validity else { return Vec::new() };
         let next_uid = self.next_uid.map_or(1, NonZeroU32::get);
-        let mut out = Vec::with_capacity(self.entries.lines.len() + 12 * self.entries.len() + 128);
-        out.extend_from_slice(format!("3 V{uid_validity} N{next_uid}").as_bytes());
+        let mut out = format!("3 V{uid_validity} N{next_uid}").into_bytes();
         if let Some(guid) = &self.guid {
             out.extend_from_slice(b" G");
             out.extend_from_slice(guid.as_bytes());
@@ -134,25 +162,34 @@ impl UidList {
             out.extend_from_slice(field.as_bytes());
         }
         out.push(b'\n');
-        for &(uid, start) in &self.entries.places {
-            out.extend_from_slice(uid.to_string().as_bytes());
-            out.push(b' ');
-            out.extend_from_slice(self.entries.line(start).unwrap_or_default());
-            out.push(b'\n');
-        }
         out
     }
 }
 
 /// Parses a list of either version; what cannot be read is in the second value. An empty file gives an empty list.
-pub fn parse(bytes: &[u8]) -> (UidList, Vec<BadLine>) {
+pub fn parse(bytes: impl Into<Vec<u8>>) -> (UidList, Vec<BadLine>) {
+    let bytes = bytes.into();
+    let (mut list, bad, is_v3) = parse_lines(&bytes);
+    if is_v3 {
+        list.entries.text = bytes;
+    }
+    (list, bad)
+}
+
+/// The list, what is wrong with it, and whether it is of version 3: then its entries are to have `bytes` as their text.
+fn parse_lines(bytes: &[u8]) -> (UidList, Vec<BadLine>, bool) {
     let (mut list, mut bad) = (UidList::default(), Vec::new());
     // A last line without an end is still being written; Dovecot does not look at it either.
     let complete = memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1);
     // Lines end in LF alone, as Dovecot reads them: a CR before it belongs to a file's name.
     let whole = bytes.get(..complete.saturating_sub(1)).unwrap_or_default();
-    let mut all = (1..).zip(whole.split(|&byte| byte == b'\n')).filter(|_| complete > 0);
-    let Some((_, header)) = all.next() else { return (list, bad) };
+    let mut end = 0;
+    let lines = whole.split(|&byte| byte == b'\n').map(|line| {
+        end += line.len() + 1;
+        (line, end - 1)
+    });
+    let mut all = (1..).zip(lines).filter(|_| complete > 0);
+    let Some((_, (header, _))) = all.next() else { return (list, bad, false) };
     let is_v3 = header.starts_with(b"3 ");
     if is_v3 {
         parse_header(header, &mut list);
@@ -162,15 +199,17 @@ pub fn parse(bytes: &[u8]) -> (UidList, Vec<BadLine>) {
     }
     if list.uid_validity.is_none() {
         bad.push(BadLine::new(1, "the header has no UIDVALIDITY, so the UIDs mean nothing"));
-        return (list, bad);
+        return (list, bad, false);
     }
-    list.entries.lines.reserve_exact(whole.len());
     let mut last = 0;
-    for (line, text) in all.filter(|(_, text)| !text.is_empty()) {
+    for (line, (text, end)) in all.filter(|(_, (text, _))| !text.is_empty()) {
         match parse_entry(text, is_v3) {
-            Some(entry) if entry.uid.get() > last => {
+            Some((entry, rest)) if entry.uid.get() > last => {
                 last = entry.uid.get();
-                list.entries.push(entry);
+                match is_v3 {
+                    true => list.entries.places.push((entry.uid, end - rest.len())),
+                    false => list.entries.push(entry),
+                }
             }
             Some(_) => bad.push(BadLine::new(line, "the UID is not above those before it")),
             None => bad.push(BadLine::new(line, "is no UID with a file name")),
@@ -178,7 +217,7 @@ pub fn parse(bytes: &[u8]) -> (UidList, Vec<BadLine>) {
     }
     // A crash between appending an entry and rewriting the header leaves the header behind.
     list.next_uid = list.next_uid.max(last.checked_add(1).and_then(NonZeroU32::new));
-    (list, bad)
+    (list, bad, is_v3)
 }
 
 /// What a header alone says: a folder's identity without its messages. Needs the first line only.
@@ -199,14 +238,15 @@ fn parse_header(header: &[u8], list: &mut UidList) {
     }
 }
 
-fn parse_entry(text: &[u8], is_v3: bool) -> Option<Entry<'_>> {
+/// An entry, and what stands behind its UID.
+fn parse_entry(text: &[u8], is_v3: bool) -> Option<(Entry<'_>, &[u8])> {
     let (uid, rest) = split_once(text, b' ')?;
     let uid = number(uid).and_then(NonZeroU32::new)?;
     let (fields, name) = if is_v3 { split_fields(rest)? } else { (&b""[..], rest) };
     if name.is_empty() || name.contains(&b'/') {
         return None;
     }
-    Some(Entry { uid, fields, name })
+    Some((Entry { uid, fields, name }, rest))
 }
 
 /// The file name begins at the first colon that begins a field, since a value may hold one (`P1:2`).
@@ -307,13 +347,13 @@ mod tests {
                 list.entries.add(owned.iter().map(|(uid, fields, name)| Entry { uid: *uid, fields: fields.as_bytes(), name }));
             }
             let encoded = list.encode();
-            prop_assert_eq!(parse(&encoded), (list, vec![]));
+            prop_assert_eq!(parse(encoded.as_slice()), (list, vec![]));
         }
 
         #[test]
         fn any_bytes_are_a_list(bytes: Vec<u8>) {
-            let _ = parse(&bytes).0.encode();
-            let _ = parse(&[b"3 V1 N1 \n", bytes.as_slice()].concat()).0.encode();
+            let _ = parse(bytes.as_slice()).0.encode();
+            let _ = parse([b"3 V1 N1 \n", bytes.as_slice()].concat()).0.encode();
         }
     }
 }

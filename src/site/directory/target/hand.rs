@@ -152,16 +152,16 @@ impl Hand {
 
     /// [`Hand::replace`] with a choice of what is durable when it returns.
     pub fn put(&self, path: &Path, bytes: &[u8], mode: u32, sync: Sync) -> Result<(), SiteError> {
-        self.draft(path.to_owned(), bytes, mode, sync, None)?.put_in_place()?;
+        self.draft(path.to_owned(), [bytes], mode, sync, None)?.put_in_place()?;
         if sync == Sync::Everything { self.sync_dir(path.parent().unwrap_or(Path::new("."))) } else { Ok(()) }
     }
 
-    /// Writes a file under a temporary name beside `path`, with a modification time of its own (seconds since 1970) if
+    /// Writes a file, piece by piece, under a temporary name beside `path`, with a modification time of its own (seconds since 1970) if
     /// asked for.
     pub fn draft(
         &self,
         path: PathBuf,
-        bytes: &[u8],
+        pieces: impl IntoIterator<Item: AsRef<[u8]>>,
         mode: u32,
         sync: Sync,
         mtime: Option<i64>,
@@ -169,7 +169,7 @@ impl Hand {
         let dir = path.parent().unwrap_or(Path::new("."));
         let mut file = self.fs.create_temp(dir, TEMPORARY).map_err(io_error("write in", dir))?;
         let fill = |file: &mut Box<dyn FileWrite>| {
-            file.write_all(bytes)?;
+            pieces.into_iter().try_for_each(|piece| file.write_all(piece.as_ref()))?;
             file.set_mode(mode)?;
             if let Some(seconds) = mtime {
                 file.set_mtime(seconds)?;

@@ -102,12 +102,12 @@ impl<'a> UidFile<'a> {
             let now = jiff::Timestamp::now().as_second();
             let time = last.map_or(now, |last| now.max(last.saturating_add(1)));
             let bytes = self.keywords.encode();
-            self.drafts.push(self.hand.draft(path, &bytes, mode_of(before), sync, Some(time))?);
+            self.drafts.push(self.hand.draft(path, [bytes], mode_of(before), sync, Some(time))?);
         }
         if let Some(list) = &self.list {
             let path = self.dir.join(UIDLIST);
             let mode = mode_of(self.hand.stat(&path)?);
-            self.drafts.push(self.hand.draft(path, &list.encode(), mode, sync, None)?);
+            self.drafts.push(self.hand.draft(path, list.pieces(), mode, sync, None)?);
         }
         Ok(())
     }
@@ -141,7 +141,7 @@ fn mode_of(present: Option<Stat>) -> u32 {
 /// The list as it is now, without the lock.
 pub fn read_list(hand: &Hand, dir: &Path) -> Result<Option<UidList>, SiteError> {
     let bytes = hand.read(&dir.join(UIDLIST))?;
-    let list = bytes.as_deref().map(|bytes| uidlist::parse(bytes).0);
+    let list = bytes.map(|bytes| uidlist::parse(bytes).0);
     Ok(list.filter(|list| list.uid_validity.is_some()))
 }
 
