@@ -2,12 +2,12 @@
 and no wagon.json: it may be the file that is lost. Nothing in the archive is changed.
 
 Called by wagon_restore.py."""
-import hashlib, json, os, pathlib, re
+import hashlib, os, pathlib, re, struct
 import wagon_read
 from wagon_parity import BLOCK, Lost, Parity, need, stored_blocks
 
-PROTECTED = re.compile(r"""(wagon|wagon-again)\.json | key(-again)?\.age | (packs/(?P<X>..)/(?P<pack>(?P=X)[0-9a-f]{62})\.tar\.gz(\.age)?)
-    | index/(?P<Y>..)/(?P=Y)[0-9a-f]{62}\.idx(\.age)? | snapshots/\d{8}-(?P<snapshot>[0-9a-f]{16})\.tar\.gz(\.age)?(?P<of>\.minisig)?""", re.X)
+PROTECTED = re.compile(r"""(wagon|wagon-again)\.json | key(-again)?\.age | (packs/(?P<X>[0-9a-f]{2})/(?P<pack>(?P=X)[0-9a-f]{62})\.tar\.gz(\.age)?)
+    | index/(?P<Y>[0-9a-f]{2})/(?P=Y)[0-9a-f]{62}\.idx(\.age)? | snapshots/[0-9]{8}-(?P<snapshot>[0-9a-f]{16})\.tar\.gz(\.age)?(?P<of>\.minisig)?""", re.X)
 
 
 def kept(archive):
@@ -24,6 +24,8 @@ def kept(archive):
 def digest(path):
     """The SHA-256 of a file; nothing where it is not there or cannot be read."""
     content = hashlib.sha256()
+    if not path.is_file():
+        return ""
     try:
         with open(path, "rb") as file:
             while data := file.read(1 << 20):
@@ -33,21 +35,18 @@ def digest(path):
     return content.hexdigest()
 
 
-def is_sound_by_itself(path):
-    """Whether a file says that it is sound, though its parity is of other bytes: it was made anew, and its parity not."""
+def is_sound_index(path):
+    """Whether this is an index that is sound by its own checksum: made anew, if its parity is of other bytes. One that is encrypted
+    tells that with an identity only."""
+    if path.parent.parent.name != "index":
+        return False
     try:
-        if path.suffix == ".json":
-            text = path.read_text()
-            before, digits, after = text.rpartition(json.loads(text)["sha256"])
-            return bool(digits) and hashlib.sha256((before + "0" * 64 + after).encode()).hexdigest() == digits
-        if path.parts[-3] == "index":
-            with wagon_read.opened(path) as file:
-                data = file.read()
-            data = data[:96 + 24 * (int.from_bytes(data[12:16], "little") + int.from_bytes(data[16:24], "little"))]
-            return hashlib.sha256(data[:-32]).digest() == data[-32:] and data[32:64].hex() == path.name[:64]
+        with wagon_read.opened(path) as file:
+            data = file.read()
+        data = data[:96 + 24 * sum(struct.unpack_from("<12xIQ", data))]
+        return hashlib.sha256(data[:-32]).digest() == data[-32:] and data[32:64].hex() == path.name[:64]
     except wagon_read.WRONG:
-        pass
-    return False
+        return False
 
 
 def opened(path):
@@ -68,7 +67,7 @@ def look(path, beside, wanted):
             trouble = f"{beside}: {why}"
     if parity and found == parity.claim.digest:
         return "sound", parity, "" if parity.is_whole() else f"{beside}: {parity.missing} of its {len(parity.at)} blocks are damaged"
-    if wanted and found.startswith(wanted) or is_sound_by_itself(path):
+    if wanted and found.startswith(wanted) or is_sound_index(path):
         return "sound", None, trouble
     if not path.is_file():
         return "lost", parity, trouble
