@@ -17,7 +17,7 @@ def kept(archive):
         names |= {path.relative_to(archive).as_posix() for path in archive.glob(pattern)}
     for name in sorted(names):
         if match := PROTECTED.fullmatch(name):
-            digest = match["pack"] or match["snapshot"] and not match["of"] and match["snapshot"] or ""
+            digest = match["pack"] or not match["of"] and match["snapshot"] or ""
             yield archive / name, archive / "parity" / (name + ".par"), digest
 
 
@@ -52,7 +52,7 @@ def is_sound_index(path):
 def opened(path):
     """What is left of a file, or None."""
     try:
-        return open(path, "rb")
+        return open(path, "rb") if path.is_file() else None
     except OSError:
         return None
 
@@ -77,11 +77,11 @@ def look(path, beside, wanted):
 def check(archive, say, deep):
     """Names the files that are not what their parity is of, and parity that is damaged; `deep` computes it anew."""
     count = 0
-    for path, beside, wanted in kept(archive):
+    for path, beside, wanted in (names for names in kept(archive) if names[1].is_file()):
         state, parity, trouble = look(path, beside, wanted)
         if state in ("damaged", "lost") and parity:
             say(f"{path}: it is {state}; `mend` may bring it back")
-        elif trouble and beside.is_file():
+        elif trouble:
             say(trouble)
         elif state == "sound" and parity:
             count += 1
