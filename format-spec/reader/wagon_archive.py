@@ -3,8 +3,9 @@ into memory; whatever is wrong is a `Damaged` that says where. Standard library 
 
 Called by wagon_restore.py. wagon_read.py is the short way to one account; here are damaged packs, large objects, broken chains,
 indexes, and all kinds of lines. See archive.md, pack.md, message.md, snapshot.md."""
-import base64, collections, functools, hashlib, io, json, pathlib, re, struct, sys, zlib
+import base64, collections, functools, hashlib, io, json, os, pathlib, re, struct, subprocess, sys, zlib
 import wagon_read
+from wagon_signature import prove
 
 IN_MEMORY = 32 << 20  # objects up to this size may be held (README.md, Bounds)
 HEAD_BYTES = 64 << 20  # head and table of contents of a snapshot (README.md, Bounds)
@@ -99,10 +100,33 @@ class Place:
 
 
 class Archive(wagon_read.Archive):
-    def __init__(self, folder):
-        self.complaints = []
-        super().__init__(folder, self.sound_header(pathlib.Path(folder)))
-        need(re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", self.header["id"]), "wagon.json has no id")
+    def __init__(self, folder, trusted=()):
+        """Where there are `trusted` keys, every snapshot must be signed by one of them before a byte of any is looked at."""
+        self.complaints, folder = [], pathlib.Path(folder)
+        header = self.sound_header(folder)
+        need(re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", header["id"]), "wagon.json has no id")
+        encrypted = "encryption" in header
+        need(header["format"] > 2 or (header["format"] == 2) == encrypted, "wagon.json has a format and an encryption that contradict each other")
+        if trusted:
+            for path in sorted((folder / "snapshots").glob("[0-9]*.tar.gz" + ".age" * encrypted)):
+                prove(trusted, header["id"], path)
+        if encrypted:
+            need(header["encryption"]["method"] == "age", "it is encrypted by a method that is not known")
+            self.find_identity(folder, header["encryption"].get("key_sha256"))
+        super().__init__(folder, header)
+
+    def find_identity(self, folder, digest):
+        """Takes the identity that WAGON_IDENTITY names, or that of the sound copy of key.age (encryption.md), for which `age` asks
+        for the passphrase: once, and not again for each file."""
+        copies = [path for name in ("key.age", "key-again.age") if (path := folder / name).is_file()]
+        sound = [path for path in copies if hashlib.sha256(path.read_bytes()).hexdigest() == digest]
+        for path in sound[:1] or copies:
+            try:
+                if "WAGON_IDENTITY" not in os.environ and wagon_read.identity(str(path)):
+                    os.environ["WAGON_IDENTITY"] = str(path)
+            except subprocess.SubprocessError:  # `age` has said why
+                self.complain(f"{path}: it was not opened")
+        need("WAGON_IDENTITY" in os.environ, f"{folder}: WAGON_IDENTITY names no identity, and none was had from a passphrase")
 
     def sound_header(self, folder):
         """wagon.json; where that is not what its checksum says, its other copy if that is (archive.md, Two copies)."""

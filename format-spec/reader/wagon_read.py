@@ -6,15 +6,19 @@
     wagon_read.py ARCHIVE SNAPSHOT ADDRESS FOLDER  restores an account into FOLDER: mail as FOLDER/Maildir (Maildir++),
                                                    everything else as FOLDER/KIND/PATH/NAME
 Every object is compared with its name. wagon_restore.py, beside this script, checks archives and restores whole sites. What is
-encrypted is read with the program `age` and the identity file that WAGON_IDENTITY names."""
+encrypted is read with `age` and the identity that WAGON_IDENTITY names: a file, or a key.age, whose passphrase `age` asks for."""
 import base64, collections, functools, hashlib, io, json, os, pathlib, re, subprocess, sys, tarfile, time, zlib
 LIMIT = 64 << 20  # what a gzip member may inflate to here; wagon_restore.py reads larger objects a piece at a time
 WRONG = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RuntimeError, MemoryError, OSError, EOFError, zlib.error,
          tarfile.TarError, subprocess.SubprocessError)  # what comes of an archive that is not as it should be
 
+@functools.lru_cache(maxsize=1)
+def identity(path):
+    key = pathlib.Path(path).read_bytes()
+    return subprocess.run(["age", "-d", path], check=True, stdout=subprocess.PIPE).stdout if key.startswith(b"age-encryption") else key
 @functools.lru_cache(maxsize=4)
 def decrypted(path):
-    return subprocess.run(["age", "-d", "-i", os.environ["WAGON_IDENTITY"], path], check=True, stdout=subprocess.PIPE).stdout
+    return subprocess.run(["age", "-d", "-i", "-", path], input=identity(os.environ["WAGON_IDENTITY"]), check=True, stdout=subprocess.PIPE).stdout
 def opened(path):
     """The bytes of a file of the archive, as a file that can seek. Nothing else opens one."""
     return io.BytesIO(decrypted(path)) if path.suffix == ".age" else open(path, "rb")
@@ -66,8 +70,7 @@ class Archive:
         pack, offset, entry = self.places[name]
         content = self.segment(pack, offset)[entry]
         if entry.startswith("m/"):
-            skeleton, trace = content.split(b"\n", 1)
-            content = trace + self.join(self.object(skeleton.decode()))
+            content = content[65:] + self.join(self.object(content[:64].decode()))  # the skeleton's name, a line end, the trace
         hashlib.sha256(content).hexdigest() == name or sys.exit(f"object {name} in {pack} is damaged")
         return content
     def join(self, skeleton):
@@ -89,8 +92,7 @@ class Archive:
         """Snapshots with their files, from the oldest ancestor to this one."""
         found = [self.heads[number]]
         while found[-1][0].get("parent"):
-            if found[-1][0]["parent"] >= found[-1][0]["no"]:
-                raise ValueError(f"snapshot {found[-1][0]['no']} has a parent that is not older")
+            found[-1][0]["parent"] < found[-1][0]["no"] or sys.exit(f"snapshot {found[-1][0]['no']} has a parent that is not older")
             found.append(self.heads[found[-1][0]["parent"]])
         return found[::-1]
     def lines(self, number, entry):
@@ -104,9 +106,8 @@ class Archive:
         return found
     def accounts(self, number):
         records = {}
-        for kind, value in self.lines(number, "provisioning.jsonl"):
-            if kind != "last":
-                records[value["id"] if kind == "put" else value] = value["record"] if kind == "put" else {"kind": "gone"}
+        for kind, value in (line for line in self.lines(number, "provisioning.jsonl") if line[0] != "last"):
+            records[value["id"] if kind == "put" else value] = value["record"] if kind == "put" else {"kind": "gone"}
         return {r["address"]: i for i, r in records.items() if r["kind"] == "account"}
     def mailbox(self, number, account):
         """(folders by id, items by id) of an account."""

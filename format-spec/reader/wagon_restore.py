@@ -2,22 +2,33 @@
 """Checks archives of wagon, lists what they hold, and restores whole sites: by the specification alone, standard library.
 
     wagon_restore.py check ARCHIVE                       reads every byte; names what is wrong, and what that costs
+    wagon_restore.py mend ARCHIVE OUT                    what is damaged or gone, and has parity that makes up for it, in the new
+                                                         folder OUT under its name; nothing in ARCHIVE changes, and no key is needed
     wagon_restore.py list ARCHIVE                        the snapshots
     wagon_restore.py list ARCHIVE SNAPSHOT               the records, and what the pass could not take
     wagon_restore.py list ARCHIVE SNAPSHOT ADDRESS       the folders, items and settings of an account
     wagon_restore.py restore ARCHIVE SNAPSHOT SITE       everything, as a directory site in the new folder SITE
 
-SNAPSHOT is a number, or "latest". Ends with status 1 when something was wrong or could not be restored; all else is done
-then all the same."""
-import collections, hashlib, json, pathlib, re, sys, time
+SNAPSHOT is a number, or "latest". Before the verb may stand
+    --trust KEY    refuses an archive unless each of its snapshots is signed by this key, or another that is given so: a public
+                   key of minisign (RW...), or the name of its file
+    --parity       `check` computes parity anew, too: some ten seconds for each pack of 32 MiB
+What is encrypted is read with the program `age` and the identity that WAGON_IDENTITY names; without that `age` asks for the
+passphrase of the archive, once. Ends with status 1 when something was wrong or could not be restored; all else is done then all
+the same."""
+import collections, getopt, hashlib, json, pathlib, re, sys, time
+import wagon_mend
 from wagon_archive import Archive, Damaged, NAME, shown
+from wagon_parity import Lost
 from wagon_read import WRONG
+from wagon_signature import Distrusted, public_key
 from wagon_site import Refused, Site
 
 
-def check(archive):
-    """Compares all names, lengths, indexes, tables, counts and references."""
+def check(archive, deep):
+    """Compares all names, lengths, indexes, tables, counts, references, and files with their parity."""
     say, recipes = archive.complain, set()
+    protected = wagon_mend.check(archive.folder, say, deep)
     for pack in archive.packs():
         if digest(pack) != pack.name[:64] or pack.parent.name != pack.name[:2]:
             say(f"{pack}: its bytes are not those of its name")
@@ -41,9 +52,13 @@ def check(archive):
             say(f"{path}: its bytes are not those of its name")
         try:
             names = {"provisioning.jsonl", "rejected.jsonl"} | {f"accounts/{entry['id']}.jsonl" for entry in head["accounts"]}
+            first = None
             for name in archive.contents(path):
                 try:
-                    archive.entry(path, name)
+                    text = archive.entry(path, name)
+                    first = text if name == "provisioning.jsonl" else first
+                    if name == "provisioning-again.jsonl" and first not in (None, text):
+                        say(f"{path}: its copies of the records differ")
                 except Damaged as error:
                     say(f"{path}: {name}: {error}")
                 if name.startswith("accounts/") and name not in names:
@@ -65,12 +80,18 @@ def check(archive):
                 trouble = sized(archive, item, good)
                 if trouble:
                     say(f"{where}: {trouble}")
+    read = {path for _, path in archive.heads.values()}
+    for path in sorted(set(archive.folder.glob("snapshots/[0-9]*" + archive.suffix)) - read):  # replaced, or without a head
+        try:
+            archive.contents(path)
+        except (Damaged, *WRONG) as error:
+            say(f"{path}: {error}")
     for name in recipes - good.keys():  # those that no item of a readable snapshot needs
         try:
             archive.sound(name, 0, None)
         except Damaged as error:
             say(str(error))
-    print(f"{len(good)} items of {len(archive.heads)} snapshots read, {len(archive.complaints)} complaints")
+    print(f"{len(good)} items of {len(archive.heads)} snapshots read, {protected} files with parity, {len(archive.complaints)} complaints")
 
 
 def sized(archive, item, good):
@@ -190,8 +211,10 @@ def restore(archive, number, folder):
     print(f"{len(accounts)} accounts and {count} items, {len(archive.complaints)} complaints")
 
 
-def main(verb, folder, number=None, what=None):
-    archive = Archive(folder)
+def main(options, verb, folder, number=None, what=None):
+    if verb == "mend" and number is not None and what is None and not options:
+        sys.exit(0 if wagon_mend.mend(folder, number) else 1)
+    archive = Archive(folder, [public_key(word) for option, word in options if option == "--trust"])
     if number is not None:
         if number == "latest":
             number = max(archive.heads, default=0)
@@ -200,7 +223,7 @@ def main(verb, folder, number=None, what=None):
         if number not in archive.heads:
             sys.exit(f"{folder} has no snapshot {number} that can be read")
     if verb == "check" and number is None:
-        check(archive)
+        check(archive, ("--parity", "") in options)
     elif verb == "list" and number is None:
         list_snapshots(archive)
     elif verb == "list":
@@ -214,8 +237,11 @@ def main(verb, folder, number=None, what=None):
 
 if __name__ == "__main__":
     try:
-        main(*sys.argv[1:]) if 3 <= len(sys.argv) <= 5 else sys.exit(__doc__)
-    except (Damaged, Refused) as error:
+        options, words = getopt.getopt(sys.argv[1:], "", ["trust=", "parity"])
+        main(options, *words) if 2 <= len(words) <= 4 else sys.exit(__doc__)
+    except getopt.GetoptError:
+        sys.exit(__doc__)
+    except (Damaged, Distrusted, Lost, Refused) as error:
         sys.exit(shown(str(error)))
     except WRONG as error:  # a value of another type, a field that is missing, nesting without end
         sys.exit(f"not as format-spec says: {error!r}")

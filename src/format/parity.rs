@@ -7,6 +7,7 @@
 
 use super::FormatError;
 use crate::limits::{PROTECTED_BYTES, SPAN_BLOCKS};
+use std::ops::RangeInclusive;
 
 /// What a disk loses at once, and so what a file is divided into.
 pub const BLOCK: usize = 4096;
@@ -14,6 +15,8 @@ pub const BLOCK: usize = 4096;
 pub const CELL: usize = 64;
 pub const VERSION: u16 = 1;
 
+/// Parity there can be, in hundredths.
+const PERCENTAGES: RangeInclusive<u16> = 1..=50;
 const MAGIC: &[u8; 8] = b"wagonpar";
 const HEADER: usize = 60;
 const CRC: usize = 4;
@@ -66,7 +69,7 @@ impl Span {
 
 /// The spans of a file; an error for one that is too long, or a percentage that is none.
 pub fn spans(length: u64, percent: u16) -> Result<Vec<Span>, FormatError> {
-    if !(1..=50).contains(&percent) {
+    if !PERCENTAGES.contains(&percent) {
         return Err(FormatError::Malformed { what: format!("parity of {percent} per cent"), at: 12 });
     }
     if length > PROTECTED_BYTES {
@@ -156,7 +159,9 @@ pub fn parse(block: &[u8; BLOCK]) -> Option<(Protected, Place)> {
     }
     let length = u64::from_le_bytes(*body.get(12..)?.first_chunk()?);
     let file = Protected { percent: half(10)?, length, digest: *body.get(20..)?.first_chunk()? };
-    Some((file, Place { span: number(52)?, block: number(56)? }))
+    // What cannot be is no claim, or many such blocks would outvote those that tell the truth.
+    let is_possible = PERCENTAGES.contains(&file.percent) && length <= PROTECTED_BYTES;
+    is_possible.then_some((file, Place { span: number(52)?, block: number(56)? }))
 }
 
 /// The share of the table that a block carries.
@@ -228,5 +233,9 @@ mod tests {
     fn lengths_and_percentages_that_cannot_be_are_refused() {
         assert!(spans(u64::MAX, 5).is_err());
         assert!(spans(1, 0).is_err() && spans(1, 51).is_err());
+        for (percent, length) in [(0, 1), (51, 1), (5, PROTECTED_BYTES + 1)] {
+            let file = Protected { percent, length, digest: [7; 32] };
+            assert_eq!(parse(&encode(&file, Place { span: 0, block: 0 }, &[1; 64], &[2; 3968])), None);
+        }
     }
 }

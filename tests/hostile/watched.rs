@@ -150,6 +150,7 @@ fn second_reader(world: &World, what: &str) {
         "wagon_restore.py check {}/archive",
         "wagon_restore.py restore {}/archive latest {}/target/second",
         "wagon_read.py {}/archive latest ann@h.example {}/out",
+        "wagon_restore.py mend {}/archive {}/target/mended",
     ] {
         fs::create_dir_all(world.path("target")).unwrap();
         let mut words = line.split_whitespace().map(|word| word.replace("{}", root));

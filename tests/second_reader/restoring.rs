@@ -1,66 +1,13 @@
-//! The second implementation: format-spec/reader, Python's standard library alone, reads whatever wagon writes, and
-//! restores from it the site that wagon's own import makes.
+//! What wagon writes, the second reader restores: the very site that wagon's own import makes, and what damage costs.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    reason = "a test may fail, and looks at files as they are"
-)]
-
-mod sites;
-
+use crate::python::{golden_key, has_age, has_python, is_encrypted, reader, reads_well, repository, snapshots_of};
+use crate::sites::{Message, Names, Place, assert_same, look, skip};
 use rusqlite::Connection;
 use rusqlite::types::Value;
-use sites::{Names, Place, assert_same, look, skip};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
-fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn has_python() -> bool {
-    let version = Command::new("python3").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    version.is_ok_and(|status| status.success())
-}
-
-/// Runs wagon_restore.py; `{}` stands for the place. What it wrote to both outputs, and its status.
-fn reader(place: &Place, line: &str) -> (String, i32) {
-    let arguments = line.split_whitespace().map(|word| word.replace("{}", place.root.to_str().unwrap()));
-    let out = Command::new("python3")
-        .arg(repository().join("format-spec/reader/wagon_restore.py"))
-        .args(arguments)
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("WAGON_IDENTITY", golden_key())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let text = [out.stdout, out.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-    (text, out.status.code().unwrap())
-}
-
-/// What opens the golden archive that is encrypted.
-fn golden_key() -> PathBuf {
-    repository().join("fixtures/keys/golden.key")
-}
-
-fn is_encrypted(archive: &Path) -> bool {
-    fs::read_to_string(archive.join("wagon.json")).unwrap().contains("\"encryption\"")
-}
-
-fn has_age() -> bool {
-    Command::new("age").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
-}
-
-fn reads_well(place: &Place, line: &str) -> String {
-    let (text, status) = reader(place, line);
-    assert_eq!(status, 0, "{line}\n{text}");
-    text
-}
 
 /// Every row of `site.sqlite` but the random ids, and what the file says of itself.
 fn rows(site: &Path) -> BTreeSet<String> {
@@ -111,14 +58,6 @@ fn both_restore_the_same(place: &Place, archive: &Path, snapshot: u32) -> PathBu
     }
     assert!(!look(&theirs).messages.is_empty());
     theirs
-}
-
-fn snapshots_of(archive: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<_> =
-        fs::read_dir(archive.join("snapshots")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    found.retain(|path| path.extension().is_none_or(|ending| ending != "minisig"));
-    found.sort();
-    found
 }
 
 #[test]
@@ -320,9 +259,8 @@ fn every_fixture_and_objects_that_are_too_large_for_memory_come_back() {
     reads_well(&place, "check {}/archive");
     let restored = both_restore_the_same(&place, &place.path("archive"), 1);
     let (source, found) = (look(&place.path("source")).messages, look(&restored).messages);
-    let content = |messages: &[sites::Message]| -> Vec<_> {
-        messages.iter().map(|one| (one.name.clone(), one.content)).collect()
-    };
+    let content =
+        |messages: &[Message]| -> Vec<_> { messages.iter().map(|one| (one.name.clone(), one.content)).collect() };
     assert_eq!(content(&source), content(&found));
 }
 
