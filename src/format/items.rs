@@ -53,6 +53,10 @@ impl Items {
         self.places.keys().copied()
     }
 
+    pub fn name(&self, id: ItemId) -> Option<&str> {
+        head(&mut self.at(*self.places.get(&id)?)).map(|(_, name)| name)
+    }
+
     /// Where each item lies and what it is called, in order of id.
     pub fn names(&self) -> impl Iterator<Item = (ItemId, FolderId, &str)> {
         self.places.iter().filter_map(|(&id, &place)| {
@@ -178,7 +182,7 @@ mod tests {
             keywords: (0..seed % 3).map(|n| text(&n.to_string())).collect(),
             tags: (0..seed % 2).map(|n| text(&n.to_string())).collect(),
             uid: NonZeroU32::new(seed as u32 % 5),
-            uidl: (seed % 7 == 0).then(|| text("uidl")),
+            uidl: seed.is_multiple_of(7).then(|| text("uidl")),
         };
         ItemAt { folder: FolderId(seed as u32 % 4), item }
     }

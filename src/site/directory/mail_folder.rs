@@ -22,17 +22,36 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
+/// The message files of a folder: a million of them may be there, so their names lie in one text.
+#[derive(Default)]
+struct Files {
+    names: Vec<u8>,
+    found: Vec<Found>,
+}
+
 /// A message file as a directory names it.
 struct Found {
-    name: Box<[u8]>,
+    /// Where its name begins in the text.
+    start: usize,
+    /// Bytes of the name; no directory has one above 255.
+    length: u8,
     in_cur: bool,
     /// Counted from 0; the last listing knows best.
     round: u8,
 }
 
+impl Files {
+    fn push(&mut self, name: &[u8], in_cur: bool, round: u8) {
+        let start = self.names.len();
+        let length = u8::try_from(name.len()).unwrap_or(u8::MAX);
+        self.names.extend_from_slice(name);
+        self.found.push(Found { start, length, in_cur, round });
+    }
+}
+
 impl Found {
-    fn base(&self) -> &[u8] {
-        name::base(&self.name)
+    fn name<'n>(&self, names: &'n [u8]) -> &'n [u8] {
+        names.get(self.start..self.start + usize::from(self.length)).unwrap_or_default()
     }
 
     fn dir(&self) -> &'static str {
@@ -155,17 +174,18 @@ impl DirectorySite {
         let row = view.row(key);
         let mut maker = ItemMaker { words: &words, row, nameless: BTreeSet::new() };
         let relative = dir.strip_prefix(&self.root).unwrap_or(dir);
-        let mut by_base: Vec<usize> = (0..uids.entries.len()).collect();
-        let base = |number: &usize| uids.entries.get(*number).map(|entry| entry.base());
+        let mut by_base: Vec<u32> = (0..).take(uids.entries.len()).collect();
+        let base = |number: &u32| uids.entries.get(*number as usize).map(|entry| entry.base());
         by_base.sort_by(|a, b| base(a).cmp(&base(b)).then(a.cmp(b)));
-        let mut entries = by_base.iter().filter_map(|&number| uids.entries.get(number)).peekable();
+        let mut entries = by_base.iter().filter_map(|&number| uids.entries.get(number as usize)).peekable();
         let mut items = FoundItems::default();
-        for file in &files {
+        for file in &files.found {
+            let name = file.name(&files.names);
             let mut entry = None;
-            while let Some(next) = entries.next_if(|next| next.base() <= file.base()) {
-                entry = Some(next).filter(|next| next.base() == file.base()).or(entry);
+            while let Some(next) = entries.next_if(|next| next.base() <= name::base(name)) {
+                entry = Some(next).filter(|next| next.base() == name::base(name)).or(entry);
             }
-            items.push(&maker.item(relative, file, entry.as_ref()));
+            items.push(&maker.item(relative, (file.dir(), name), entry.as_ref()));
         }
         items.sort(|name| {
             let reason = Reason::BadName("another message has a name that looks the same".to_owned());
@@ -200,14 +220,14 @@ impl DirectorySite {
     }
 
     /// Every message file, from as many listings as it takes for one in which nothing changed.
-    fn message_files(&self, dir: &Path, mut reject: impl FnMut(&[u8], Reason)) -> Result<Vec<Found>, SiteError> {
+    fn message_files(&self, dir: &Path, mut reject: impl FnMut(&[u8], Reason)) -> Result<Files, SiteError> {
         let (cur, new) = (dir.join("cur"), dir.join("new"));
         let times = |path: &Path| -> Result<_, SiteError> {
             let stat = tree::stat(self.fs.as_ref(), path).map_err(io_error("look at", path))?;
             Ok(stat.map(|Stat { mtime_nanos, ctime_nanos, ino, .. }| (mtime_nanos, ctime_nanos, ino)))
         };
         let mut before = (times(&new)?, times(&cur)?);
-        let mut files = Vec::new();
+        let mut files = Files::default();
         let mut strange = BTreeSet::new();
         for round in 0..limits::LISTING_ROUNDS {
             for (path, in_cur) in [(&new, false), (&cur, true)] {
@@ -220,7 +240,7 @@ impl DirectorySite {
                     let reason = match entry.kind {
                         FileKind::File if name::base(&name).is_empty() => "it has nothing before its flags",
                         FileKind::File => {
-                            files.push(Found { name: name.into_boxed_slice(), in_cur, round });
+                            files.push(&name, in_cur, round);
                             continue;
                         }
                         FileKind::Dir => "it is a directory among messages",
@@ -244,22 +264,24 @@ impl DirectorySite {
     /// Leaves one file of each base name, sorted: of those in `cur` and `new` the one in `cur`, of several in one place
     /// what the last listing saw. A rename makes such twins for a moment; two files that are still there are two messages,
     /// and the second is handed to `reject`.
-    fn keep_one_of_each(&self, dir: &Path, files: &mut Vec<Found>, mut reject: impl FnMut(&[u8])) {
-        files.sort_unstable_by(|a, b| {
-            let rank = |file: &Found| (std::cmp::Reverse(file.round), !file.in_cur);
-            a.base().cmp(b.base()).then_with(|| (rank(a), &a.name).cmp(&(rank(b), &b.name)))
+    fn keep_one_of_each(&self, dir: &Path, files: &mut Files, mut reject: impl FnMut(&[u8])) {
+        let names = files.names.as_slice();
+        let base = |file: &Found| name::base(file.name(names));
+        files.found.sort_unstable_by(|a, b| {
+            let rank = |file: &Found| (std::cmp::Reverse(file.round), !file.in_cur, file.name(names));
+            base(a).cmp(base(b)).then_with(|| rank(a).cmp(&rank(b)))
         });
         let stat = |file: &Found| {
-            let path = dir.join(file.dir()).join(OsStr::from_bytes(&file.name));
+            let path = dir.join(file.dir()).join(OsStr::from_bytes(file.name(names)));
             self.fs.lstat(&path).ok().map(|stat| (stat.dev, stat.ino))
         };
-        files.dedup_by(|later, kept| {
-            if later.base() != kept.base() {
+        files.found.dedup_by(|later, kept| {
+            if base(later) != base(kept) {
                 return false;
             }
-            if (&later.name, later.in_cur) != (&kept.name, kept.in_cur) {
+            if (later.name(names), later.in_cur) != (kept.name(names), kept.in_cur) {
                 match (stat(kept), stat(later)) {
-                    (Some(a), Some(b)) if a != b => reject(&later.name),
+                    (Some(a), Some(b)) if a != b => reject(later.name(names)),
                     // What was seen first is gone: the message has the other name now.
                     (None, Some(_)) => std::mem::swap(later, kept),
                     _ => {}
@@ -279,8 +301,8 @@ struct ItemMaker<'a> {
 }
 
 impl ItemMaker<'_> {
-    fn item(&mut self, relative: &Path, file: &Found, entry: Option<&uidlist::Entry<'_>>) -> FoundItem {
-        let parsed = name::parse(&file.name);
+    fn item(&mut self, relative: &Path, (dir, file): (&str, &[u8]), entry: Option<&uidlist::Entry<'_>>) -> FoundItem {
+        let parsed = name::parse(file);
         let name = text::from_bytes(parsed.base);
         let labels = self.row.and_then(|row| row.labels.get(&name));
         let mut keywords = Vec::new();
@@ -293,9 +315,8 @@ impl ItemMaker<'_> {
             keywords.sort_unstable();
             keywords.dedup();
         }
-        let (dir, relative) = (file.dir().as_bytes(), relative.as_os_str().as_bytes());
         FoundItem {
-            place: [relative, b"/", dir, b"/", &file.name].concat(),
+            place: [relative.as_os_str().as_bytes(), b"/", dir.as_bytes(), b"/", file].concat(),
             flags: parsed.flags,
             keywords,
             tags: labels.map(|labels| labels.tags.clone()).unwrap_or_default(),

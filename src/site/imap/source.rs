@@ -7,7 +7,9 @@ use super::{ImapStore, Seen, look, pool};
 use crate::limits;
 use crate::model::mailbox::{Folder, FolderKey, FolderKind};
 use crate::model::setting::Setting;
-use crate::site::{Content, Depth, FolderListing, FolderScan, FoundFolder, FoundItem, MailboxScan, SiteError};
+use crate::site::{
+    Content, Depth, FolderListing, FolderScan, FoundFolder, FoundItem, FoundItems, MailboxScan, SiteError,
+};
 use std::io::Read as _;
 use std::num::NonZeroU32;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -113,17 +115,26 @@ impl ImapStore {
         if depth == Depth::Marks && mark == Some(now.as_slice()) {
             return Ok(FolderScan::Unchanged);
         }
-        let Some(messages) = self.state.messages(row.id)? else {
+        let before = mark.and_then(|mark| seen_before(mark, &now));
+        let (mut items, mut order) = (FoundItems::default(), Vec::new());
+        let all = self.state.each_message(row.id, |message| {
+            // What the reader will probably be asked for: what came since the mark, or everything.
+            if before.is_none_or(|before| message.uid >= before) {
+                order.push((message.uid, u32::try_from(message.size).unwrap_or(u32::MAX)));
+            }
+            items.push(&found_item(&row, message));
+        })?;
+        if !all {
             let bound = limits::IMAP_KEYWORD_BYTES;
             let what = format!(
                 "has messages in {key} of {account} with more than {bound} bytes of keywords; the folder was not listed. \
                  Remove keywords there that nobody needs, and run the pass again"
             );
             return Err(SiteError::Server { server: self.pool.server(), what });
-        };
-        let before = mark.and_then(|mark| seen_before(mark, &now));
-        self.plan(account, &row, &messages, before);
-        let items = messages.into_iter().map(|message| found_item(&row, message)).collect();
+        }
+        if !order.is_empty() {
+            self.readers.plan(account, &row.wire, row.uid_validity, order);
+        }
         let folder = Folder {
             special_use: row.about.special_use,
             subscribed: row.about.subscribed,
@@ -154,16 +165,6 @@ impl ImapStore {
         mark.extend(row.uid_validity.to_be_bytes());
         mark.extend(row.uid_next.to_be_bytes());
         mark
-    }
-
-    /// Tells the reader what will probably be read: what came since the mark, or everything.
-    fn plan(&self, account: &str, row: &FolderRow, messages: &[MessageRow], from: Option<u32>) {
-        let wanted = messages.iter().filter(|message| from.is_none_or(|from| message.uid >= from));
-        let order: Vec<(u32, u32)> =
-            wanted.map(|message| (message.uid, u32::try_from(message.size).unwrap_or(u32::MAX))).collect();
-        if !order.is_empty() {
-            self.readers.plan(account, &row.wire, row.uid_validity, order);
-        }
     }
 
     pub(super) fn read_message(&self, account: &str, item: &FoundItem) -> Result<Content, SiteError> {

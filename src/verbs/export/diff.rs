@@ -69,13 +69,14 @@ pub(super) fn account(
 
     // By folder, what the archive has; whatever is left at the end is gone.
     let unchanged: HashSet<FolderId> = marks.iter().map(|mark| mark.id).collect();
-    let mut old: HashMap<FolderId, HashMap<&str, ItemId>> = HashMap::new();
-    for (item, folder, name) in state.items.names().filter(|(_, folder, _)| !unchanged.contains(folder)) {
-        old.entry(folder).or_default().insert(name, item);
+    let mut old: HashMap<FolderId, Vec<ItemId>> = HashMap::new();
+    for (item, folder, _) in state.items.names().filter(|(_, folder, _)| !unchanged.contains(folder)) {
+        old.entry(folder).or_default().push(item);
     }
+    let named = |item: ItemId| (state.items.name(item).unwrap_or_default(), item);
     let mut gone: HashMap<&str, ItemId> = HashMap::new();
     for folder in &folders_gone {
-        gone.extend(old.remove(folder).unwrap_or_default());
+        gone.extend(old.remove(folder).unwrap_or_default().into_iter().map(named));
     }
     let account: Arc<str> = Arc::from(address);
     let mut new: Vec<(NewItems, bool)> = Vec::new();
@@ -87,6 +88,8 @@ pub(super) fn account(
         let listing = listed;
         let key = Arc::new(found.key.clone());
         let mut known = old.remove(&folder).unwrap_or_default();
+        known.sort_by_key(|item| named(*item));
+        let mut known = known.into_iter().map(named).peekable();
         let mut mark = FolderMark {
             id: folder,
             key: found.key.clone(),
@@ -94,17 +97,18 @@ pub(super) fn account(
             mark: listing.mark,
             versions: HashMap::new(),
         };
-        for rejection in &listing.rejected {
-            if let Some(name) = &rejection.place.item {
-                known.remove(name.as_str());
-            }
-        }
+        let rejected: HashSet<&str> =
+            listing.rejected.iter().filter_map(|rejection| rejection.place.item.as_deref()).collect();
         let mut items = NewItems::new(Arc::clone(&account), Arc::clone(&key), folder, items);
         items.retain(|mut found_item| {
             if found_item.version != 0 {
                 mark.versions.insert(found_item.name.clone(), found_item.version);
             }
-            let Some(item) = known.remove(found_item.name.as_str()) else { return true };
+            // Both sides come by name.
+            while let Some(left) = known.next_if(|(name, _)| *name < found_item.name.as_str()) {
+                gone.extend(Some(left).filter(|(name, _)| !rejected.contains(name)));
+            }
+            let Some((_, item)) = known.next_if(|(name, _)| *name == found_item.name.as_str()) else { return true };
             if let Some(at) = state.items.get(item) {
                 if listing.beside_unseen {
                     unseen::fill_item(&mut found_item, &at.item);
@@ -121,7 +125,7 @@ pub(super) fn account(
         if !items.is_empty() {
             new.push((items, listing.beside_unseen));
         }
-        gone.extend(known);
+        gone.extend(known.filter(|(name, _)| !rejected.contains(name)));
         marks.push(mark);
     }
 

@@ -47,8 +47,8 @@ impl Account<'_> {
         let Some(record) = self.map.record(self.id)?.filter(|row| row.state == RecordState::Done) else {
             return Ok(()); // said already: the account has not been imported
         };
-        let state = self.history.account(self.id)?;
         let present = self.look(&record.target_key, report, sink)?;
+        let state = self.history.account(self.id)?;
         let folders: BTreeMap<FolderId, FolderRow> =
             self.map.folders(self.id)?.into_iter().map(|row| (row.id, row)).collect();
         self.folders(&record.target_key, &state, &folders, &present, report, sink)?;

@@ -21,10 +21,16 @@ pub struct KnownNames(Mutex<Vec<(PathBuf, Arc<Mutex<Names>>)>>);
 
 #[derive(Default)]
 struct Names {
-    /// On disk, as far as we know.
-    present: NameSet,
-    /// On disk or promised.
+    /// On disk, as far as we know, or promised.
     taken: NameSet,
+    /// Promised and not on disk yet.
+    promised: NameSet,
+}
+
+impl Names {
+    fn is_on_disk(&self, name: &str) -> bool {
+        self.taken.contains(name) && !self.promised.contains(name)
+    }
 }
 
 impl KnownNames {
@@ -38,7 +44,12 @@ impl KnownNames {
     ) -> Result<Vec<String>, SiteError> {
         let names = self.names(hand, place, key)?;
         let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(wanted.iter().map(|wish| reserve(key.kind(), wish, &mut names.taken)).collect())
+        let promise = |wish: &String| {
+            let name = reserve(key.kind(), wish, &mut names.taken);
+            names.promised.insert(&name);
+            name
+        };
+        Ok(wanted.iter().map(promise).collect())
     }
 
     /// Those of a batch of messages that lie in their folder already: file names by item name. Only a delivery that is
@@ -53,7 +64,7 @@ impl KnownNames {
         let names = self.names(hand, place, key)?;
         let is_known = {
             let names = names.lock().unwrap_or_else(PoisonError::into_inner);
-            batch.iter().any(|delivery| names.present.contains(&delivery.name))
+            batch.iter().any(|delivery| names.is_on_disk(&delivery.name))
         };
         if !is_known {
             return Ok(HashMap::new());
@@ -70,7 +81,7 @@ impl KnownNames {
         if let Some((_, names)) = sets.iter().find(|(known, _)| *known == root) {
             let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
             for delivery in batch {
-                names.present.insert(&delivery.name);
+                names.promised.remove(&delivery.name);
                 names.taken.insert(&delivery.name);
             }
         }
@@ -94,7 +105,6 @@ impl KnownNames {
         drop(sets);
         let mut names = Names::default();
         for name in list(hand, place, key, &dir)? {
-            names.present.insert(&name);
             names.taken.insert(&name);
         }
         let names = Arc::new(Mutex::new(names));

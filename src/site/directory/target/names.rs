@@ -21,6 +21,10 @@ impl NameSet {
         self.0.contains(&hash(name))
     }
 
+    pub fn remove(&mut self, name: &str) {
+        self.0.remove(&hash(name));
+    }
+
     /// `false` when it was there already.
     pub fn insert(&mut self, name: &str) -> bool {
         self.0.insert(hash(name))

@@ -176,24 +176,22 @@ impl State {
         Ok(())
     }
 
-    /// The messages of a folder by name; `None`: their keywords take more than [`limits::IMAP_KEYWORD_BYTES`].
-    pub fn messages(&self, folder: i64) -> Result<Option<Vec<MessageRow>>, SiteError> {
-        const COUNT: &str = "SELECT count(*), total(length(CAST(keywords AS BLOB))) FROM message \
+    /// Hands over the messages of a folder by name; `false`: their keywords take more than [`limits::IMAP_KEYWORD_BYTES`],
+    /// and none was handed over.
+    pub fn each_message(&self, folder: i64, mut take: impl FnMut(MessageRow)) -> Result<bool, SiteError> {
+        const BYTES: &str = "SELECT total(length(CAST(keywords AS BLOB))) FROM message \
             WHERE folder = ?1 AND name IS NOT NULL";
         const SQL: &str = "SELECT uid, name, size, date, flags, keywords, passed FROM message \
             WHERE folder = ?1 AND name IS NOT NULL ORDER BY name";
         self.read(|db| {
-            let sizes = |row: &Row<'_>| Ok((row.get::<_, u32>(0)?, row.get::<_, f64>(1)?));
-            let (count, keywords) = db.prepare_cached(COUNT)?.query_row([folder], sizes)?;
+            let keywords: f64 = db.prepare_cached(BYTES)?.query_row([folder], |row| row.get(0))?;
             if keywords > limits::IMAP_KEYWORD_BYTES as f64 {
-                return Ok(None);
+                return Ok(false);
             }
-            // Exactly as many: a vector that grows is up to half empty, and as large again while it moves.
-            let mut messages = Vec::with_capacity(count as usize);
             for message in db.prepare_cached(SQL)?.query_map([folder], message_row)? {
-                messages.push(message?);
+                take(message?);
             }
-            Ok(Some(messages))
+            Ok(true)
         })
     }
 
