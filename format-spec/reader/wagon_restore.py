@@ -55,9 +55,9 @@ def check(archive, deep):
             first = None
             for name in archive.contents(path):
                 try:
-                    text = archive.entry(path, name)
-                    first = text if name == "provisioning.jsonl" else first
-                    if name == "provisioning-again.jsonl" and first not in (None, text):
+                    content = hashlib.sha256(archive.entry(path, name)).digest()  # of two that are long neither is kept
+                    first = content if name == "provisioning.jsonl" else first
+                    if name == "provisioning-again.jsonl" and first not in (None, content):
                         say(f"{path}: its copies of the records differ")
                 except Damaged as error:
                     say(f"{path}: {name}: {error}")

@@ -73,10 +73,12 @@ impl ImapStore {
             }
         }
         if about.special_use != folder.special_use {
-            match set_use(&mut lease, &wire, folder.special_use)? {
+            let wanted = folder.special_use.and_then(use_name);
+            // An annotation (RFC 6154, section 4).
+            match annotate(&mut lease, &wire, "/private/specialuse", wanted.as_deref())? {
                 Ok(()) => about.special_use = folder.special_use,
                 Err(why) => {
-                    let wanted = folder.special_use.and_then(use_name).unwrap_or_else(|| "none".to_owned());
+                    let wanted = wanted.unwrap_or_else(|| "none".to_owned());
                     lost.push(format!("the target does not take its special use ({wanted}): {why}"));
                 }
             }
@@ -89,7 +91,7 @@ impl ImapStore {
             if wanted == present {
                 continue;
             }
-            match set_comment(&mut lease, &wire, entry, wanted.as_deref())? {
+            match annotate(&mut lease, &wire, entry, wanted.as_deref())? {
                 Ok(()) => present.clone_from(wanted),
                 Err(why) => lost.push(format!("the target does not take its {what}: {why}")),
             }
@@ -334,33 +336,18 @@ fn create(lease: &mut pool::Lease, wire: &[u8], special: Option<SpecialUse>) -> 
 
 const NO_METADATA: &str = "it has no annotations (METADATA)";
 
-/// Sets the special use of a folder that is there, which is an annotation (RFC 6154, section 4). `Err` inside: why not.
-fn set_use(lease: &mut pool::Lease, wire: &[u8], special: Option<SpecialUse>) -> Result<Result<(), String>, SiteError> {
-    if !lease.can("METADATA") && !lease.can("METADATA-SERVER") {
-        return Ok(Err(NO_METADATA.to_owned()));
-    }
-    let value = match special.and_then(use_name) {
-        // Within the quotes a backslash is written twice.
-        Some(name) => format!("\"\\{name}\""),
-        None => "NIL".to_owned(),
-    };
-    let command = Command::new("SETMETADATA").string(wire).words(&format!("(/private/specialuse {value})"));
-    let said = lease.run(&command, &mut |_| Ok(()))?;
-    Ok(if said.is_ok() { Ok(()) } else { Err(said.to_string()) })
-}
-
-/// Sets or takes away a comment on a folder (RFC 5464, section 4.3). `Err` inside: why not.
-fn set_comment(
+/// Sets an annotation of a folder that is there, or takes it away (RFC 5464, section 4.3). `Err` inside: why not.
+fn annotate(
     lease: &mut pool::Lease,
     wire: &[u8],
     entry: &str,
-    comment: Option<&str>,
+    value: Option<&str>,
 ) -> Result<Result<(), String>, SiteError> {
     if !lease.can("METADATA") {
         return Ok(Err(NO_METADATA.to_owned()));
     }
     let command = Command::new("SETMETADATA").string(wire).words(&format!("({entry}"));
-    let command = match comment {
+    let command = match value {
         Some(text) => command.literal(text.as_bytes()),
         None => command.words("NIL"),
     };

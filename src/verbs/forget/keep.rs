@@ -1,7 +1,8 @@
 //! Which snapshots stay: restic's rules, applied to the snapshots of one source.
 //!
-//! A rule that counts hours, days, weeks … keeps the newest snapshot of each of the newest so many in which there is one.
-//! Calendars are those of UTC. A pure function.
+//! A rule that counts hours, days, weeks … keeps the newest snapshot of each of the newest so many in which there is one,
+//! and the oldest snapshot of all where it could count further: so the history is as long as it can be. Calendars are those
+//! of UTC. A pure function.
 
 use crate::model::id::SnapshotNo;
 use jiff::civil::Date;
@@ -53,28 +54,26 @@ impl Keep {
             i64::from(week.year()) * 100 + i64::from(week.week())
         };
         type Bucket<'b> = Box<dyn Fn(usize, &Candidate) -> i64 + 'b>;
-        let rules: [(Count, &str, Bucket<'_>); 6] = [
-            (self.last, "last snapshot", Box::new(|at, _| at as i64)),
-            (self.hourly, "hourly snapshot", Box::new(|_, candidate| hour(candidate))),
-            (self.daily, "daily snapshot", Box::new(|_, candidate| days(date(candidate)))),
-            (self.weekly, "weekly snapshot", Box::new(|_, candidate| week(date(candidate)))),
-            (
-                self.monthly,
-                "monthly snapshot",
-                Box::new(|_, c| i64::from(date(c).year()) * 12 + i64::from(date(c).month())),
-            ),
-            (self.yearly, "yearly snapshot", Box::new(|_, candidate| i64::from(date(candidate).year()))),
+        let month = |date: Date| i64::from(date.year()) * 12 + i64::from(date.month());
+        let rules: [(Count, [&str; 2], Bucket<'_>); 6] = [
+            (self.last, ["last snapshot"; 2], Box::new(|at, _| at as i64)),
+            (self.hourly, ["hourly snapshot", "oldest hourly snapshot"], Box::new(|_, c| hour(c))),
+            (self.daily, ["daily snapshot", "oldest daily snapshot"], Box::new(|_, c| days(date(c)))),
+            (self.weekly, ["weekly snapshot", "oldest weekly snapshot"], Box::new(|_, c| week(date(c)))),
+            (self.monthly, ["monthly snapshot", "oldest monthly snapshot"], Box::new(|_, c| month(date(c)))),
+            (self.yearly, ["yearly snapshot", "oldest yearly snapshot"], Box::new(|_, c| i64::from(date(c).year()))),
         ];
-        for (count, reason, bucket) in rules {
+        for (count, [reason, oldest], bucket) in rules {
             let mut left = count;
             let mut last = None;
             for (at, candidate) in snapshots.iter().enumerate().rev() {
                 let here = bucket(at, candidate);
-                if left > 0 && last != Some(here) {
+                let is_new = last != Some(here);
+                if left > 0 && (is_new || at == 0) {
                     left = if left == Count::MAX { left } else { left - 1 };
                     last = Some(here);
                     if let Some(reasons) = reasons.get_mut(at) {
-                        reasons.push(reason);
+                        reasons.push(if is_new { reason } else { oldest });
                     }
                 }
             }
@@ -154,6 +153,7 @@ mod tests {
         ");
         let keep = Keep { hourly: 2, yearly: 5, ..Keep::default() };
         insta::assert_snapshot!(kept(&keep, &all).join("\n"), @r"
+        01-01 00 oldest yearly snapshot
         03-10 12 hourly snapshot
         03-10 18 hourly snapshot, yearly snapshot
         ");
@@ -175,7 +175,7 @@ mod tests {
         01-10 18 within the duration
         ");
         let keep = Keep { daily: Count::MAX, ..Keep::default() };
-        assert_eq!(kept(&keep, &all).len(), 10);
+        assert_eq!(kept(&keep, &all).len(), 11, "the last of each day, and the first of all");
     }
 
     #[test]
