@@ -52,11 +52,7 @@ impl Archive {
 
     /// Gives what lies beside the folders parity again where a change took it, if files of the archive have parity: as
     /// much as `percent`, or as others have now. Gives the parity files that were made.
-    pub fn protect_beside_again(
-        &self,
-        lock: &ArchiveLock,
-        percent: Option<u16>,
-    ) -> Result<Vec<PathBuf>, ArchiveError> {
+    pub fn protect_beside_again(&self, lock: &ArchiveLock, percent: Option<u16>) -> Result<Vec<PathBuf>, ArchiveError> {
         match percent.map_or_else(|| self.parity_percent(), |percent| Ok(Some(percent)))? {
             Some(percent) => self.protect_beside(lock, percent),
             None => Ok(Vec::new()),

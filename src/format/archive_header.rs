@@ -190,7 +190,8 @@ mod tests {
         assert_eq!(change(&header(Some(encryption(None))).encode_without_checksum()), wanted);
         assert_eq!(change(&header(Some(encryption(None))).encode()), wanted);
         // A field of a later version stays.
-        let later = String::from_utf8(before.encode()).unwrap().replace("\"created\"", "\"later\": [1],\n  \"created\"");
+        let later =
+            String::from_utf8(before.encode()).unwrap().replace("\"created\"", "\"later\": [1],\n  \"created\"");
         let sum = ArchiveHeader::parse(later.as_bytes()).unwrap().sha256.unwrap();
         let blank = with_digits(later.as_bytes(), &sum, BLANK).unwrap();
         let later = with_digits(&blank, BLANK, &hex::encode(&Sha256::digest(&blank))).unwrap();

@@ -186,7 +186,8 @@ impl Archive {
     /// that were made.
     pub(super) fn protect_beside(&self, _lock: &ArchiveLock, percent: u16) -> Result<Vec<PathBuf>, ArchiveError> {
         let mut made = Vec::new();
-        for target in self.targets()?.into_iter().filter(|target| BESIDE.iter().any(|name| target.path == Path::new(name)))
+        for target in
+            self.targets()?.into_iter().filter(|target| BESIDE.iter().any(|name| target.path == Path::new(name)))
         {
             let path = self.dir.join(&target.path);
             let size = self.raw.stat(&path).map_err(io_error("look at", &path))?.size;

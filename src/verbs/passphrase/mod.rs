@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// What a change of the passphrase did.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct PassphraseReport {
-    /// Absent where the new passphrase was in force already.
+    /// False where the new passphrase was in force already.
     pub changed: bool,
     /// Parity files that were made again, because what they are of has changed.
     pub parity_made: Vec<PathBuf>,
