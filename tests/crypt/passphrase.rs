@@ -12,7 +12,7 @@ const CHANGE: &str = "passphrase --archive archive --passphrase-file old --new-p
 
 /// Runs a command on a terminal of its own and types one answer after the other, whenever a passphrase is asked for.
 const TYPIST: &str = r#"
-import os, pty, re, sys
+import os, pty, re, sys, termios
 count = int(sys.argv[1])
 answers, command = sys.argv[2:2 + count], sys.argv[2 + count:]
 child, terminal = pty.fork()
@@ -28,6 +28,9 @@ while True:
         break
     said += piece
     if len(re.findall(rb"passphrase[a-z ]*: ", said)) > asked and asked < count:
+        # Some ask first, and then see to it that the answer is not shown.
+        while termios.tcgetattr(terminal)[3] & termios.ECHO:
+            os.sched_yield()
         os.write(terminal, answers[asked].encode() + b"\n")
         asked += 1
 print(said.decode(), f"asked {asked} times")
@@ -114,7 +117,10 @@ fn the_new_passphrase_opens_what_the_old_one_did_and_exports_go_on() {
     assert!(said.contains("in force already"), "{said}");
     assert_eq!(content(&world), after);
     let said = world.done("--json passphrase --archive archive --passphrase-file new --new-passphrase-file old");
-    assert!(said.contains(r#""verb":"passphrase","report":{"changed":true,"parity_made":["parity/key-again.age.par""#), "{said}");
+    assert!(
+        said.contains(r#""verb":"passphrase","report":{"changed":true,"parity_made":["parity/key-again.age.par""#),
+        "{said}"
+    );
     world.done("ls --archive archive --passphrase-file old");
 }
 
@@ -230,10 +236,9 @@ fn cut_off_between_any_two_files_it_opens_with_one_of_both_and_the_same_command_
         world.refused(&format!("ls --archive archive --passphrase-file {does_not}"), &["the passphrase is wrong"]);
         // A repair makes an end of it, one way or the other.
         world.done(&format!("repair --archive archive --passphrase-file {opens}"));
-        let said = world.done(&format!("check --read-data --archive archive --passphrase-file {opens}"));
-        assert!(said.contains("no damage") && !said.contains("WARNING"), "{said}");
         let [header, header_again, key, key_again] = beside(&world, "archive");
         assert!(header == header_again && key == key_again, "{opens}");
+        assert_eq!(Some(&key), if opens == "old" { old_key } else { new_key });
         set(&archive, files);
         world.done(CHANGE);
         assert_changed(&world);

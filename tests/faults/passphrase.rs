@@ -1,7 +1,7 @@
 //! A fault at every operation of a change of the passphrase: afterwards the old or the new one opens the archive, a repair
 //! makes an end of it one way or the other, and the same change again completes it.
 
-use crate::every_operation::seed;
+use crate::every_operation::{seed, setting};
 use crate::faulty_fs::{Fault, FaultyFs};
 use age::secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest, Sha256};
@@ -59,7 +59,11 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let (path, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
-        if path.is_dir() { copy(&path, &to) } else { drop(fs::copy(&path, &to).unwrap()) }
+        if path.is_dir() {
+            copy(&path, &to);
+        } else {
+            fs::copy(&path, &to).unwrap();
+        }
     }
 }
 
@@ -189,7 +193,9 @@ impl World {
 fn at_every_operation(start: Start) {
     let world = World::new(start);
     for fault in [Fault::Io, Fault::Full, Fault::Torn, Fault::PowerCut] {
-        let operations = (0..).take_while(|at| world.point(fault, *at)).count();
+        // What only reads is most of it, and fails alike everywhere.
+        let every = if fault == Fault::Io && setting("").as_deref() != Some("all") { 3 } else { 1 };
+        let operations = (seed() % every..).step_by(every as usize).take_while(|at| world.point(fault, *at)).count();
         assert!(operations > 5, "{start:?}, {fault:?}: {operations}");
     }
 }

@@ -2,8 +2,8 @@
 
 use super::open;
 use crate::exit::{CliError, Outcome};
-use crate::render::Screen;
 use crate::render::table::count;
+use crate::render::{AGAIN, Screen};
 use clap::Args;
 use stationwagon::archive::{Archive, ArchiveError, SealError};
 use stationwagon::verbs::passphrase::{PassphraseReport, change, complete};
@@ -13,10 +13,10 @@ use zeroize::Zeroizing;
 
 /// Change the passphrase of an archive
 ///
-/// Only for an archive that was made with a passphrase. The key that it locks stays, and with it everything that is in
-/// the archive: nothing is written anew but the small files that hold that key. So this does not shut out whoever had the
-/// old passphrase and a copy of the old key.age, and tapes of it. On a terminal both passphrases are asked for. If it is
-/// cut off, the same command again completes it; until then the old or the new passphrase opens the archive.
+/// Only for an archive that was made with a passphrase. On a terminal the old and the new one are asked for. The key that
+/// they lock stays, and so does all that is encrypted: key.age is written anew, and what wagon.json says of it. So whoever
+/// has a copy of the old key.age and knows the old passphrase can still read. If it is cut off, the old or the new
+/// passphrase opens the archive, and the same command again completes it.
 #[derive(Debug, Args)]
 pub struct PassphraseArgs {
     /// The archive's folder
@@ -43,11 +43,11 @@ pub fn run(args: &PassphraseArgs, screen: &Screen) -> Result<Outcome, CliError> 
     let changed = match (archive.unlock(&old), told) {
         (Ok(key), told) => {
             let new = told.map_or_else(ask_for_new, Ok)?;
-            change(&open::files(), &archive, &key, &new, holder)?
+            screen.watch(AGAIN, |_| change(&open::files(), &archive, &key, &new, holder))?
         }
         // The same command again, after one that was cut off.
         (Err(error), Some(new)) if is_wrong(&error) && archive.unlock(&new).is_ok() => {
-            complete(&open::files(), &archive, holder)?
+            screen.watch(AGAIN, |_| complete(&open::files(), &archive, holder))?
         }
         (Err(error), _) => return Err(error.into()),
     };
@@ -89,7 +89,7 @@ fn ask_for_new() -> Result<Zeroizing<String>, CliError> {
 fn write(out: &mut dyn Write, report: &PassphraseReport) -> io::Result<()> {
     match report.changed {
         true => writeln!(out, "the passphrase is changed; the old one opens nothing here any more")?,
-        false => writeln!(out, "the new passphrase was in force already; nothing is left to do")?,
+        false => writeln!(out, "the new passphrase was in force already; what was left of changing it is done")?,
     }
     match report.parity_made.len() {
         0 => Ok(()),
