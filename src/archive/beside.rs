@@ -189,9 +189,8 @@ impl Archive {
     }
 }
 
-/// Writes again what is damaged of these files, and second copies that are not there. Gives their names; with `dry_run`
-/// those that it would write.
-pub fn mend_copies(fs: &dyn Fs, dir: &Path, dry_run: bool) -> Result<Vec<PathBuf>, ArchiveError> {
+/// What these files should hold, of those that are damaged, and of second copies that are not there.
+pub(super) fn wanted(fs: &dyn Fs, dir: &Path) -> Result<Vec<(&'static str, Vec<u8>)>, ArchiveError> {
     let mut wanted: Vec<(&str, Vec<u8>)> = Vec::new();
     match look(fs, dir) {
         Err(ArchiveError::HeaderGone(_)) => {
@@ -224,14 +223,25 @@ pub fn mend_copies(fs: &dyn Fs, dir: &Path, dry_run: bool) -> Result<Vec<PathBuf
             wanted.extend(worn.into_iter().filter_map(|worn| Some((worn.name, worn.sound?))));
         }
     }
+    Ok(wanted)
+}
+
+/// Gives one of these files its bytes; under the writer's lock, and `wagon.json` when nobody reads: readers hold it.
+pub(super) fn put(fs: &dyn Fs, dir: &Path, name: &str, bytes: &[u8]) -> Result<(), ArchiveError> {
+    parity::remove_of_others(fs, dir, Path::new(name), bytes)?;
+    let path = dir.join(name);
+    fs.replace(&path, bytes, 0o600).map_err(io_error("write", &path))
+}
+
+/// Writes again what is damaged of these files, and second copies that are not there. Gives their names; with `dry_run`
+/// those that it would write.
+pub fn mend_copies(fs: &dyn Fs, dir: &Path, dry_run: bool) -> Result<Vec<PathBuf>, ArchiveError> {
+    let wanted = wanted(fs, dir)?;
     if !wanted.is_empty() && !dry_run {
         let _held = writers_lock(fs, dir)?;
         for (name, bytes) in &wanted {
-            // Readers hold `wagon.json` by its file, so it is put in its place when nobody reads.
             let _alone = if *name == HEADER { alone(fs, dir)? } else { None };
-            parity::remove_of_others(fs, dir, Path::new(name), bytes)?;
-            let path = dir.join(name);
-            fs.replace(&path, bytes, 0o600).map_err(io_error("write", &path))?;
+            put(fs, dir, name, bytes)?;
         }
     }
     Ok(wanted.into_iter().map(|(name, _)| name.into()).collect())

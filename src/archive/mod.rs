@@ -22,6 +22,7 @@ pub mod pack_reader;
 pub mod pack_writer;
 mod parallel;
 pub mod parity;
+pub mod passphrase;
 pub mod prune;
 mod publisher;
 mod readers;
@@ -46,7 +47,7 @@ mod window;
 
 pub use beside::mend_copies;
 pub use notes::Hear;
-pub use seal::{Identities, Recipients, SealError, new_locked_identity};
+pub use seal::{Identities, Recipients, SealError, UnlockedKey, new_locked_identity};
 pub use signature::{SignatureError, SignedState, SigningKey, TrustedKeys};
 
 use crate::format::FormatError;
@@ -74,6 +75,8 @@ pub enum ArchiveError {
     Format { path: PathBuf, source: FormatError },
     #[error("cannot open {path}")]
     Sealed { path: PathBuf, source: SealError },
+    #[error("the passphrase was changed by another program meanwhile; nothing was done")]
+    PassphraseChanged,
     #[error("cannot trust {path}")]
     Untrusted { path: PathBuf, source: SignatureError },
     #[error("{archive} is not encrypted for those for whom it was when this machine first exported to it ({pinned})")]

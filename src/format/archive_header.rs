@@ -105,6 +105,26 @@ impl ArchiveHeader {
         Self { sha256: None, ..self.clone() }.pretty()
     }
 
+    /// The bytes of the file that says what `bytes`, of which this was read, say, but has another SHA-256 of `key.age`. What
+    /// a later version says beside what we read stays.
+    pub fn encode_with_key(&self, bytes: &[u8], key_sha256: &str) -> Vec<u8> {
+        let encryption =
+            self.encryption.clone().map(|old| Encryption { key_sha256: Some(key_sha256.to_owned()), ..old });
+        let changed = Self { encryption, sha256: None, ..self.clone() };
+        let spliced = self.spliced(bytes, key_sha256).filter(|spliced| {
+            let read = Self::parse(spliced).map(|read| Self { sha256: None, ..read });
+            Self::proof(spliced) == Proof::Right && read.is_ok_and(|read| read == changed)
+        });
+        spliced.unwrap_or_else(|| changed.encode())
+    }
+
+    /// The same with other digits where both checksums stand, as they do in all but the oldest archives.
+    fn spliced(&self, bytes: &[u8], key_sha256: &str) -> Option<Vec<u8>> {
+        let with_key = with_digits(bytes, self.encryption.as_ref()?.key_sha256.as_ref()?, key_sha256)?;
+        let blank = with_digits(&with_key, self.sha256.as_ref()?, BLANK)?;
+        with_digits(&blank, BLANK, &hex::encode(&Sha256::digest(&blank)))
+    }
+
     fn pretty(&self) -> Vec<u8> {
         let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
         bytes.push(b'\n');
@@ -150,5 +170,34 @@ mod tests {
             }
             assert_eq!(ArchiveHeader::proof(&header.encode_without_checksum()), Proof::Absent);
         }
+    }
+
+    #[test]
+    fn another_key_changes_two_checksums_and_nothing_else_that_stands_there() {
+        let old = "ab".repeat(32);
+        let encryption = |key: Option<&str>| Encryption {
+            method: "age".to_owned(),
+            recipients: vec!["age1x".to_owned()],
+            key_sha256: key.map(str::to_owned),
+        };
+        let new = "cd".repeat(32);
+        let wanted = header(Some(encryption(Some(&new)))).encode();
+        let change = |bytes: &[u8]| ArchiveHeader::parse(bytes).unwrap().encode_with_key(bytes, &new);
+        let before = header(Some(encryption(Some(&old))));
+        assert_eq!(change(&before.encode()), wanted);
+        // What older ones lack is added.
+        assert_eq!(change(&before.encode_without_checksum()), wanted);
+        assert_eq!(change(&header(Some(encryption(None))).encode_without_checksum()), wanted);
+        assert_eq!(change(&header(Some(encryption(None))).encode()), wanted);
+        // A field of a later version stays.
+        let later =
+            String::from_utf8(before.encode()).unwrap().replace("\"created\"", "\"later\": [1],\n  \"created\"");
+        let sum = ArchiveHeader::parse(later.as_bytes()).unwrap().sha256.unwrap();
+        let blank = with_digits(later.as_bytes(), &sum, BLANK).unwrap();
+        let later = with_digits(&blank, BLANK, &hex::encode(&Sha256::digest(&blank))).unwrap();
+        let changed = change(&later);
+        assert_eq!(ArchiveHeader::proof(&changed), Proof::Right);
+        let text = String::from_utf8(changed).unwrap();
+        assert!(text.contains("\"later\": [1]") && text.contains(&new) && !text.contains(&old), "{text}");
     }
 }

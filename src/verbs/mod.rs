@@ -4,6 +4,7 @@
 pub mod export;
 pub mod forget;
 pub mod import;
+pub mod passphrase;
 pub mod protect;
 pub mod prune;
 pub mod repair;

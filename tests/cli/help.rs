@@ -37,6 +37,7 @@ fn each_verb_says_what_it_does() {
         "forget",
         "prune",
         "repack",
+        "passphrase",
         "map",
         "map show",
         "map export",

@@ -7,6 +7,7 @@
 
 mod encrypted;
 mod lost;
+mod passphrase;
 mod signed;
 #[path = "../sites/mod.rs"]
 mod sites;

@@ -17,6 +17,7 @@ mod every_operation;
 mod faulty_fs;
 mod kills;
 mod kills_of_others;
+mod passphrase;
 #[path = "../sites/mod.rs"]
 mod sites;
 mod small_world;

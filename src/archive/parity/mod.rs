@@ -173,6 +173,31 @@ impl Archive {
         make::write(self.raw.as_ref(), &self.dir, target, percent)
     }
 
+    /// Hundredths that may be lost of the files that have parity, as far as one of them tells; `None`: none has.
+    pub fn parity_percent(&self) -> Result<Option<u16>, ArchiveError> {
+        let says = |path: &PathBuf| {
+            let (says, _) = stored::first_block(self.raw.as_ref(), &self.dir.join(parity_path(path)))?;
+            Some(says.percent)
+        };
+        Ok(self.parity_files()?.0.iter().find_map(says))
+    }
+
+    /// Gives what lies beside the folders parity where it has none, or parity of something else. Gives the parity files
+    /// that were made.
+    pub(super) fn protect_beside(&self, _lock: &ArchiveLock, percent: u16) -> Result<Vec<PathBuf>, ArchiveError> {
+        let mut made = Vec::new();
+        for target in
+            self.targets()?.into_iter().filter(|target| BESIDE.iter().any(|name| target.path == Path::new(name)))
+        {
+            let path = self.dir.join(&target.path);
+            let size = self.raw.stat(&path).map_err(io_error("look at", &path))?.size;
+            if self.is_protected(&target, size, percent).is_none() && self.make_parity(&target, percent)?.is_ok() {
+                made.push(parity_path(&target.path));
+            }
+        }
+        Ok(made)
+    }
+
     /// Removes the parity of a file that goes or changes; before that.
     pub(super) fn remove_parity(&self, path: &Path) -> Result<(), ArchiveError> {
         let inside = path.strip_prefix(&self.dir).unwrap_or(path);
@@ -260,9 +285,23 @@ pub(super) fn remove_of_others(fs: &dyn Fs, dir: &Path, inside: &Path, bytes: &[
     let (path, target) = (dir.join(parity_path(inside)), Target { path: inside.to_owned(), begins: Vec::new() });
     let digest: [u8; 32] = Sha256::digest(bytes).into();
     match Stored::open(fs, &path, &target) {
-        Ok(Found::Nothing) => Ok(()),
         Ok(Found::Parity(stored)) if stored.says.digest == digest => Ok(()),
-        _ => fs.remove_file(&path).map_err(io_error("remove", &path)),
+        _ => remove_for_good(fs, &path),
+    }
+}
+
+/// Removes a parity file, also where a power cut comes next: parity of what a file was would bring that back. One that is
+/// not there may have been removed just before the last run was cut off, so the folder is synced all the same.
+pub(super) fn remove_for_good(fs: &dyn Fs, path: &Path) -> Result<(), ArchiveError> {
+    let is_gone = |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+    match fs.remove_file(path) {
+        Err(error) if !is_gone(&error) => return Err(io_error("remove", path)(error)),
+        _ => {}
+    }
+    let folder = path.parent().unwrap_or(Path::new("."));
+    match fs.sync_dir(folder) {
+        Err(error) if !is_gone(&error) => Err(io_error("sync", folder)(error)),
+        _ => Ok(()),
     }
 }
 

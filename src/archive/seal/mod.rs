@@ -164,17 +164,31 @@ impl From<x25519::Identity> for Identities {
 /// A new identity under a passphrase: its public key, and the file that an archive keeps it in.
 pub fn new_locked_identity(passphrase: &str) -> Result<(Recipients, Vec<u8>), SealError> {
     let identity = x25519::Identity::generate();
+    let text = Zeroizing::new(format!("{}\n", identity.to_string().expose_secret()));
+    Ok((Recipients(vec![identity.to_public()]), lock(&text, passphrase)?))
+}
+
+/// Identities as text, under a passphrase. Takes about a second of work on purpose.
+fn lock(text: &str, passphrase: &str) -> Result<Vec<u8>, SealError> {
     let mut locked = Vec::new();
     let encryptor = age::Encryptor::with_user_passphrase(SecretString::from(passphrase.to_owned()));
     // Only memory is written to; what can fail is the machine's randomness.
     let mut out = encryptor.wrap_output(&mut locked).map_err(|_| SealError::NoRandomness)?;
-    let text = identity.to_string();
-    let written = out.write_all(text.expose_secret().as_bytes()).and_then(|()| out.write_all(b"\n"));
+    let written = out.write_all(text.as_bytes());
     written.and_then(|()| out.finish().map(drop)).map_err(|_| SealError::NoRandomness)?;
-    Ok((Recipients(vec![identity.to_public()]), locked))
+    Ok(locked)
 }
 
-fn unlock(locked: &[u8], passphrase: &str) -> Result<Identities, SealError> {
+/// What an archive keeps under its passphrase, taken out; wiped when dropped.
+pub struct UnlockedKey {
+    /// The identities as text, as they stood in it.
+    text: Zeroizing<String>,
+    identities: Identities,
+    /// The file that the passphrase opened.
+    pub(super) locked: Vec<u8>,
+}
+
+fn unlock(locked: &[u8], passphrase: &str) -> Result<UnlockedKey, SealError> {
     let damaged = |error: age::DecryptError| SealError::Damaged(error.to_string());
     let mut identity = age::scrypt::Identity::new(SecretString::from(passphrase.to_owned()));
     identity.set_max_work_factor(limits::SCRYPT_WORK_FACTOR);
@@ -187,7 +201,8 @@ fn unlock(locked: &[u8], passphrase: &str) -> Result<Identities, SealError> {
     })?;
     let mut text = Zeroizing::new(String::new());
     reader.read_to_string(&mut text).map_err(|error| SealError::Damaged(error.to_string()))?;
-    Identities::parse(&text)
+    let identities = Identities::parse(&text)?;
+    Ok(UnlockedKey { text, identities, locked: locked.to_vec() })
 }
 
 /// What an encrypted archive is written for and read with.
@@ -254,17 +269,35 @@ impl Archive {
         if !self.has_passphrase() {
             return Ok(self);
         }
+        let key = self.unlock(passphrase)?;
+        Ok(self.with_identities(key.identities))
+    }
+
+    /// What the archive, which must have one, keeps under its passphrase.
+    pub fn unlock(&self, passphrase: &str) -> Result<UnlockedKey, ArchiveError> {
         let path = self.dir.join(KEY);
         let mut failed = None;
         for locked in self.locked_identities()? {
             match unlock(&locked, passphrase) {
-                Ok(identities) => return Ok(self.with_identities(identities)),
+                Ok(key) => return Ok(key),
                 Err(source) => drop(failed.get_or_insert(source)),
             }
         }
         // There is one at least, or reading them has failed.
         let source = failed.unwrap_or(SealError::WrongPassphrase);
         Err(ArchiveError::Sealed { path, source })
+    }
+
+    /// What was under the passphrase of this archive under another one. Refuses an identity that is none of the archive's:
+    /// somebody put a file of another one there.
+    pub fn lock_again(&self, key: &UnlockedKey, passphrase: &str) -> Result<Vec<u8>, ArchiveError> {
+        let sealed = |source| ArchiveError::Sealed { path: self.dir.join(KEY), source };
+        let recipients = self.recipients();
+        if !key.identities.0.iter().any(|identity| recipients.0.contains(&identity.to_public())) {
+            let what = "the archive is encrypted for nobody whose identity lies in it".to_owned();
+            return Err(sealed(SealError::Damaged(what)));
+        }
+        lock(&key.text, passphrase).map_err(sealed)
     }
 
     pub(super) fn resealed(mut self, change: impl FnOnce(&mut Seal)) -> Self {

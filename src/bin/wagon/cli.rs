@@ -74,6 +74,7 @@ pub enum Verb {
     Check(commands::check::CheckArgs),
     Repair(commands::repair::RepairArgs),
     Protect(commands::protect::ProtectArgs),
+    Passphrase(commands::passphrase::PassphraseArgs),
     Forget(commands::forget::ForgetArgs),
     Prune(commands::prune::PruneArgs),
     Repack(commands::repack::RepackArgs),
@@ -90,7 +91,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Move a site", &["export", "import", "verify", "site", "config"]),
     ("Look into an archive", &["snapshots", "ls", "show", "diff", "find", "extract"]),
     ("Shares", &["shares"]),
-    ("Care", &["check", "repair", "protect", "forget", "prune", "repack", "map"]),
+    ("Care", &["check", "repair", "protect", "forget", "prune", "repack", "passphrase", "map"]),
     ("Other", &["demo", "completions", "man", "help"]),
 ];
 

@@ -164,6 +164,7 @@ fn archive_hint(error: &ArchiveError) -> Option<String> {
         ArchiveError::Sealed { source: SealError::Damaged(_), .. } => {
             "`wagon check --read-data` names everything that is damaged"
         }
+        ArchiveError::PassphraseChanged => "run it again with the passphrase that opens the archive now",
         ArchiveError::Untrusted { source: SignatureError::NoSigner, .. } => "give --sign-with KEYFILE",
         ArchiveError::Untrusted { source: SignatureError::Missing | SignatureError::OtherKey, .. } => {
             "have each snapshot signed from the first one on (`wagon export --sign-with`), or ask its exporter which key signs"

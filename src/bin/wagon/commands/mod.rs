@@ -15,6 +15,7 @@ pub mod ls;
 pub mod man;
 pub mod map;
 mod open;
+pub mod passphrase;
 pub mod protect;
 pub mod prune;
 pub mod repack;
@@ -48,6 +49,7 @@ pub fn run(verb: Verb, global: &Global, screen: &Screen) -> Result<Outcome, CliE
         Verb::Check(args) => check::run(&args, global, screen),
         Verb::Repair(args) => repair::run(&args, screen),
         Verb::Protect(args) => protect::run(&args, screen),
+        Verb::Passphrase(args) => passphrase::run(&args, screen),
         Verb::Forget(args) => forget::run(&args, screen),
         Verb::Prune(args) => prune::run(&args, screen),
         Verb::Repack(args) => repack::run(&args, screen),

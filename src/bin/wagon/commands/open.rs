@@ -57,11 +57,22 @@ pub fn unlock(archive: Archive, keys: &KeyArgs) -> Result<Archive, CliError> {
         return Ok(archive.with_passphrase(&passphrase(path)?)?);
     }
     if !archive.has_identities() && archive.has_passphrase() && io::stdin().is_terminal() {
-        let asked = rpassword::prompt_password("passphrase of the archive: ").map(Zeroizing::new);
-        let asked = asked.map_err(|error| CliError::Machine(format!("cannot ask for the passphrase: {error}")))?;
-        return Ok(archive.with_passphrase(&asked)?);
+        return Ok(archive.with_passphrase(&asked("passphrase of the archive: ")?)?);
     }
     Ok(archive)
+}
+
+/// Asks for a passphrase that is not given by `option`, if somebody sits there.
+pub fn ask(prompt: &str, option: &str) -> Result<Zeroizing<String>, CliError> {
+    match io::stdin().is_terminal() {
+        true => asked(prompt),
+        false => Err(CliError::Usage(format!("nobody can be asked for it here: give {option} FILE"))),
+    }
+}
+
+fn asked(prompt: &str) -> Result<Zeroizing<String>, CliError> {
+    let asked = rpassword::prompt_password(prompt).map(Zeroizing::new);
+    asked.map_err(|error| CliError::Machine(format!("cannot ask for the passphrase: {error}")))
 }
 
 /// The archive for somebody who believes the keys on the command line alone.
