@@ -24,8 +24,8 @@ fn serving(odd: Answer, state: &tempfile::TempDir) -> ImapStore {
 
 fn talk(mut client: TcpStream, odd: Answer) {
     let _ = write!(client, "* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN METADATA STATUS=SIZE] here\r\n");
-    let mut lines = BufReader::new(client.try_clone().unwrap()).lines().map_while(Result::ok);
-    while let Some(line) = lines.next() {
+    let lines = BufReader::new(client.try_clone().unwrap()).lines().map_while(Result::ok);
+    for line in lines {
         let (tag, command) = line.split_once(' ').unwrap();
         let folder = command.split('"').nth(1).unwrap_or_default();
         let (out, end) = match command.split(' ').next().unwrap() {
