@@ -30,6 +30,8 @@ pub struct SiteDescription {
 pub enum Seen {
     #[default]
     Whole,
+    /// All but an account's quota, which another server keeps.
+    ButQuota,
     /// All but what the site keeps beside the record itself: class and class of service of an account, owners and name of
     /// a list, attributes; and whether an address is a list or an alias.
     Core,

@@ -33,6 +33,7 @@ mod long_keywords;
 mod moves;
 mod passes;
 mod proxy;
+mod quotas;
 mod rates;
 mod site_check;
 mod world;

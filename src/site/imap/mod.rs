@@ -147,6 +147,10 @@ impl Store for ImapStore {
         self.read_message(account, item)
     }
 
+    fn quota(&self, account: &str) -> Result<Option<u64>, SiteError> {
+        self.quota_of(account)
+    }
+
     fn make_account(&self, account: &str, quota_bytes: Option<u64>) -> Result<Result<(), Reason>, SiteError> {
         self.make_mailbox(account, quota_bytes)
     }

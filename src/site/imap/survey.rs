@@ -15,10 +15,11 @@ impl ImapStore {
         survey.cannot_hold = lost_in_it(&lease, self.pool.login().mode);
         survey.cannot_give = lost_from_it(&lease);
         if lease.can("QUOTA") {
-            let (used, limited) = quota(&mut lease)?;
-            survey.bytes = used;
-            if limited {
-                let what = "it limits mailboxes (QUOTA), which is not read from it: what counts is the quota that [accounts] gives";
+            let storage = quota(&mut lease)?;
+            survey.bytes = storage.map(|(used, _)| used);
+            if storage.is_some_and(|(_, limit)| limit > 0) {
+                let what =
+                    "it limits mailboxes (QUOTA): read only with quotas = true in [mail], where [accounts] gives none";
                 survey.cannot_give.push(what.to_owned());
             }
         }
@@ -30,6 +31,17 @@ impl ImapStore {
             survey.bytes = sizes(&mut lease, &listing)?;
         }
         Ok(survey)
+    }
+}
+
+impl ImapStore {
+    /// Bytes that the account's inbox may have (RFC 9208), where the server limits it.
+    pub(super) fn quota_of(&self, account: &str) -> Result<Option<u64>, SiteError> {
+        pool::patiently(|| {
+            let mut lease = self.lease(account)?;
+            let storage = if lease.can("QUOTA") { quota(&mut lease)? } else { None };
+            Ok(storage.map(|(_, limit)| limit).filter(|limit| *limit > 0))
+        })
     }
 }
 
@@ -69,16 +81,16 @@ fn lost_from_it(connection: &Connection) -> Vec<String> {
     lost
 }
 
-/// Bytes that the account has, where the server counts them, and whether it is limited.
-fn quota(lease: &mut pool::Lease) -> Result<(Option<u64>, bool), SiteError> {
+/// Bytes that the account has and may have, where the server counts them; 0: as many as it likes.
+fn quota(lease: &mut pool::Lease) -> Result<Option<(u64, u64)>, SiteError> {
     let mut storage = None;
     lease.run(&Command::new("GETQUOTAROOT INBOX"), &mut |untagged| {
         if let Untagged::Quota(_, Some((used, limit))) = untagged {
-            storage = Some((used.saturating_mul(limits::KIB), limit > 0));
+            storage = Some((used.saturating_mul(limits::KIB), limit.saturating_mul(limits::KIB)));
         }
         Ok(())
     })?;
-    Ok((storage.map(|(used, _)| used), storage.is_some_and(|(_, limited)| limited)))
+    Ok(storage)
 }
 
 /// Bytes of all messages, where the server adds them up (STATUS=SIZE, RFC 8438).

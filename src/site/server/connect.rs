@@ -37,7 +37,8 @@ fn open(fs: Arc<dyn Fs>, path: &Path, purpose: Use) -> Result<ServerSite, SiteEr
     let mut secrets = Secrets::of(fs.as_ref(), &description);
     let book = book(&fs, &description, &mut secrets, purpose)?;
     let stores = stores(&fs, &description, &mut secrets)?;
-    Ok(ServerSite::new(book, stores, state, purpose, description.cautions()))
+    let quotas = description.servers().any(|server| server.quotas);
+    Ok(ServerSite::new(book, stores, state, purpose, description.cautions()).with_quotas(quotas))
 }
 
 fn book(

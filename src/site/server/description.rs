@@ -97,6 +97,8 @@ pub struct Server {
     pub principal: Option<String>,
     /// `groupware` only: the administrator has switched off that the server sends invitations.
     pub scheduling_is_off: bool,
+    /// `mail` only: where `[accounts]` gives an account no quota, the server's is read.
+    pub quotas: bool,
 }
 
 /// A domain in place of a URL, and who is asked for its server.
@@ -354,6 +356,12 @@ passwords = "logins.csv"
             (
                 format!("tls_ca = \"x\"\n{file}[mail]\nimap = \"imaps://a\"\ntls_ca = \"y\"\ninsecure = true"),
                 "line 7: mail.insecure: excludes tls_ca and pin, which say whom to trust",
+            ),
+            (
+                format!(
+                    "{file}[filters]\nmanagesieve = \"sieve://a\"\nquotas = true\nlogin = \"own\"\npasswords = \"p\""
+                ),
+                "line 5: filters.quotas: has no place here; it is for [mail]",
             ),
             (format!("max_connections = 0\n{file}"), "line 1: max_connections: is a number from 1 to 256"),
             ("[accounts]\nlist = [\n{ address = \"ann\" }]".to_owned(), "line 3: accounts.list: \"ann\" is no address"),

@@ -103,6 +103,7 @@ pub struct RawServer {
     pub max_connections: Option<Spanned<i64>>,
     pub principal: Option<Spanned<String>>,
     pub scheduling: Option<Spanned<Scheduling>>,
+    pub quotas: Option<Spanned<bool>>,
 }
 
 /// What a groupware server does with invitations; only that it sends none is worth saying.

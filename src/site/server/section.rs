@@ -55,10 +55,14 @@ pub(super) fn server(
             return Err(place.wrong(scheduling, &elsewhere("scheduling"), no_place));
         }
     }
+    if let Some(quotas) = raw.quotas.as_ref().filter(|_| key != "imap") {
+        return Err(place.wrong(quotas, &elsewhere("quotas"), "has no place here; it is for [mail]"));
+    }
+    let quotas = raw.quotas.as_ref().is_some_and(|quotas| *quotas.get_ref());
     let principal = raw.principal.as_ref().map(|principal| principal.get_ref().clone());
     let scheduling_is_off = raw.scheduling.is_some();
     let url = domain.as_ref().map_or_else(|| url.get_ref().clone(), |domain| format!("https://{}/", domain.name));
-    Ok(Server { section, url, domain, login, tls, insecure, max_connections, principal, scheduling_is_off })
+    Ok(Server { section, url, domain, login, tls, insecure, max_connections, principal, scheduling_is_off, quotas })
 }
 
 /// The domain that stands in place of a DAV server's URL, if one does.

@@ -6,12 +6,14 @@
 use super::state::State;
 use super::{Book, Store, Use};
 use crate::event::{Place, Reason, Rejection};
+use crate::limits;
 use crate::model::mailbox::{FolderKey, FolderKind};
 use crate::model::provisioning::Record;
 use crate::site::{
-    Content, Depth, FolderScan, FoundItem, MailboxScan, ProvisioningScan, SiteDescription, SiteError, Source,
+    Content, Depth, FolderScan, FoundItem, FoundRecord, MailboxScan, ProvisioningScan, Seen, SiteDescription,
+    SiteError, Source,
 };
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// A site of servers.
 pub struct ServerSite {
@@ -20,6 +22,8 @@ pub struct ServerSite {
     pub(super) state: State,
     pub(super) purpose: Use,
     cautions: Vec<String>,
+    /// Where the book gives an account no quota, the mail server's counts.
+    quotas: bool,
     /// Held from [`Target::prepare`](crate::site::Target::prepare) on.
     pub(super) lock: OnceLock<Box<dyn Send + Sync>>,
 }
@@ -33,7 +37,13 @@ impl ServerSite {
         purpose: Use,
         cautions: Vec<String>,
     ) -> Self {
-        Self { book, stores, state, purpose, cautions, lock: OnceLock::new() }
+        Self { book, stores, state, purpose, cautions, quotas: false, lock: OnceLock::new() }
+    }
+
+    /// Whether the mail server is asked for the quotas that the book does not give, each time the site is read.
+    #[must_use]
+    pub fn with_quotas(self, quotas: bool) -> Self {
+        Self { quotas, ..self }
     }
 
     /// Where the accounts are.
@@ -88,6 +98,26 @@ pub(super) fn no_store(kind: FolderKind) -> String {
     format!("the site description names no server for {what} ({section})")
 }
 
+/// Fills in the quotas that the book does not give. Of whom the server cannot be asked, the quota counts as unchanged; why
+/// is told when his mailbox is looked at.
+fn ask_for_quotas(store: &dyn Store, records: &mut [FoundRecord]) {
+    let without = |found: &&mut FoundRecord| {
+        matches!(&found.record, Record::Account(account) if account.quota_bytes.is_none()) && found.seen == Seen::Whole
+    };
+    let waiting = Mutex::new(records.iter_mut().filter(without));
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let ask = || {
+        while let Some(found) = next() {
+            let Record::Account(account) = &mut found.record else { continue };
+            match store.quota(&account.address) {
+                Ok(quota) => account.quota_bytes = quota,
+                Err(_) => found.seen = Seen::ButQuota,
+            }
+        }
+    };
+    std::thread::scope(|scope| (0..limits::SERVER_CONNECTIONS).for_each(|_| drop(scope.spawn(ask))));
+}
+
 impl Source for ServerSite {
     fn describe(&self) -> Result<SiteDescription, SiteError> {
         let mut places: Vec<String> =
@@ -102,7 +132,11 @@ impl Source for ServerSite {
     }
 
     fn provisioning(&self) -> Result<ProvisioningScan, SiteError> {
-        self.book.provisioning()
+        let mut scan = self.book.provisioning()?;
+        if let Some(store) = self.store(FolderKind::Mail).filter(|_| self.quotas && self.purpose == Use::Source) {
+            ask_for_quotas(store, &mut scan.records);
+        }
+        Ok(scan)
     }
 
     fn mailbox(&self, account: &str) -> Result<MailboxScan, SiteError> {

@@ -41,6 +41,11 @@ pub trait Store: Send + Sync {
     /// Logs in for `account` and tells what the server says of itself.
     fn survey(&self, account: &str) -> Result<Survey, SiteError>;
 
+    /// Bytes that the account may have here; `None`: as many as it likes, or the server does not tell.
+    fn quota(&self, _account: &str) -> Result<Option<u64>, SiteError> {
+        Ok(None)
+    }
+
     /// As [`Source::mailbox`](crate::site::Source::mailbox). An account that the server does not know, or whose login it
     /// refuses, is a `SiteError` for that account.
     fn mailbox(&self, account: &str) -> Result<MailboxScan, SiteError>;

@@ -54,6 +54,7 @@ pub(super) fn fill_in(mut found: FoundRecord, known: &StoredRecord) -> FoundReco
     }
     found.record = match found.seen {
         Seen::Whole => found.record,
+        Seen::ButQuota => with_quota(found.record, &known.record),
         Seen::Core => beside(found.record, &known.record),
         Seen::Existence => renamed(&known.record, found.record.key()),
     };
@@ -103,6 +104,15 @@ fn account(found: Account, known: &Account) -> Account {
         groups,
         attributes,
         ..found
+    }
+}
+
+fn with_quota(found: Record, known: &Record) -> Record {
+    match (found, known) {
+        (Record::Account(found), Record::Account(known)) => {
+            Record::Account(Account { quota_bytes: known.quota_bytes, ..found })
+        }
+        (found, _) => found,
     }
 }
 
@@ -167,6 +177,14 @@ mod tests {
         let found = FoundRecord { record: record(found), idents: Vec::new(), idents_unseen: false, seen };
         let known = StoredRecord { id: RecordId(1), idents: Vec::new(), record: record(known) };
         fill_in(found, &known).record
+    }
+
+    #[test]
+    fn a_quota_that_nobody_could_be_asked_for_stays() {
+        let known = r#"{"kind":"account","address":"ann@a.test","name":"Ann","quota_bytes":5368709120}"#;
+        let found = r#"{"kind":"account","address":"ann@a.test","name":"Ann B."}"#;
+        let wanted = r#"{"kind":"account","address":"ann@a.test","name":"Ann B.","quota_bytes":5368709120}"#;
+        assert_eq!(filled(found, Seen::ButQuota, known), record(wanted));
     }
 
     #[test]

@@ -10,10 +10,12 @@ use std::collections::BTreeSet;
 
 const V2_HEADER: &[u8] = b"V\t2";
 
-/// The paths that Dovecot's file names. Nothing says that the folders exist.
+/// The paths that Dovecot's file names. Nothing says that the folders exist. A line with NUL names none: it is what a disk
+/// that failed leaves of a file which was not synced.
 pub fn parse(bytes: &[u8]) -> BTreeSet<String> {
     let is_v2 = lines(bytes).next().is_some_and(|(_, first)| first == V2_HEADER);
-    let names = lines(bytes).map(|(_, line)| line).skip(usize::from(is_v2)).filter(|line| !line.is_empty());
+    let names = lines(bytes).map(|(_, line)| line).skip(usize::from(is_v2));
+    let names = names.filter(|line| !line.is_empty() && !line.contains(&0));
     if is_v2 {
         let path = |line: &[u8]| {
             let levels: Vec<_> = line.split(|&byte| byte == b'\t').map(unescape).collect();
@@ -83,6 +85,7 @@ mod tests {
         assert_eq!(parse("INBOX\nSent\nArchive.2023\nEntwürfe\nQ&A\n".as_bytes()), expected);
         assert_eq!(parse_courier(b"INBOX\nINBOX.Sent\nINBOX.Archive.2023\nINBOX.Entw&APw-rfe\nINBOX.Q&-A"), expected);
         assert_eq!(parse(b""), set(&[]));
+        assert_eq!(parse(&[0; 90]), set(&[]));
         assert_eq!(parse(b"V\t2\n\na\x01tb\n"), set(&["a\tb"]));
     }
 
