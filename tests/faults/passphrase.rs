@@ -41,6 +41,18 @@ struct World {
     after: Vec<u8>,
 }
 
+/// What needs a lock that somebody seems to have: a program that another test starts has for a moment, until it is another
+/// program, all that is open here, and so a lock that was just given up.
+fn patiently<T>(mut what: impl FnMut() -> Result<T, ArchiveError>) -> Result<T, ArchiveError> {
+    for _ in 0..100 {
+        match what() {
+            Err(ArchiveError::InUse { .. }) => std::thread::sleep(Duration::from_millis(50)),
+            outcome => return outcome,
+        }
+    }
+    what()
+}
+
 fn real() -> Arc<dyn Fs> {
     Arc::new(RealFs)
 }
@@ -132,28 +144,16 @@ impl World {
                 return if archive.unlock("after").is_ok() { self.complete(fs, &archive) } else { Err(error) };
             }
         };
-        let lock = archive.lock(HOLDER.0, HOLDER.1)?;
+        let lock = patiently(|| archive.lock(HOLDER.0, HOLDER.1))?;
         let percent = archive.parity_percent()?;
         archive.change_key(&lock, &key, &self.after)?;
         drop(lock);
         let archive = Archive::open(fs.clone(), dir)?;
-        archive.protect_beside_again(&archive.lock(HOLDER.0, HOLDER.1)?, percent).map(drop)
-    }
-
-    /// The change with nothing in its way. A program that another test starts has for a moment, until it is another program,
-    /// all that is open here, and so a lock that was just given up.
-    fn change_again(&self, dir: &Path) -> Result<(), ArchiveError> {
-        for _ in 0..100 {
-            match self.change(&real(), dir) {
-                Err(ArchiveError::InUse { .. }) => std::thread::sleep(Duration::from_millis(50)),
-                outcome => return outcome,
-            }
-        }
-        self.change(&real(), dir)
+        archive.protect_beside_again(&patiently(|| archive.lock(HOLDER.0, HOLDER.1))?, percent).map(drop)
     }
 
     fn complete(&self, fs: &Arc<dyn Fs>, archive: &Archive) -> Result<(), ArchiveError> {
-        complete(fs, archive, HOLDER)?.parity
+        patiently(|| complete(fs, archive, HOLDER)?.parity)
     }
 
     /// The change with the fault at one operation, and what must hold then; `false`: there is no such operation.
@@ -181,15 +181,15 @@ impl World {
         let speaks_of_new = speaks_of_new.contains(&hex::encode(&Sha256::digest(&self.after)));
         let repaired = self.anew("repaired");
         copy(&dir, &repaired);
-        parity::mend_beside(&RealFs, &repaired, false).unwrap();
-        mend_copies(&RealFs, &repaired, false).unwrap();
+        patiently(|| parity::mend_beside(&RealFs, &repaired, false)).unwrap();
+        patiently(|| mend_copies(&RealFs, &repaired, false)).unwrap();
         let phrase = if speaks_of_new { "after" } else { "before" };
         assert!(opens(&repaired, phrase), "{point}: repaired");
         let found = checked(&repaired, phrase).findings;
         // Without a checksum only the passphrases tell which copy is right, and both are.
         assert!(found.is_empty() || (self.start == Start::Old && !speaks_of_new), "{point}: repaired, {found:?}");
 
-        self.change_again(&dir).unwrap_or_else(|error| panic!("{point}: again {error:?}"));
+        self.change(&real(), &dir).unwrap_or_else(|error| panic!("{point}: again {error:?}"));
         assert!(opens(&dir, "after") && !opens(&dir, "before") && !opens(&dir, "earlier"), "{point}: again");
         let report = checked(&dir, "after");
         assert!(report.findings.is_empty(), "{point}: again, {:?}", report.findings);
