@@ -12,8 +12,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
-const IN_TWO_STEPS: &str = "rsync -a --exclude=.tmp-* archive/snapshots COPY/ && rsync -a --exclude=.tmp-* --exclude=/lock.json \
-    --exclude=/snapshots archive/ COPY/";
+const IN_TWO_STEPS: &str = "rsync -a --exclude=.tmp-* archive/snapshots COPY/ && \
+    rsync -a --exclude=.tmp-* --exclude=/.wagon-* --exclude=/lock.json --exclude=/snapshots archive/ COPY/";
 
 /// The status with which the program ends.
 fn run(story: &Story, line: &str) -> i32 {
