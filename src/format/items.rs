@@ -2,7 +2,7 @@
 
 use crate::model::id::{FolderId, ItemId, ObjectId};
 use crate::model::mailbox::{Flags, Item};
-use crate::model::packed::{Pack, Packer, Unpacker};
+use crate::model::packed::{Packer, Unpacker};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -133,7 +133,7 @@ fn head<'p>(from: &mut Unpacker<'p>) -> Option<(FolderId, &'p str)> {
     Some((FolderId(from.number32()?), from.text()?))
 }
 
-impl Pack for ItemAt {
+impl ItemAt {
     fn pack(&self, into: &mut Packer<'_>) {
         let Self { folder, item } = self;
         let Item { name, object, size, date, flags, keywords, tags, uid, uidl } = item;
@@ -149,6 +149,7 @@ impl Pack for ItemAt {
         into.text_or_none(uidl.as_deref());
     }
 
+    /// What `pack` wrote; `None` for other bytes.
     fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
         let (folder, name) = head(from)?;
         let item = Item {

@@ -3,14 +3,6 @@
 //!
 //! For memory only: nothing of it is ever written to a file, and any version may pack otherwise.
 
-/// What can be packed.
-pub trait Pack: Sized {
-    fn pack(&self, into: &mut Packer<'_>);
-
-    /// What `pack` wrote; `None` for other bytes.
-    fn unpack(from: &mut Unpacker<'_>) -> Option<Self>;
-}
-
 /// Writes values at the end of a list of bytes.
 pub struct Packer<'b>(&'b mut Vec<u8>);
 

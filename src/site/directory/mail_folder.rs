@@ -33,8 +33,8 @@ struct Files {
 struct Found {
     /// Where its name begins in the text.
     start: usize,
-    /// Bytes of the name; no directory has one above 255.
-    length: u8,
+    /// Bytes of the name. What the kernel tells of a directory's entry, its name within, has a length of two bytes.
+    length: u16,
     in_cur: bool,
     /// Counted from 0; the last listing knows best.
     round: u8,
@@ -43,7 +43,7 @@ struct Found {
 impl Files {
     fn push(&mut self, name: &[u8], in_cur: bool, round: u8) {
         let start = self.names.len();
-        let length = u8::try_from(name.len()).unwrap_or(u8::MAX);
+        let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
         self.names.extend_from_slice(name);
         self.found.push(Found { start, length, in_cur, round });
     }
