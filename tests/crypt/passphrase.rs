@@ -10,29 +10,8 @@ use std::process::Command;
 const BESIDE: [&str; 4] = ["wagon.json", "wagon-again.json", "key.age", "key-again.age"];
 const CHANGE: &str = "passphrase --archive archive --passphrase-file old --new-passphrase-file new";
 
-/// Runs a command on a terminal of its own and types one answer after the other, whenever a passphrase is asked for.
-const TYPIST: &str = r#"
-import os, pty, re, sys
-count = int(sys.argv[1])
-answers, command = sys.argv[2:2 + count], sys.argv[2 + count:]
-child, terminal = pty.fork()
-if child == 0:
-    os.execvp(command[0], command)
-said, asked = b"", 0
-while True:
-    try:
-        piece = os.read(terminal, 1024)
-    except OSError:
-        break
-    if not piece:
-        break
-    said += piece
-    if len(re.findall(rb"passphrase[a-z ]*: ", said)) > asked and asked < count:
-        os.write(terminal, answers[asked].encode() + b"\n")
-        asked += 1
-print(said.decode(), f"asked {asked} times")
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"#;
+/// Runs a command on a terminal of its own and types answers.
+const TYPIST: &str = include_str!("../sites/typist.py");
 
 /// The example site under the passphrase in `old`; another one in `new`.
 fn with_passphrase() -> World {
@@ -67,7 +46,8 @@ fn typed(world: &World, answers: &[&str], program: &str, words: &str) -> Option<
         return None;
     }
     let mut typist = Command::new("python3");
-    typist.args(["-c", TYPIST, &answers.len().to_string()]).args(answers).arg(program).args(words.split_whitespace());
+    typist.args(["-c", TYPIST, "passphrase[a-z ]*: ", &answers.len().to_string()]).args(answers);
+    typist.arg(program).args(words.split_whitespace());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WAGON_") || name == "XDG_CACHE_HOME") {
         typist.env_remove(name);
     }

@@ -5,33 +5,16 @@ use crate::sites::{Place, skip};
 use std::fs;
 use std::process::Command;
 
-/// Runs a command on a terminal of its own and types the phrase whenever it is asked for.
-const TYPIST: &str = r#"
-import os, pty, sys
-phrase, *command = sys.argv[1:]
-child, terminal = pty.fork()
-if child == 0:
-    os.execvp(command[0], command)
-said, asked = b"", 0
-while True:
-    try:
-        piece = os.read(terminal, 1024)
-    except OSError:
-        break
-    if not piece:
-        break
-    said += piece
-    if said.count(b"Enter passphrase") > asked:
-        asked += 1
-        os.write(terminal, phrase.encode() + b"\n")
-print(said.decode(), f"asked {asked} times")
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"#;
+/// Runs a command on a terminal of its own and types answers.
+const TYPIST: &str = include_str!("../sites/typist.py");
+/// More often than anybody may ask.
+const ANSWERS: usize = 4;
 
 /// The command on a terminal at which somebody types `phrase`.
 fn typed(phrase: &str, command: &Command) -> Command {
     let mut typist = Command::new("python3");
-    typist.args(["-c", TYPIST, phrase]).arg(command.get_program()).args(command.get_args());
+    typist.args(["-c", TYPIST, "Enter passphrase", &ANSWERS.to_string()]).args([phrase; ANSWERS]);
+    typist.arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => typist.env(name, value),

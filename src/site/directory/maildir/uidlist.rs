@@ -124,24 +124,18 @@ impl fmt::Debug for Entries {
 impl UidList {
     /// The file, version 3, piece by piece. Without a UIDVALIDITY there is nothing that Dovecot would read: an empty file.
     pub fn pieces(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
-        let mut all = self.uid_validity.map(|_| self.entries.places.chunks(PIECE_LINES)).into_iter().flatten();
-        let head = self.head();
-        let mut first = (!head.is_empty()).then_some(head);
-        std::iter::from_fn(move || {
-            let begun = first.take();
-            let lines = all.next();
-            if begun.is_none() && lines.is_none() {
-                return None;
-            }
-            let mut piece = begun.unwrap_or_default();
-            for &(uid, start) in lines.unwrap_or_default() {
+        let chunks = self.uid_validity.map(|_| self.entries.places.chunks(PIECE_LINES)).into_iter().flatten();
+        let lines = |places: &[(NonZeroU32, usize)]| {
+            let mut piece = Vec::new();
+            for &(uid, start) in places {
                 piece.extend_from_slice(uid.to_string().as_bytes());
                 piece.push(b' ');
                 piece.extend_from_slice(self.entries.line(start).unwrap_or_default());
                 piece.push(b'\n');
             }
-            Some(piece)
-        })
+            piece
+        };
+        std::iter::once(self.head()).chain(chunks.map(lines))
     }
 
     /// All pieces.
@@ -342,9 +336,9 @@ mod tests {
                 entries.iter().map(|(uid, (uidl, name))| (nz(*uid), fields(uidl), name.as_bytes())).collect();
             // In whatever order, and twice.
             for entries in [entries.iter().rev().collect::<Vec<_>>(), entries.iter().collect()] {
-                let entry = |(uid, fields, name): &'_ (NonZeroU32, String, &[u8])| (*uid, fields.clone(), name.to_vec());
-                let owned: Vec<_> = entries.into_iter().map(entry).collect();
-                list.entries.add(owned.iter().map(|(uid, fields, name)| Entry { uid: *uid, fields: fields.as_bytes(), name }));
+                list.entries.add(entries.into_iter().map(|(uid, fields, name)| {
+                    Entry { uid: *uid, fields: fields.as_bytes(), name }
+                }));
             }
             let encoded = list.encode();
             prop_assert_eq!(parse(encoded.as_slice()), (list, vec![]));
