@@ -103,8 +103,9 @@ def comparison(engines, title, runs, day, missing, picture):
     return "\n".join(lines) + "\n"
 
 
-def write(name, text, picture):
-    """Puts a report and its picture into results/."""
+def write(name, text, picture=None):
+    """Puts a report, and its picture if there is one, into results/."""
     results = Path(__file__).resolve().parent / "results"
     (results / f"{name}.md").write_text(text)
-    (results / f"{name}.svg").write_text(picture)
+    if picture:
+        (results / f"{name}.svg").write_text(picture)

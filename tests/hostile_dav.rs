@@ -23,6 +23,7 @@ use stationwagon::site::{Content, Delivered, Delivery, Depth, FolderScan, ItemCo
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -328,6 +329,13 @@ fn an_invitation_is_not_stored_where_nobody_knows_how_to_keep_the_server_quiet()
     assert!(survey.is_err() || !survey.unwrap().cannot_hold.is_empty());
 }
 
+/// The pin of a certificate's key, as a person makes it with openssl.
+fn key_of(certificate: &Path) -> String {
+    let line = "openssl x509 -in \"$0\" -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64";
+    let out = Command::new("sh").args(["-c", line]).arg(certificate).output().unwrap();
+    String::from_utf8(out.stdout).unwrap().trim().to_owned()
+}
+
 #[test]
 fn a_password_goes_only_to_the_server_whose_certificate_is_believed() {
     let dir = tempfile::tempdir().unwrap();
@@ -385,15 +393,27 @@ fn a_password_goes_only_to_the_server_whose_certificate_is_believed() {
         let options = DavOptions { url, tls, login: login(), insecure: false, principal, scheduling_is_off: false };
         DavStore::open(&RealFs, options).and_then(|store| store.mailbox(ANN))
     };
-    for stranger in
-        [TlsPolicy::Roots(cert.clone()), TlsPolicy::Pinned(Pin::parse(&format!("sha256:{:064}", 0)).unwrap())]
-    {
-        let error = with(stranger).unwrap_err().to_string();
-        assert!(error.contains("no secure connection"), "{error}");
+    let pinned = |pin: &str| TlsPolicy::Pinned(Pin::parse(pin).unwrap());
+    let certificate = format!("sha256:{pin}");
+    let key = format!("sha256//{}", key_of(&cert));
+    let other_key = format!("sha256//{}=", "A".repeat(43));
+    for (stranger, shown) in [
+        (TlsPolicy::Roots(cert.clone()), ""),
+        (pinned(&format!("sha256:{:064}", 0)), certificate.as_str()),
+        (pinned(&other_key), key.as_str()),
+    ] {
+        let error = with(stranger).unwrap_err();
+        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        let told: Vec<_> = causes.map(ToString::to_string).collect();
+        assert!(told.iter().any(|text| text.contains("no secure connection")), "{told:?}");
+        assert!(told.iter().any(|text| text.contains(shown)), "{shown} is not in {told:?}");
     }
     assert_eq!(heard.load(Ordering::SeqCst), 0, "a stranger heard the password");
-    assert!(with(TlsPolicy::Pinned(Pin::parse(&format!("sha256:{pin}")).unwrap())).unwrap().folders.is_empty());
-    assert_ne!(heard.load(Ordering::SeqCst), 0);
+    for pin in [certificate, key] {
+        let before = heard.load(Ordering::SeqCst);
+        assert!(with(pinned(&pin)).unwrap().folders.is_empty());
+        assert_ne!(heard.load(Ordering::SeqCst), before);
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub enum NetError {
     Certificates { what: &'static str, path: PathBuf, source: io::Error },
     #[error("the system has no root certificates; name some with tls_ca")]
     NoRoots,
-    #[error("the key {0:?} is not sha256: and 64 hex digits")]
+    #[error("{0:?} is neither sha256: and the 64 hex digits of a certificate nor sha256// and the base64 of a key")]
     BadPin(String),
     #[error("DNS does not tell {name}: {what}")]
     Dns { name: String, what: String },

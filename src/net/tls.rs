@@ -4,28 +4,74 @@ use super::own_roots::OwnRoots;
 use super::{Dialer, NetError};
 use crate::fs::Fs;
 use crate::limits;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+};
 use sha2::{Digest, Sha256};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fmt, io};
 
-/// SHA-256 of a server's whole certificate (DER), as `openssl x509 -fingerprint -sha256` prints it.
+/// SHA-256 of what is believed of a server's certificate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Pin([u8; 32]);
+pub enum Pin {
+    /// Of the whole certificate (DER), as `openssl x509 -fingerprint -sha256` prints it.
+    Certificate([u8; 32]),
+    /// Of its public key (DER of the SubjectPublicKeyInfo, as in RFC 7469, section 2.4): it outlives a new certificate for
+    /// the same key.
+    Key([u8; 32]),
+}
 
 impl Pin {
-    /// Reads `sha256:` and 64 hex digits; colons between pairs and either case are fine.
+    /// Reads `sha256:` and 64 hex digits, with colons between pairs or not and in either case, of a certificate; or
+    /// `sha256//` and base64, as curl's `--pinnedpubkey` has it, of a key.
     pub fn parse(text: &str) -> Result<Self, NetError> {
         let bad = || NetError::BadPin(text.to_owned());
+        if let Some(base64) = text.strip_prefix(KEY_PREFIX) {
+            let digest = STANDARD.decode(base64).map_err(|_| bad())?;
+            return digest.try_into().map(Self::Key).map_err(|_| bad());
+        }
         let digits: String = text.strip_prefix("sha256:").ok_or_else(bad)?.chars().filter(|c| *c != ':').collect();
-        crate::model::hex::decode_lower(&digits.to_ascii_lowercase()).map(Self).ok_or_else(bad)
+        crate::model::hex::decode_lower(&digits.to_ascii_lowercase()).map(Self::Certificate).ok_or_else(bad)
     }
+
+    /// The pin of the same kind that this certificate would have.
+    fn of_same_kind(self, certificate: &CertificateDer<'_>) -> Result<Self, Error> {
+        match self {
+            Self::Certificate(_) => Ok(Self::Certificate(Sha256::digest(certificate).into())),
+            Self::Key(_) => {
+                let parsed = webpki::EndEntityCert::try_from(certificate).map_err(|_| CertificateError::BadEncoding)?;
+                Ok(Self::Key(Sha256::digest(parsed.subject_public_key_info()).into()))
+            }
+        }
+    }
+}
+
+const KEY_PREFIX: &str = "sha256//";
+
+/// As a description writes it.
+impl fmt::Display for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Certificate(digest) => write!(f, "sha256:{}", crate::model::hex::encode(digest)),
+            Self::Key(digest) => write!(f, "{KEY_PREFIX}{}", STANDARD.encode(digest)),
+        }
+    }
+}
+
+/// Why a server is not believed.
+#[derive(Debug, thiserror::Error)]
+#[error("the server shows {shown}, and {pinned} is pinned")]
+struct OtherPin {
+    shown: Pin,
+    pinned: Pin,
 }
 
 /// How much of a server's certificate is believed.
@@ -36,7 +82,7 @@ pub enum TlsPolicy {
     System,
     /// The same against the certificates in this PEM file alone: as roots, or as the server's own.
     Roots(PathBuf),
-    /// It is this very certificate, whatever its name and dates say.
+    /// It is this very certificate, or one for this very key, whatever its name and dates say.
     Pinned(Pin),
     /// It is not looked at. Whoever sits between can read and change everything.
     Insecure,
@@ -95,7 +141,7 @@ fn own_roots(fs: &dyn Fs, path: &Path, provider: Arc<CryptoProvider>) -> Result<
     Ok(OwnRoots { roots: roots.map_err(|error| useless(io::Error::other(error)))?, certificates })
 }
 
-/// Believes one certificate, or any; that the server holds its key is checked in either case.
+/// Believes one certificate or key, or any; that the server holds its key is checked in either case.
 #[derive(Debug)]
 struct OneKey {
     pin: Option<Pin>,
@@ -111,12 +157,13 @@ impl ServerCertVerifier for OneKey {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self.pin {
-            Some(Pin(pin)) if <[u8; 32]>::from(Sha256::digest(end_entity)) != pin => {
-                Err(CertificateError::ApplicationVerificationFailure.into())
+        if let Some(pinned) = self.pin {
+            let shown = pinned.of_same_kind(end_entity)?;
+            if shown != pinned {
+                return Err(CertificateError::Other(OtherError(Arc::new(OtherPin { shown, pinned }))).into());
             }
-            _ => Ok(ServerCertVerified::assertion()),
         }
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

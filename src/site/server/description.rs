@@ -351,7 +351,7 @@ passwords = "logins.csv"
             ),
             (
                 format!("pin = \"sha256:12\"\n{file}[mail]\nimap = \"imaps://a\"\nlogin = \"own\""),
-                "line 1: pin: the key \"sha256:12\" is not sha256: and 64 hex digits",
+                "line 1: pin: \"sha256:12\" is neither sha256: and the 64 hex digits of a certificate nor sha256// and the base64 of a key",
             ),
             (
                 format!("tls_ca = \"x\"\n{file}[mail]\nimap = \"imaps://a\"\ntls_ca = \"y\"\ninsecure = true"),

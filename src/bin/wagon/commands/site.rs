@@ -98,7 +98,7 @@ struct InitArgs {
     /// Trust the certificates of this file instead of the system's
     #[arg(long, value_name = "FILE")]
     tls_ca: Option<String>,
-    /// Trust the certificate with this SHA-256 alone: sha256:…
+    /// Trust the key (sha256//BASE64) or the certificate (sha256:HEX) with this SHA-256 alone
     #[arg(long, value_name = "HASH", conflicts_with = "tls_ca")]
     pin: Option<String>,
     /// Look at no certificate, and do without TLS where the URL names none
