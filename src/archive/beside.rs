@@ -236,9 +236,11 @@ pub(super) fn put(fs: &dyn Fs, dir: &Path, name: &str, bytes: &[u8]) -> Result<(
 /// Writes again what is damaged of these files, and second copies that are not there. Gives their names; with `dry_run`
 /// those that it would write.
 pub fn mend_copies(fs: &dyn Fs, dir: &Path, dry_run: bool) -> Result<Vec<PathBuf>, ArchiveError> {
-    let wanted = wanted(fs, dir)?;
+    let mut wanted = self::wanted(fs, dir)?;
     if !wanted.is_empty() && !dry_run {
         let _held = writers_lock(fs, dir)?;
+        // Somebody may have been changing the passphrase.
+        wanted = self::wanted(fs, dir)?;
         for (name, bytes) in &wanted {
             let _alone = if *name == HEADER { alone(fs, dir)? } else { None };
             put(fs, dir, name, bytes)?;

@@ -4,6 +4,7 @@ use crate::model::id::{FolderId, ItemId, ObjectId};
 use crate::model::mailbox::{Flags, Item};
 use crate::model::packed::{Packer, Unpacker};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::num::NonZeroU32;
 
@@ -20,6 +21,8 @@ pub struct Items {
     packed: Vec<u8>,
     /// Where each item begins there.
     places: BTreeMap<ItemId, u64>,
+    /// How many lie in each folder that has any.
+    counts: BTreeMap<FolderId, usize>,
     /// Bytes of `packed` that no item needs any more.
     dead: usize,
 }
@@ -65,9 +68,18 @@ impl Items {
         })
     }
 
+    /// The items of a folder, in order of id.
+    pub fn of_folder(&self, folder: FolderId) -> Vec<ItemId> {
+        if !self.counts.contains_key(&folder) {
+            return Vec::new();
+        }
+        self.names().filter_map(|(id, at, _)| (at == folder).then_some(id)).collect()
+    }
+
     /// Puts an item in, in the place of what had its id.
     pub fn insert(&mut self, id: ItemId, at: &ItemAt) {
         let place = self.packed.len() as u64;
+        *self.counts.entry(at.folder).or_default() += 1;
         at.pack(&mut Packer::new(&mut self.packed));
         if let Some(old) = self.places.insert(id, place) {
             self.bury(old);
@@ -98,8 +110,14 @@ impl Items {
     fn bury(&mut self, place: u64) {
         let mut unpacker = self.at(place);
         let before = unpacker.left();
-        ItemAt::unpack(&mut unpacker);
+        let folder = ItemAt::unpack(&mut unpacker).map(|at| at.folder);
         self.dead += before - unpacker.left();
+        if let Some(Entry::Occupied(mut count)) = folder.map(|folder| self.counts.entry(folder)) {
+            match count.get() {
+                0 | 1 => drop(count.remove()),
+                more => *count.get_mut() = more - 1,
+            }
+        }
         if self.dead > DEAD_BYTES && self.dead > self.packed.len() / 2 {
             *self = self.iter().collect();
         }
@@ -210,6 +228,11 @@ mod tests {
                 prop_assert_eq!(items.contains(id), map.contains_key(&id));
             }
             prop_assert_eq!(items.len(), map.len());
+            for folder in (0..5).map(FolderId) {
+                let of_it = map.iter().filter(|(_, at)| at.folder == folder).map(|(id, _)| *id);
+                prop_assert_eq!(items.of_folder(folder), of_it.collect::<Vec<_>>());
+                prop_assert_eq!(items.counts.contains_key(&folder), map.values().any(|at| at.folder == folder));
+            }
             prop_assert!(items.names().eq(map.iter().map(|(id, at)| (*id, at.folder, at.item.name.as_str()))));
             prop_assert!(items.iter().rev().eq(map.clone().into_iter().rev()));
             prop_assert_eq!(items, map.into_iter().collect());

@@ -103,13 +103,14 @@ impl AccountState {
             ManifestLine::FolderGone(id) => {
                 self.folders.remove(&id).ok_or_else(|| missing("folder", id.0))?;
                 self.former.remove(&id);
-                let lies_there = |(item, folder, _)| (folder == id).then_some(item);
-                let gone: Vec<ItemId> = self.items.names().filter_map(lies_there).collect();
-                gone.into_iter().for_each(|item| self.drop_item(item));
+                self.items.of_folder(id).into_iter().for_each(|item| self.drop_item(item));
             }
             ManifestLine::Item(ItemLine { id, folder, item }) => {
                 if !self.folders.contains_key(&folder) {
                     return Err(missing("folder", folder.0));
+                }
+                if id == ItemId(0) {
+                    return Err(missing("item", id.0)); // ids begin at 1
                 }
                 self.last_item = self.last_item.max(id);
                 self.removed.remove(id);

@@ -28,6 +28,7 @@ mod compare;
 mod domain;
 mod folders;
 mod large;
+mod lesser;
 mod logins;
 mod long_keywords;
 mod moves;

@@ -28,8 +28,12 @@ pub struct Faults {
     pub garble: Option<u64>,
     /// Of everything that the server can, it says IMAP4rev1 and AUTH=PLAIN alone.
     pub plain: bool,
-    /// Commands with this word are answered so, the next few times. An answer that begins with `*` is the last one.
+    /// These words of the server's arrive as others, of the same length.
+    pub rename: &'static [(&'static str, &'static str)],
+    /// Commands that begin with this (with a `*` before it: have it anywhere) are answered so, the next few times. An answer that begins with `*` is the last one.
     pub refuse: Option<(&'static str, &'static str, usize)>,
+    /// The same from the moment on at which a connection was lost.
+    pub then_refuse: Option<(&'static str, &'static str, usize)>,
 }
 
 /// What went through.
@@ -89,6 +93,8 @@ struct Down {
     client: TcpStream,
     lines: Lines,
     waiting: Vec<u8>,
+    /// The tag of the last command that the server answered.
+    answered: String,
 }
 
 impl Down {
@@ -151,6 +157,7 @@ fn serve(client: TcpStream, server: TcpStream, state: &Arc<Mutex<State>>) {
         client: client.try_clone().unwrap(),
         lines: Lines::default(),
         waiting: Vec::new(),
+        answered: String::new(),
     }));
     let (up_state, up_down) = (state.clone(), down.clone());
     let (up_client, up_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
@@ -171,6 +178,8 @@ fn upward(mut client: TcpStream, mut server: TcpStream, state: &Mutex<State>, do
     let mut lines = Lines::default();
     // The bytes of a command as far as they have come, and whether they are thrown away.
     let (mut held, mut refused): (Vec<u8>, Option<(String, &'static str)>) = (Vec::new(), None);
+    // The tag of the command that went to the server last.
+    let (mut last, mut starts_command) = (String::new(), false);
     loop {
         let Ok(count @ 1..) = client.read(&mut buffer) else { return };
         for &byte in &buffer[..count] {
@@ -178,6 +187,7 @@ fn upward(mut client: TcpStream, mut server: TcpStream, state: &Mutex<State>, do
             let first_line = lines.line.is_empty() && !in_literal;
             if first_line && refused.is_none() {
                 held.clear();
+                starts_command = true;
             }
             held.push(byte);
             let whole = lines.take(byte).is_some();
@@ -189,7 +199,7 @@ fn upward(mut client: TcpStream, mut server: TcpStream, state: &Mutex<State>, do
                     && waits
                 {
                     // The client waits to be asked for its literal; it is told no instead.
-                    if !tell(down, tag, answer) {
+                    if !tell(down, &last, tag, answer) {
                         return;
                     }
                     (refused, lines) = (None, Lines::default());
@@ -199,7 +209,7 @@ fn upward(mut client: TcpStream, mut server: TcpStream, state: &Mutex<State>, do
             }
             if let Some((tag, answer)) = &refused {
                 if whole {
-                    if !tell(down, tag, answer) {
+                    if !tell(down, &last, tag, answer) {
                         return;
                     }
                     refused = None;
@@ -209,6 +219,11 @@ fn upward(mut client: TcpStream, mut server: TcpStream, state: &Mutex<State>, do
             }
             // Whole lines and the bytes of literals go on; of the rest it is not known yet whether they are refused.
             if line_ends || in_literal {
+                if starts_command && line_ends {
+                    let tag = held.split(|&byte| byte == b' ').next().unwrap_or_default();
+                    last = String::from_utf8_lossy(tag).into_owned();
+                }
+                starts_command = false;
                 if !forward(&held, &mut server, state) {
                     return;
                 }
@@ -224,7 +239,9 @@ fn refusal(line: &[u8], state: &Mutex<State>) -> Option<(String, &'static str)> 
     let mut state = lock(state);
     let (word, answer, left) = state.faults.refuse.as_mut()?;
     let (tag, command) = text.split_once(' ')?;
-    if *left == 0 || !command.to_ascii_uppercase().starts_with(*word) {
+    let command = command.to_ascii_uppercase();
+    let is_it = word.strip_prefix('*').map_or(command.starts_with(*word), |within| command.contains(within));
+    if *left == 0 || !is_it {
         return None;
     }
     *left -= 1;
@@ -233,9 +250,16 @@ fn refusal(line: &[u8], state: &Mutex<State>) -> Option<(String, &'static str)> 
     Some((tag.to_owned(), answer))
 }
 
-/// Says it in the server's name; `false` where that was the last word.
-fn tell(down: &Mutex<Down>, tag: &str, answer: &str) -> bool {
+/// Says it in the server's name, once that has answered what came `before`; `false` where that was the last word.
+fn tell(down: &Mutex<Down>, before: &str, tag: &str, answer: &str) -> bool {
     let last = answer.starts_with('*');
+    // An answer to AUTHENTICATE or to a command that broke off may never come.
+    for _ in 0..50 {
+        if last || before.is_empty() || lock(down).answered == before {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
     let text = if last { format!("{answer}\r\n") } else { format!("{tag} {answer}\r\n") };
     lock(down).say(text.as_bytes());
     !last
@@ -281,6 +305,11 @@ fn downward(mut server: TcpStream, state: &Mutex<State>, down: &Mutex<Down>) {
         let Ok(count @ 1..) = server.read(&mut read) else { return };
         let plain = lock(state).faults.plain;
         let mut buffer = if plain { hide(&read[..count]) } else { read[..count].to_vec() };
+        for (word, other) in lock(state).faults.rename {
+            while let Some(at) = buffer.windows(word.len()).position(|window| window == word.as_bytes()) {
+                buffer[at..at + word.len()].copy_from_slice(other.as_bytes());
+            }
+        }
         let count = buffer.len();
         let (faults, before) = {
             let mut state = lock(state);
@@ -304,7 +333,9 @@ fn downward(mut server: TcpStream, state: &Mutex<State>, down: &Mutex<Down>) {
             && let Some(at) = buffer[..count].windows(text.len()).position(|window| window == text.as_bytes())
         {
             keep = keep.min(at);
-            lock(state).faults.lose = None;
+            let mut state = lock(state);
+            state.faults.lose = None;
+            state.faults.refuse = state.faults.then_refuse.take().or(state.faults.refuse);
         }
         if let Some(each) = faults.each_down {
             keep = keep.min(usize::try_from(each.saturating_sub(sent)).unwrap());
@@ -315,7 +346,12 @@ fn downward(mut server: TcpStream, state: &Mutex<State>, down: &Mutex<Down>) {
         }
         let mut down = lock(down);
         for &byte in &buffer[..keep] {
-            down.lines.take(byte);
+            if let Some(line) = down.lines.take(byte) {
+                let tag =
+                    String::from_utf8_lossy(line.split(|&byte| byte == b' ').next().unwrap_or_default()).into_owned();
+                down.answered =
+                    if ["*", "+"].contains(&tag.as_str()) { std::mem::take(&mut down.answered) } else { tag };
+            }
         }
         if down.client.write_all(&buffer[..keep]).is_err() {
             return;

@@ -1,5 +1,6 @@
 //! Quotas that only the mail server knows, where the description says that it is to be asked.
 
+use crate::proxy::{Faults, Proxy};
 use crate::servers::testbed::{Server, password};
 use crate::world::{World, ready};
 
@@ -21,13 +22,14 @@ fn a_quota_that_only_the_server_knows_is_read_where_asked_for_and_stays_when_nob
     let world = World::new();
     world.empty_site("old", &[ANN, BOB]);
     let server = Server::start("dovecot", &world.path("old"), &[("QUOTA", "*:storage=5M")]);
+    let proxy = Proxy::to(server.port("DOVECOT_IMAP_PORT"));
     let describe = |more: &str| {
         world.write(
             "old.toml",
             &format!(
                 "insecure = true\n[accounts]\nlist = [{{ address = \"{ANN}\" }}, {{ address = \"{BOB}\", quota = \"7G\" }}]\n\
                  [mail]\nimap = \"imap://localhost:{}\"\nlogin = \"own\"\npasswords = \"logins.csv\"\n{more}\n",
-                server.port("DOVECOT_IMAP_PORT")
+                proxy.port
             ),
         );
     };
@@ -51,6 +53,11 @@ fn a_quota_that_only_the_server_knows_is_read_where_asked_for_and_stays_when_nob
     assert_eq!(quota(&world, ANN), Some(5 << 20), "of whom the server cannot be asked, it is unchanged");
 
     logins(&password(ANN));
+    proxy.set(Faults { refuse: Some(("GETQUOTAROOT", "NO Internal error occurred", 1)), ..Faults::default() });
+    let (_, said) = world.report("export --from {}/old.toml --archive {}/archive", &[3]);
+    assert!(said.contains(ANN) && said.contains("Internal error occurred"), "{said}");
+    assert_eq!(quota(&world, ANN), Some(5 << 20), "and where it answers and does not tell");
+
     describe("");
     export(0);
     assert_eq!(quota(&world, ANN), None, "nobody says any more that there is one");

@@ -270,6 +270,38 @@ fn an_edited_event_replaces_the_old_one_unless_the_target_edited_it_too() {
 }
 
 #[test]
+fn events_of_one_name_in_several_calendars_go_each_from_its_own() {
+    let world = World::new();
+    let calendar = |name: &str| at(FolderKind::Calendars, name);
+    world.account(ANN, &["meeting.ics"]);
+    for name in ["home", "team", "work"] {
+        world.source.edit(|site| {
+            site.put_item(ANN, &calendar(name), "meeting.ics", name.as_bytes(), 5);
+            site.put_item(ANN, &calendar(name), "lunch.ics", name.as_bytes(), 5);
+        });
+    }
+    world.export().import();
+    world.source.edit(|site| {
+        for name in ["home", "work"] {
+            site.folder(ANN, &calendar(name)).items.remove("meeting.ics");
+        }
+        site.folder(ANN, &mail("INBOX")).items.remove("meeting.ics");
+    });
+    world.export().import_with(&ImportOptions { delete: true, ..world.options() });
+    // This target names no two items alike.
+    assert_snapshot!(world.target_tree(ANN), @r"
+    INBOX
+    calendars/home
+      lunch.ics
+    calendars/team
+      lunch.ics-2
+      meeting.ics-3
+    calendars/work
+      lunch.ics-3
+    ");
+}
+
+#[test]
 fn an_account_that_was_renamed_keeps_its_mailbox() {
     let world = World::new();
     world.account("maiden@example.org", &["one"]);

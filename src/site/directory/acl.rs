@@ -7,20 +7,20 @@
 //! Dovecot's `anyone` and `authenticated` are both [`Grantee::Everyone`], and that is written as `authenticated`, so
 //! that nothing becomes open to more people than before. `anonymous` is [`Grantee::Public`].
 
-use super::text_file::{BadLine, lines, split_once};
+use super::text_file::{BadLines, lines, split_once};
 use crate::model::share::{Grant, Grantee, Rights};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 /// Parses a file: the grants, sorted, one for each grantee and sign; and what they cannot express.
-pub fn parse(bytes: &[u8]) -> (Vec<Grant>, Vec<BadLine>) {
+pub fn parse(bytes: &[u8]) -> (Vec<Grant>, BadLines) {
     let mut found: BTreeMap<(Grantee, bool), (Strength, Rights)> = BTreeMap::new();
-    let mut bad = Vec::new();
+    let mut bad = BadLines::default();
     for (line, text) in lines(bytes) {
         if text.trim_ascii().is_empty() || text.starts_with(b"#") {
             continue;
         }
-        let mut complain = |what: &str| bad.push(BadLine::new(line, what));
+        let mut complain = |what: &str| bad.push(line, what);
         let Ok(text) = std::str::from_utf8(text) else {
             complain("is not UTF-8");
             continue;
@@ -179,7 +179,7 @@ mod tests {
         let text = b"user=ann@example.org lrs\nowner lrwstipekxa\n-user=bob@example.org w\ngroup=eng lrwstie\n\
             # a comment\n\nauthenticated lr\nanonymous l\n\"user=two words\\\"s\" :lookup read write-seen\n";
         let (grants, bad) = parse(text);
-        assert_eq!(bad, []);
+        assert_eq!(bad, BadLines::default());
         assert_eq!(
             grants,
             [
@@ -192,7 +192,7 @@ mod tests {
                 grant(Grantee::Owner, "lrwstipekxa", false),
             ]
         );
-        assert_eq!(parse(&encode(&grants)), (grants, vec![]));
+        assert_eq!(parse(&encode(&grants)), (grants, BadLines::default()));
     }
 
     #[test]
@@ -218,7 +218,7 @@ mod tests {
                     grant(Grantee::Group("x".into()), "lr", false),
                     grant(Grantee::Everyone, "lr", false),
                 ],
-                vec![]
+                BadLines::default()
             )
         );
     }
@@ -235,7 +235,7 @@ mod tests {
                 grant(Grantee::Group("g".into()), "l", false)
             ]
         );
-        assert_eq!(bad.iter().map(|bad| bad.line).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(bad.first.iter().map(|bad| bad.line).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7]);
     }
 
     #[test]
@@ -252,7 +252,7 @@ mod tests {
         ) {
             let grants: Vec<_> =
                 all.iter().map(|((who, negative), rights)| grant(user(who), rights, *negative)).collect();
-            prop_assert_eq!(parse(&encode(&grants)), (grants, vec![]));
+            prop_assert_eq!(parse(&encode(&grants)), (grants, BadLines::default()));
         }
 
         #[test]

@@ -7,7 +7,7 @@
 use super::maildir::{self, folder_dir, keywords::Keywords, name, uidlist};
 use super::mark::Fingerprint;
 use super::site_db::FolderRow;
-use super::text_file::BadLine;
+use super::text_file::BadLines;
 use super::view::View;
 use super::{DirectorySite, acl, io_error, layout, tree};
 use crate::event::{Place, Reason, Rejection};
@@ -350,11 +350,10 @@ pub fn default_special_use(path: &str) -> Option<SpecialUse> {
 }
 
 /// Lists bad lines of a control file as rejections, and only counts those beyond a bound.
-fn reject_lines(rejected: &mut Vec<Rejection>, place: &Place, file: &str, bad: Vec<BadLine>) {
+fn reject_lines(rejected: &mut Vec<Rejection>, place: &Place, file: &str, bad: BadLines) {
     let reason = |what: String| Rejection { place: place.clone(), reason: Reason::Malformed(what) };
-    rejected.extend(bad.iter().take(limits::BAD_LINES_SHOWN).map(|line| reason(format!("{file} {line}"))));
-    if bad.len() > limits::BAD_LINES_SHOWN {
-        let more = bad.len() - limits::BAD_LINES_SHOWN;
-        rejected.push(reason(format!("{file} has {more} more lines that do not follow its format")));
+    rejected.extend(bad.first.iter().map(|line| reason(format!("{file} {line}"))));
+    if bad.more > 0 {
+        rejected.push(reason(format!("{file} has {} more lines that do not follow its format", bad.more)));
     }
 }

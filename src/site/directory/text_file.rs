@@ -1,6 +1,8 @@
 //! Lines of the control files that administrators and servers write: how they are counted, and how one that does not
 //! follow its format is reported. Pure; every parser of this connector uses it.
 
+use crate::limits::BAD_LINES_SHOWN;
+
 /// A line that does not follow the format of its file. The rest of the file is used all the same.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BadLine {
@@ -30,6 +32,23 @@ impl BadLine {
 
     pub fn concerning(self, concerns: Concerns) -> Self {
         Self { concerns, ..self }
+    }
+}
+
+/// The bad lines of a file of which somebody may write a million: the first ones, and how many more there are.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct BadLines {
+    /// At most [`BAD_LINES_SHOWN`].
+    pub first: Vec<BadLine>,
+    pub more: usize,
+}
+
+impl BadLines {
+    pub fn push(&mut self, line: usize, what: &str) {
+        match self.first.len() < BAD_LINES_SHOWN {
+            true => self.first.push(BadLine::new(line, what)),
+            false => self.more += 1,
+        }
     }
 }
 

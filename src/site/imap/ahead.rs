@@ -6,11 +6,11 @@
 //! fetched on the way and kept for whoever is behind, so that every message crosses the network once.
 
 use super::client::{Command, Untagged, set_of};
+use super::pieces::{Piece, Reopened, fetch, fetch_piece, reopen};
 use super::pool::{Lease, Pool};
 use crate::limits;
 use crate::site::SiteError;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
@@ -52,6 +52,8 @@ pub enum Got {
     /// It has more than [`limits::IMAP_PIECE_BYTES`]; this is its beginning.
     Begun(Vec<u8>),
     Vanished,
+    /// It is there, and the server does not give it; why, in its words.
+    Refused(String),
 }
 
 /// In which order the messages of a folder will probably be read.
@@ -127,6 +129,9 @@ impl Readers {
                 reader.leave();
                 got = reader.read(pool, account, place, self);
             }
+            if matches!(got, Ok(Got::Vanished)) {
+                got = reader.ask_alone(place);
+            }
             if got.is_err() {
                 reader.hang_up();
             }
@@ -199,8 +204,10 @@ impl Reader {
     fn read(&mut self, pool: &Arc<Pool>, account: &str, place: &Place, readers: &Readers) -> Result<Got, SiteError> {
         let name = ((Arc::from(place.wire.as_slice()), place.uid_validity), place.uid);
         if !self.here.contains_key(&name) {
-            if !self.is_open(place) && !self.turn_to(pool, account, place, readers)? {
-                return Ok(Got::Vanished);
+            if !self.is_open(place)
+                && let Some(refusal) = self.turn_to(pool, account, place, readers)?
+            {
+                return Ok(refusal);
             }
             if !self.is_asked(place.uid) {
                 self.find(place.uid);
@@ -234,14 +241,29 @@ impl Reader {
         self.asked.iter().any(|batch| batch.contains(&uid))
     }
 
-    /// Opens another folder. `false`: it is not there any more, or is another one now.
+    /// What did not come with others may be gone, or be what the server refused: it is asked for by itself.
+    fn ask_alone(&mut self, place: &Place) -> Result<Got, SiteError> {
+        while !self.asked.is_empty() {
+            self.step()?;
+        }
+        let is_open = self.is_open(place);
+        let Some(lease) = self.lease.as_mut().filter(|_| is_open) else { return Ok(Got::Vanished) };
+        Ok(match fetch(lease, place.uid, 0)? {
+            Piece::Bytes(bytes) if (bytes.len() as u64) < limits::IMAP_PIECE_BYTES => Got::Bytes(bytes),
+            Piece::Bytes(bytes) => Got::Begun(bytes),
+            Piece::Gone => Got::Vanished,
+            Piece::Refused(why) => Got::Refused(why),
+        })
+    }
+
+    /// Opens another folder. `Some`: it is not there any more, is another one now, or does not open.
     fn turn_to(
         &mut self,
         pool: &Arc<Pool>,
         account: &str,
         place: &Place,
         readers: &Readers,
-    ) -> Result<bool, SiteError> {
+    ) -> Result<Option<Got>, SiteError> {
         while !self.asked.is_empty() {
             self.step()?;
         }
@@ -250,16 +272,17 @@ impl Reader {
             Some(lease) => lease,
             None => pool.lease(account, &|| readers.release())?,
         };
-        let opened = lease.open(&place.wire, false, "", &mut |_| Ok(()))?;
+        let opened = reopen(&mut lease, place)?;
         self.lease = Some(lease);
         match opened {
-            Ok(selected) if selected.uid_validity == place.uid_validity => {}
-            _ => return Ok(false),
+            Reopened::Open => {}
+            Reopened::Gone => return Ok(Some(Got::Vanished)),
+            Reopened::Refused(why) => return Ok(Some(Got::Refused(why))),
         }
         self.open = Some((Arc::from(place.wire.as_slice()), place.uid_validity));
         self.take_plan(account, place, readers);
         self.window = limits::IMAP_FIRST_WINDOW;
-        Ok(true)
+        Ok(None)
     }
 
     fn take_plan(&mut self, account: &str, place: &Place, readers: &Readers) {
@@ -371,7 +394,7 @@ impl Reader {
             }
             Ok(_) => Ok(()),
             Err(said) => {
-                // Whatever has not come by now is gone from the folder.
+                // Whatever has not come by now is gone from the folder, or refused.
                 self.asked.pop_front();
                 if self.asked.is_empty() {
                     self.asked_bytes = 0;
@@ -382,81 +405,5 @@ impl Reader {
                 Err(lease.refusal(&Command::new("UID FETCH"), &said))
             }
         }
-    }
-}
-
-/// Asks for a piece of messages without marking them as seen.
-pub fn fetch_piece(set: &str, offset: u64) -> Command {
-    let piece = limits::IMAP_PIECE_BYTES;
-    Command::new(format!("UID FETCH {set} (UID BODY.PEEK[]<{offset}.{piece}>)")).expecting(piece + limits::KIB)
-}
-
-/// The rest of a long message, piece by piece over a connection of its own.
-pub struct Pieces {
-    pool: Arc<Pool>,
-    readers: Arc<Readers>,
-    account: String,
-    place: Place,
-    lease: Option<Lease>,
-    offset: u64,
-    piece: Vec<u8>,
-    at: usize,
-    ended: bool,
-}
-
-impl Pieces {
-    pub fn new(pool: Arc<Pool>, readers: Arc<Readers>, account: String, place: Place) -> Self {
-        Self { pool, readers, account, place, lease: None, offset: 0, piece: Vec::new(), at: 0, ended: false }
-    }
-
-    fn next_piece(&mut self) -> Result<Option<Vec<u8>>, SiteError> {
-        let mut lease = match self.lease.take() {
-            Some(lease) => lease,
-            None => {
-                let mut lease = self.pool.lease(&self.account, &|| self.readers.release())?;
-                match lease.open(&self.place.wire, false, "", &mut |_| Ok(()))? {
-                    Ok(selected) if selected.uid_validity == self.place.uid_validity => {}
-                    _ => return Ok(None),
-                }
-                lease
-            }
-        };
-        let mut body = None;
-        lease.demand(&fetch_piece(&self.place.uid.to_string(), self.offset), &mut |untagged| {
-            if let Untagged::Fetch(fetched) = untagged
-                && fetched.uid == Some(self.place.uid)
-                && fetched.body.is_some()
-            {
-                body = fetched.body;
-            }
-            Ok(())
-        })?;
-        self.lease = Some(lease);
-        Ok(body)
-    }
-}
-
-impl io::Read for Pieces {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        while self.at >= self.piece.len() {
-            if self.ended {
-                return Ok(0);
-            }
-            let next = super::pool::patiently(|| self.next_piece()).map_err(io::Error::other)?;
-            let Some(piece) = next else { return Err(io::ErrorKind::NotFound.into()) };
-            self.ended = (piece.len() as u64) < limits::IMAP_PIECE_BYTES;
-            self.offset += piece.len() as u64;
-            (self.piece, self.at) = (piece, 0);
-            if self.ended {
-                self.lease = None;
-            }
-        }
-        let ready = self.piece.get(self.at..).unwrap_or_default();
-        let take = ready.len().min(buf.len());
-        if let (Some(to), Some(from)) = (buf.get_mut(..take), ready.get(..take)) {
-            to.copy_from_slice(from);
-        }
-        self.at += take;
-        Ok(take)
     }
 }

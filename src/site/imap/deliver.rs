@@ -14,7 +14,7 @@ use crate::event::Reason;
 use crate::limits;
 use crate::model::mailbox::FolderKey;
 use crate::site::{Delivered, Delivery, SiteError, UidsKept};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::sync::{MutexGuard, PoisonError};
 
@@ -277,14 +277,16 @@ impl ImapStore {
     ) -> Result<Vec<String>, SiteError> {
         let id = self.state.account(account)?;
         let mut names = Vec::with_capacity(wanted.len());
+        let mut given = HashSet::new();
         for wish in wanted {
             let base = super::names::item_name(wish);
             let mut name = base.clone();
-            let mut count = 1u64;
-            while names.contains(&name) || seen.promised.contains(&name) || !self.state.is_free(id, &name)? {
-                count += 1;
+            while given.contains(&name) || seen.promised.contains(&name) || !self.state.is_free(id, &name)? {
+                let count = seen.numbered.entry(base.clone()).or_insert(1);
+                *count += 1;
                 name = format!("{base}-w{count}");
             }
+            given.insert(name.clone());
             names.push(name);
         }
         // They count as taken until the next names are asked for; a delivery takes them for good.

@@ -39,7 +39,7 @@ impl ImapStore {
             let mut made = create(&mut lease, &wire, folder.special_use)?;
             for stand_in in stand_ins(&folder.key) {
                 let (other, _) = spelling.wire(&stand_in);
-                // A server that is only busy gives the folder its own name later.
+                // Where there are too many folders, another name does not help.
                 if made.said.is_ok() || made.exists() || made.said.asks_to_wait() {
                     break;
                 }
@@ -66,7 +66,7 @@ impl ImapStore {
         };
         if about.subscribed != folder.subscribed {
             let verb = if folder.subscribed { "SUBSCRIBE" } else { "UNSUBSCRIBE" };
-            let said = lease.run(&Command::new(verb).string(&wire), &mut |_| Ok(()))?;
+            let said = lease.ask(&Command::new(verb).string(&wire), &mut |_| Ok(()))?;
             match said.is_ok() {
                 true => about.subscribed = folder.subscribed,
                 false => lost.push(format!("the target does not take {verb}: {said}")),
@@ -123,7 +123,7 @@ impl ImapStore {
             return Ok(Err(Reason::BadName(format!("the server cannot spell {to}"))));
         }
         let mut lease = self.lease(account)?;
-        let said = lease.run(&Command::new("RENAME").string(&row.wire).string(&wire), &mut |_| Ok(()))?;
+        let said = lease.ask(&Command::new("RENAME").string(&row.wire).string(&wire), &mut |_| Ok(()))?;
         if !said.is_ok() {
             return refused(&said);
         }
@@ -136,8 +136,8 @@ impl ImapStore {
             self.state.rename_folder(folder.id, key.path(), &wire)?;
             if folder.about.subscribed {
                 // Subscriptions are names, and do not follow.
-                lease.run(&Command::new("UNSUBSCRIBE").string(&folder.wire), &mut |_| Ok(()))?;
-                lease.run(&Command::new("SUBSCRIBE").string(&wire), &mut |_| Ok(()))?;
+                lease.ask(&Command::new("UNSUBSCRIBE").string(&folder.wire), &mut |_| Ok(()))?;
+                lease.ask(&Command::new("SUBSCRIBE").string(&wire), &mut |_| Ok(()))?;
             }
         }
         seen.fresh.clear();
@@ -165,11 +165,11 @@ impl ImapStore {
             Err(said) => return refused(&said),
         }
         lease.close()?;
-        let said = lease.run(&Command::new("DELETE").string(&row.wire), &mut |_| Ok(()))?;
+        let said = lease.ask(&Command::new("DELETE").string(&row.wire), &mut |_| Ok(()))?;
         if !said.is_ok() && !said.has("NONEXISTENT") {
             return refused(&said);
         }
-        lease.run(&Command::new("UNSUBSCRIBE").string(&row.wire), &mut |_| Ok(()))?;
+        lease.ask(&Command::new("UNSUBSCRIBE").string(&row.wire), &mut |_| Ok(()))?;
         self.state.remove_folder(id, row.id)?;
         seen.fresh.remove(key.path());
         Ok(Ok(()))
@@ -194,7 +194,7 @@ impl ImapStore {
         }
         let dialect = if lease.is_dovecot() { Dialect::Dovecot } else { Dialect::Cyrus };
         let mut present = Vec::new();
-        let said = lease.run(&Command::new("GETACL").string(&row.wire), &mut |untagged| {
+        let said = lease.ask(&Command::new("GETACL").string(&row.wire), &mut |untagged| {
             if let Untagged::Acl(_, entries) = untagged {
                 present = entries;
             }
@@ -228,13 +228,13 @@ impl ImapStore {
             }
         }
         for step in steps {
-            let said = lease.run(&step, &mut |_| Ok(()))?;
+            let said = lease.ask(&step, &mut |_| Ok(()))?;
             if !said.is_ok() {
                 trouble.push(format!("{}: {said}", step.shown()));
             }
         }
         let mut now = Vec::new();
-        lease.run(&Command::new("GETACL").string(&row.wire), &mut |untagged| {
+        lease.ask(&Command::new("GETACL").string(&row.wire), &mut |untagged| {
             if let Untagged::Acl(_, entries) = untagged {
                 now = rights::grants(&entries, account);
             }
@@ -249,7 +249,7 @@ impl ImapStore {
         let has_inbox = match self.lease(account) {
             Ok(mut lease) => {
                 let mut found = false;
-                lease.run(&Command::new("LIST \"\" INBOX"), &mut |untagged| {
+                lease.ask(&Command::new("LIST \"\" INBOX"), &mut |untagged| {
                     found |= matches!(untagged, Untagged::List(_));
                     Ok(())
                 })?;
@@ -270,7 +270,7 @@ impl ImapStore {
         };
         let Some(mut admin) = admin else { return Ok(Ok(())) };
         let mut separator = b'/';
-        admin.run(&Command::new("LIST \"\" \"\""), &mut |untagged| {
+        admin.ask(&Command::new("LIST \"\" \"\""), &mut |untagged| {
             if let Untagged::List(listed) = untagged {
                 separator = listed.separator.unwrap_or(separator);
             }
@@ -285,14 +285,14 @@ impl ImapStore {
             root.push_str(domain);
         }
         if !has_inbox {
-            let said = admin.run(&Command::new("CREATE").string(root.as_bytes()), &mut |_| Ok(()))?;
+            let said = admin.ask(&Command::new("CREATE").string(root.as_bytes()), &mut |_| Ok(()))?;
             if !said.is_ok() && !exists(&said) {
                 return refused(&said);
             }
         }
         if let Some(bytes) = quota_bytes.filter(|_| admin.can("QUOTA")) {
             let storage = format!("(STORAGE {})", bytes.div_ceil(limits::KIB));
-            let said = admin.run(&Command::new("SETQUOTA").string(root.as_bytes()).words(&storage), &mut |_| Ok(()))?;
+            let said = admin.ask(&Command::new("SETQUOTA").string(root.as_bytes()).words(&storage), &mut |_| Ok(()))?;
             if !said.is_ok() {
                 return refused(&said);
             }
@@ -326,12 +326,12 @@ fn create(lease: &mut pool::Lease, wire: &[u8], special: Option<SpecialUse>) -> 
     let plain = Command::new("CREATE").string(wire);
     if let Some(name) = special.and_then(use_name).filter(|_| lease.can("CREATE-SPECIAL-USE")) {
         let command = plain.clone().words(&format!("(USE ({name}))"));
-        let said = lease.run(&command, &mut |_| Ok(()))?;
+        let said = lease.ask(&command, &mut |_| Ok(()))?;
         if said.is_ok() || exists(&said) {
             return Ok(Created { with_use: said.is_ok(), said });
         }
     }
-    Ok(Created { said: lease.run(&plain, &mut |_| Ok(()))?, with_use: false })
+    Ok(Created { said: lease.ask(&plain, &mut |_| Ok(()))?, with_use: false })
 }
 
 const NO_METADATA: &str = "it has no annotations (METADATA)";
@@ -351,7 +351,7 @@ fn annotate(
         Some(text) => command.literal(text.as_bytes()),
         None => command.words("NIL"),
     };
-    let said = lease.run(&command.raw(b")"), &mut |_| Ok(()))?;
+    let said = lease.ask(&command.raw(b")"), &mut |_| Ok(()))?;
     Ok(if said.is_ok() { Ok(()) } else { Err(said.to_string()) })
 }
 

@@ -22,6 +22,8 @@ pub struct Listing {
     pub folders: BTreeMap<FolderKey, Described>,
     /// Paths that are subscribed to and where no folder is.
     pub only_subscribed: BTreeSet<String>,
+    /// The server did not tell what is subscribed to; folders keep what was known of them.
+    pub subscriptions_unseen: bool,
     pub rejected: Vec<Rejection>,
 }
 
@@ -55,7 +57,11 @@ pub fn list(connection: &mut Connection, account: &str, known: &[FolderRow]) -> 
 
     let spelling = read_namespace(connection, namespace)?;
     let listed = read_listed(connection, account, listing, &list)?;
-    let subscriptions = read_subscribed(connection, account, subscribed)?;
+    let told = read_subscribed(connection, account, subscribed)?;
+    let subscriptions_unseen = told.is_none();
+    let subscriptions = told.unwrap_or_else(|| {
+        known.iter().filter(|folder| folder.about.subscribed).map(|folder| folder.wire.clone()).collect()
+    });
     let mut counters = Counters::new();
     let mut status_room = Room::of(connection, account, "counters");
     read_status(connection, counted, &mut counters, &mut status_room)?;
@@ -64,6 +70,7 @@ pub fn list(connection: &mut Connection, account: &str, known: &[FolderRow]) -> 
     read_beside(connection, account, asked, &mut abouts, &mut room)?;
 
     let mut found = sort(account, spelling, listed, &subscriptions);
+    found.subscriptions_unseen = subscriptions_unseen;
     let is_here: BTreeSet<&[u8]> = found.folders.values().map(|folder| folder.wire.as_slice()).collect();
     let was_asked: BTreeSet<&[u8]> = now.iter().map(|folder| folder.wire.as_slice()).collect();
     let unasked: Vec<Vec<u8>> = is_here.difference(&was_asked).map(|wire| wire.to_vec()).collect();
@@ -135,7 +142,7 @@ pub const PRIVATE_COMMENT: &str = "/private/comment";
 fn read_namespace(connection: &mut Connection, sent: Option<Sent>) -> Result<Spelling, SiteError> {
     let mut spelling = Spelling { utf8: connection.enabled("UTF8=ACCEPT"), ..Spelling::default() };
     let Some(sent) = sent else { return Ok(spelling) };
-    connection.finish(sent, &mut |untagged| {
+    let said = connection.finish(sent, &mut |untagged| {
         if let Untagged::Namespace([own, others, shared]) = untagged {
             if let Some((prefix, separator)) = own.into_iter().next() {
                 (spelling.prefix, spelling.separator) = (prefix, separator);
@@ -150,7 +157,8 @@ fn read_namespace(connection: &mut Connection, sent: Option<Sent>) -> Result<Spe
         }
         Ok(())
     })?;
-    Ok(spelling)
+    // Without it every path might look like another one.
+    if said.is_ok() { Ok(spelling) } else { Err(connection.refusal(&Command::new("NAMESPACE"), &said)) }
 }
 
 type Counters = HashMap<Vec<u8>, Status>;
@@ -212,10 +220,15 @@ fn read_listed(
     if said.is_ok() { Ok(listed) } else { Err(connection.refusal(command, &said)) }
 }
 
-fn read_subscribed(connection: &mut Connection, account: &str, sent: Sent) -> Result<BTreeSet<Vec<u8>>, SiteError> {
+/// `None`: the server refuses to tell.
+fn read_subscribed(
+    connection: &mut Connection,
+    account: &str,
+    sent: Sent,
+) -> Result<Option<BTreeSet<Vec<u8>>>, SiteError> {
     let mut names = BTreeSet::new();
     let mut room = Room::of(connection, account, "subscriptions");
-    connection.finish(sent, &mut |untagged| {
+    let said = connection.finish(sent, &mut |untagged| {
         if let Untagged::List(listed) = untagged
             && (listed.has("\\subscribed") || !listed.has("\\noselect"))
         {
@@ -224,7 +237,7 @@ fn read_subscribed(connection: &mut Connection, account: &str, sent: Sent) -> Re
         }
         Ok(())
     })?;
-    Ok(names)
+    Ok(said.is_ok().then_some(names))
 }
 
 fn send_beside<'a>(

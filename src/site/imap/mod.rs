@@ -16,6 +16,7 @@ mod listing;
 mod look;
 mod names;
 mod outgoing;
+mod pieces;
 mod pool;
 mod rights;
 mod sent;
@@ -82,6 +83,8 @@ struct Seen {
     spelling: Option<Spelling>,
     /// Names that were given away and not delivered yet.
     promised: HashSet<String>,
+    /// The last number that was put behind a name that was taken: thousands may want the same.
+    numbered: HashMap<String, u64>,
 }
 
 impl ImapStore {
@@ -152,7 +155,7 @@ impl Store for ImapStore {
     }
 
     fn make_account(&self, account: &str, quota_bytes: Option<u64>) -> Result<Result<(), Reason>, SiteError> {
-        self.make_mailbox(account, quota_bytes)
+        pool::patiently_asked(|| self.make_mailbox(account, quota_bytes))
     }
 
     fn setting_kinds(&self) -> &'static [SettingKind] {
@@ -160,27 +163,27 @@ impl Store for ImapStore {
     }
 
     fn put_setting(&self, account: &str, setting: &Setting) -> Result<Result<(), Reason>, SiteError> {
-        self.subscribe(account, setting)
+        pool::patiently_asked(|| self.subscribe(account, setting))
     }
 
     fn remove_setting(&self, account: &str, key: &SettingKey) -> Result<(), SiteError> {
-        self.unsubscribe(account, key)
+        pool::patiently(|| self.unsubscribe(account, key))
     }
 
     fn put_folder(&self, account: &str, folder: &Folder) -> Result<Result<FolderPut, Reason>, SiteError> {
-        self.make_folder(account, folder)
+        pool::patiently_asked(|| self.make_folder(account, folder))
     }
 
     fn rename_folder(&self, account: &str, from: &FolderKey, to: &FolderKey) -> Result<Result<(), Reason>, SiteError> {
-        self.move_folder(account, from, to)
+        pool::patiently_asked(|| self.move_folder(account, from, to))
     }
 
     fn remove_folder(&self, account: &str, key: &FolderKey) -> Result<Result<(), Reason>, SiteError> {
-        self.drop_folder(account, key)
+        pool::patiently_asked(|| self.drop_folder(account, key))
     }
 
     fn put_grants(&self, account: &str, key: &FolderKey, grants: &[Grant]) -> Result<Result<(), Reason>, SiteError> {
-        self.set_grants(account, key, grants)
+        pool::patiently_asked(|| self.set_grants(account, key, grants))
     }
 
     fn reserve_names(&self, account: &str, _key: &FolderKey, wanted: &[String]) -> Result<Vec<String>, SiteError> {
@@ -218,7 +221,7 @@ impl Store for ImapStore {
     }
 
     fn move_item(&self, account: &str, _from: &FolderKey, name: &str, to: &FolderKey) -> Result<bool, SiteError> {
-        self.move_mail(account, name, to)
+        pool::patiently(|| self.move_mail(account, name, to))
     }
 
     fn replace_item(&self, account: &str, key: &FolderKey, delivery: Delivery) -> Result<bool, SiteError> {

@@ -3,6 +3,7 @@
 
 use super::client::{self, ClientOptions, Connection};
 use super::limit::Limit;
+use crate::event::Reason;
 use crate::limits;
 use crate::net::NetError;
 use crate::site::SiteError;
@@ -209,6 +210,18 @@ fn is_crowded(error: &SiteError) -> bool {
 pub fn patiently<T>(mut work: impl FnMut() -> Result<T, SiteError>) -> Result<T, SiteError> {
     // How long a connection that is refused outright is worth waiting for, the pool knows.
     (|| work()).retry(waits()).when(|error| matches!(error, SiteError::Lost { .. })).call()
+}
+
+/// The same for what a server may refuse. Where it is busy for longer than we wait, that is its refusal.
+pub fn patiently_asked<T>(
+    work: impl FnMut() -> Result<Result<T, Reason>, SiteError>,
+) -> Result<Result<T, Reason>, SiteError> {
+    match patiently(work) {
+        Err(SiteError::Lost { source, .. }) if source.kind() == io::ErrorKind::ResourceBusy => {
+            Ok(Err(Reason::Refused(source.to_string())))
+        }
+        outcome => outcome,
+    }
 }
 
 impl Deref for Lease {

@@ -51,8 +51,9 @@ impl ImapStore {
                 match lease.open(&row.wire, false, "", &mut |_| Ok(()))? {
                     Ok(_) => self.find_sent(&mut lease, &row, &wanted, false),
                     // It is gone, and what may have been in it too.
-                    Err(said) if said.asks_to_wait() => Err(lease.refusal(&Command::new("EXAMINE"), &said)),
-                    Err(_) => Ok(Vec::new()),
+                    Err(said) if said.has("NONEXISTENT") || !is_listed(&mut lease, &row)? => Ok(Vec::new()),
+                    // What was sent there is known to nobody else, so it stays announced until the folder opens.
+                    Err(said) => Err(lease.refusal(&Command::new("EXAMINE").string(&row.wire), &said)),
                 }
             })?;
             let there: HashSet<&str> = found.iter().map(|one| one.message.name.as_str()).collect();
@@ -84,7 +85,9 @@ impl ImapStore {
         let mut here: Vec<(u32, u64, i64, Flags, Vec<String>)> = Vec::new();
         let (mut bytes, server) = (0, lease.server().to_owned());
         let command = Command::new(format!("UID FETCH {}:* (UID FLAGS RFC822.SIZE INTERNALDATE)", from.max(1)));
-        lease.run(&command.about_all(), &mut |untagged| {
+        let command = command.about_all();
+        let messages = lease.selected().map_or(0, |open| open.messages);
+        let said = lease.run(&command, &mut |untagged| {
             if let Untagged::Fetch(fetched) = untagged
                 && let (Some(uid), Some(size), Some(date)) = (fetched.uid, fetched.size, fetched.date)
                 && uid >= from
@@ -106,6 +109,10 @@ impl ImapStore {
             }
             Ok(())
         })?;
+        // Some refuse to tell of the messages of a folder that has none. Elsewhere what was sent would be sent again.
+        if !said.is_ok() && messages > 0 {
+            return Err(lease.refusal(&command, &said));
+        }
         here.sort_by_key(|one| one.0);
         let mut found = Vec::new();
         let mut hashes: HashMap<u32, Option<[u8; 32]>> = HashMap::new();
@@ -163,13 +170,23 @@ fn open(connection: &mut Connection, row: &FolderRow) -> Result<u32, SiteError> 
     }
 }
 
+/// Whether the server lists the folder: not every server has a code for one that is not there.
+fn is_listed(connection: &mut Connection, row: &FolderRow) -> Result<bool, SiteError> {
+    let mut listed = false;
+    connection.demand(&Command::new("LIST \"\"").string(&row.wire), &mut |untagged| {
+        listed |= matches!(untagged, Untagged::List(one) if !one.has("\\noselect") && !one.has("\\nonexistent"));
+        Ok(())
+    })?;
+    Ok(listed)
+}
+
 /// The hash of a message of the open folder, read piece by piece; `None`: it is gone.
 fn hash_of(connection: &mut Connection, uid: u32) -> Result<Option<[u8; 32]>, SiteError> {
     let mut digest = Sha256::new();
     let mut offset = 0u64;
     loop {
         let mut body = None;
-        connection.demand(&super::ahead::fetch_piece(&uid.to_string(), offset), &mut |untagged| {
+        connection.demand(&super::pieces::fetch_piece(&uid.to_string(), offset), &mut |untagged| {
             if let Untagged::Fetch(fetched) = untagged
                 && fetched.uid == Some(uid)
                 && fetched.body.is_some()

@@ -1,9 +1,11 @@
 //! A store as a source: looking at accounts and folders through the state, reading messages.
 
-use super::ahead::{Got, Pieces, Place};
+use super::ahead::{Got, Place};
 use super::listing::{self, Listing};
+use super::pieces::Pieces;
 use super::state::{FolderRow, MessageRow};
 use super::{ImapStore, Seen, look, pool};
+use crate::event::Reason;
 use crate::limits;
 use crate::model::mailbox::{Folder, FolderKey, FolderKind};
 use crate::model::setting::Setting;
@@ -28,7 +30,7 @@ impl ImapStore {
             folders: folders.collect(),
             settings: settings.collect(),
             rejected: listing.rejected,
-            settings_unseen: false,
+            settings_unseen: listing.subscriptions_unseen,
         })
     }
 
@@ -183,6 +185,7 @@ impl ImapStore {
         match self.readers.read(&self.pool, account, &place)? {
             Got::Bytes(bytes) => Ok(Content::Bytes { bytes, date }),
             Got::Vanished => Ok(Content::Vanished),
+            Got::Refused(why) => Ok(Content::Rejected(Reason::Unreadable(why))),
             Got::Begun(beginning) => {
                 drop(beginning);
                 let open = long(place);

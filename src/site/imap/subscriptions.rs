@@ -18,14 +18,14 @@ impl ImapStore {
         let Some(wire) = self.spelling(account)?.subscription_wire(path) else {
             return Ok(Err(Reason::BadName("the server cannot spell the name that is subscribed to".to_owned())));
         };
-        let said = self.lease(account)?.run(&Command::new("SUBSCRIBE").string(&wire), &mut |_| Ok(()))?;
+        let said = self.lease(account)?.ask(&Command::new("SUBSCRIBE").string(&wire), &mut |_| Ok(()))?;
         Ok(if said.is_ok() { Ok(()) } else { Err(Reason::Refused(said.to_string())) })
     }
 
     /// What is not subscribed to any more, or cannot have been, is gone as it should be.
     pub(super) fn unsubscribe(&self, account: &str, key: &SettingKey) -> Result<(), SiteError> {
         let Some(wire) = self.spelling(account)?.subscription_wire(&key.1) else { return Ok(()) };
-        self.lease(account)?.run(&Command::new("UNSUBSCRIBE").string(&wire), &mut |_| Ok(())).map(drop)
+        self.lease(account)?.ask(&Command::new("UNSUBSCRIBE").string(&wire), &mut |_| Ok(())).map(drop)
     }
 
     fn spelling(&self, account: &str) -> Result<Spelling, SiteError> {

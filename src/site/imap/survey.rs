@@ -1,8 +1,9 @@
 //! What a server says of itself for `wagon site check`: what it can, what an account has, and what gets lost.
 
-use super::client::{Command, Connection, Status, Untagged};
+use super::client::{Command, Connection, Said, Status, Untagged};
 use super::listing::{self, Listing};
 use super::{ImapStore, pool};
+use crate::event::Reason;
 use crate::limits;
 use crate::site::SiteError;
 use crate::site::server::{LoginMode, Survey};
@@ -15,7 +16,7 @@ impl ImapStore {
         survey.cannot_hold = lost_in_it(&lease, self.pool.login().mode);
         survey.cannot_give = lost_from_it(&lease);
         if lease.can("QUOTA") {
-            let storage = quota(&mut lease)?;
+            let (storage, _) = quota(&mut lease)?;
             survey.bytes = storage.map(|(used, _)| used);
             if storage.is_some_and(|(_, limit)| limit > 0) {
                 let what =
@@ -35,12 +36,21 @@ impl ImapStore {
 }
 
 impl ImapStore {
-    /// Bytes that the account's inbox may have (RFC 9208), where the server limits it.
+    /// Bytes that the account's inbox may have (RFC 9208), where the server limits it; [`SiteError::Refused`] where it does
+    /// not tell.
     pub(super) fn quota_of(&self, account: &str) -> Result<Option<u64>, SiteError> {
         pool::patiently(|| {
             let mut lease = self.lease(account)?;
-            let storage = if lease.can("QUOTA") { quota(&mut lease)? } else { None };
-            Ok(storage.map(|(_, limit)| limit).filter(|limit| *limit > 0))
+            if !lease.can("QUOTA") {
+                return Ok(None);
+            }
+            let (storage, said) = quota(&mut lease)?;
+            match said.is_ok() {
+                true => Ok(storage.map(|(_, limit)| limit).filter(|limit| *limit > 0)),
+                // That it tells nothing just now does not mean that there is no limit.
+                false if said.is_busy() => Err(lease.refusal(&Command::new(ASK_QUOTA), &said)),
+                false => Err(SiteError::Refused(Reason::Refused(format!("its quota: {said}")))),
+            }
         })
     }
 }
@@ -81,16 +91,21 @@ fn lost_from_it(connection: &Connection) -> Vec<String> {
     lost
 }
 
-/// Bytes that the account has and may have, where the server counts them; 0: as many as it likes.
-fn quota(lease: &mut pool::Lease) -> Result<Option<(u64, u64)>, SiteError> {
-    let mut storage = None;
-    lease.run(&Command::new("GETQUOTAROOT INBOX"), &mut |untagged| {
+const ASK_QUOTA: &str = "GETQUOTAROOT INBOX";
+
+/// Bytes that the account has and may have, where the server counts them (0: as many as it likes), and how it answered.
+/// Where several limits hold for the inbox, what the account may have is the lowest.
+fn quota(lease: &mut pool::Lease) -> Result<(Option<(u64, u64)>, Said), SiteError> {
+    let mut storage: Option<(u64, u64)> = None;
+    let said = lease.run(&Command::new(ASK_QUOTA), &mut |untagged| {
         if let Untagged::Quota(_, Some((used, limit))) = untagged {
-            storage = Some((used.saturating_mul(limits::KIB), limit.saturating_mul(limits::KIB)));
+            let one = (used.saturating_mul(limits::KIB), limit.saturating_mul(limits::KIB));
+            let rank = |(_, limit): &(u64, u64)| if *limit == 0 { u64::MAX } else { *limit };
+            storage = storage.into_iter().chain([one]).min_by_key(rank);
         }
         Ok(())
     })?;
-    Ok(storage)
+    Ok((storage, said))
 }
 
 /// Bytes of all messages, where the server adds them up (STATUS=SIZE, RFC 8438).

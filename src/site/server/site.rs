@@ -99,8 +99,10 @@ pub(super) fn no_store(kind: FolderKind) -> String {
 }
 
 /// Fills in the quotas that the book does not give. Of whom the server cannot be asked, the quota counts as unchanged; why
-/// is told when his mailbox is looked at.
-fn ask_for_quotas(store: &dyn Store, records: &mut [FoundRecord]) {
+/// is told when his mailbox is looked at, unless it is the quota alone that the server does not tell.
+fn ask_for_quotas(store: &dyn Store, scan: &mut ProvisioningScan) {
+    let ProvisioningScan { records, rejected, .. } = scan;
+    let untold = Mutex::new(rejected);
     let without = |found: &&mut FoundRecord| {
         matches!(&found.record, Record::Account(account) if account.quota_bytes.is_none()) && found.seen == Seen::Whole
     };
@@ -111,7 +113,13 @@ fn ask_for_quotas(store: &dyn Store, records: &mut [FoundRecord]) {
             let Record::Account(account) = &mut found.record else { continue };
             match store.quota(&account.address) {
                 Ok(quota) => account.quota_bytes = quota,
-                Err(_) => found.seen = Seen::ButQuota,
+                Err(error) => {
+                    found.seen = Seen::ButQuota;
+                    if let SiteError::Refused(reason) = error {
+                        let place = Place::account(&account.address);
+                        untold.lock().unwrap_or_else(PoisonError::into_inner).push(Rejection { place, reason });
+                    }
+                }
             }
         }
     };
@@ -134,7 +142,7 @@ impl Source for ServerSite {
     fn provisioning(&self) -> Result<ProvisioningScan, SiteError> {
         let mut scan = self.book.provisioning()?;
         if let Some(store) = self.store(FolderKind::Mail).filter(|_| self.quotas && self.purpose == Use::Source) {
-            ask_for_quotas(store, &mut scan.records);
+            ask_for_quotas(store, &mut scan);
         }
         Ok(scan)
     }

@@ -34,6 +34,28 @@ struct Placed {
     listing: Box<FolderListing>,
 }
 
+/// Items that are in no folder any more.
+#[derive(Default)]
+struct Gone<'a> {
+    /// Messages keep their names where they move, so they are looked for by them.
+    mail: HashMap<&'a str, ItemId>,
+    /// Those of which another one has the name, and those of other kinds: a name is one folder's there.
+    more: Vec<ItemId>,
+}
+
+impl<'a> Gone<'a> {
+    fn add(&mut self, is_mail: bool, items: impl IntoIterator<Item = (&'a str, ItemId)>) {
+        for (name, item) in items {
+            match self.mail.entry(name) {
+                Entry::Vacant(entry) if is_mail => {
+                    entry.insert(item);
+                }
+                _ => self.more.push(item),
+            }
+        }
+    }
+}
+
 /// The steps that bring the archive's state of the account up to what was found.
 pub(super) fn account(
     pass: &Pass<'_>,
@@ -74,9 +96,10 @@ pub(super) fn account(
         old.entry(folder).or_default().push(item);
     }
     let named = |item: ItemId| (state.items.name(item).unwrap_or_default(), item);
-    let mut gone: HashMap<&str, ItemId> = HashMap::new();
+    let mut gone = Gone::default();
     for folder in &folders_gone {
-        gone.extend(old.remove(folder).unwrap_or_default().into_iter().map(named));
+        let is_mail = state.folders.get(folder).is_some_and(|folder| folder.key.kind() == FolderKind::Mail);
+        gone.add(is_mail, old.remove(folder).unwrap_or_default().into_iter().map(named));
     }
     let account: Arc<str> = Arc::from(address);
     let mut new: Vec<(NewItems, bool)> = Vec::new();
@@ -87,6 +110,7 @@ pub(super) fn account(
         let items = std::mem::take(&mut listed.items);
         let listing = listed;
         let key = Arc::new(found.key.clone());
+        let is_mail = key.kind() == FolderKind::Mail;
         let mut known = old.remove(&folder).unwrap_or_default();
         known.sort_by_key(|item| named(*item));
         let mut known = known.into_iter().map(named).peekable();
@@ -106,7 +130,7 @@ pub(super) fn account(
             }
             // Both sides come by name.
             while let Some(left) = known.next_if(|(name, _)| *name < found_item.name.as_str()) {
-                gone.extend(Some(left).filter(|(name, _)| !rejected.contains(name)));
+                gone.add(is_mail, Some(left).filter(|(name, _)| !rejected.contains(name)));
             }
             let Some((_, item)) = known.next_if(|(name, _)| *name == found_item.name.as_str()) else { return true };
             if let Some(at) = state.items.get(item) {
@@ -125,7 +149,7 @@ pub(super) fn account(
         if !items.is_empty() {
             new.push((items, listing.beside_unseen));
         }
-        gone.extend(known.filter(|(name, _)| !rejected.contains(name)));
+        gone.add(is_mail, known.filter(|(name, _)| !rejected.contains(name)));
         marks.push(mark);
     }
 
@@ -136,7 +160,7 @@ pub(super) fn account(
         let (folder, is_mail) = (items.folder, items.key.kind() == FolderKind::Mail);
         items.retain(|mut found| {
             let moved = match is_mail {
-                true => gone.remove(found.name.as_str()).or_else(|| elsewhere.left(&found.name, folder)),
+                true => gone.mail.remove(found.name.as_str()).or_else(|| elsewhere.left(&found.name, folder)),
                 false => None,
             };
             let Some((item, at)) = moved.and_then(|item| Some((item, state.items.get(item)?))) else { return true };
@@ -156,7 +180,7 @@ pub(super) fn account(
             _ => None,
         })
         .collect();
-    let mut gone: Vec<ItemId> = gone.into_values().filter(|item| !moved.contains(item)).collect();
+    let mut gone: Vec<ItemId> = gone.mail.into_values().chain(gone.more).filter(|item| !moved.contains(item)).collect();
     gone.sort_unstable();
 
     let end = End { folders_gone, mark: AccountMark { settings: found.settings, folders: marks } };

@@ -35,9 +35,13 @@ impl NewItems {
     pub fn retain(&mut self, mut is_new: impl FnMut(FoundItem) -> bool) {
         let new: Vec<_> =
             self.left.by_ref().filter(|&number| self.listed.get(number).is_some_and(&mut is_new)).collect();
-        if new.is_empty() {
-            self.listed = FoundItems::default();
+        // It waits until its account is stored, and others with it.
+        let (mut listed, mut new) = (std::mem::take(&mut self.listed), new);
+        if new.len() < listed.len() / 2 {
+            listed = new.iter().filter_map(|&number| listed.get(number)).collect();
+            new = (0..listed.len()).collect();
         }
+        self.listed = listed;
         self.left = new.into_iter();
     }
 

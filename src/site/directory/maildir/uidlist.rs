@@ -6,7 +6,7 @@
 //! read. Specified in Dovecot's "Maildir" format page. A line that does not follow the format is reported and passed
 //! over.
 
-use super::super::text_file::{BadLine, number, split_once};
+use super::super::text_file::{BadLines, number, split_once};
 use super::name;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -161,7 +161,7 @@ impl UidList {
 }
 
 /// Parses a list of either version; what cannot be read is in the second value. An empty file gives an empty list.
-pub fn parse(bytes: impl Into<Vec<u8>>) -> (UidList, Vec<BadLine>) {
+pub fn parse(bytes: impl Into<Vec<u8>>) -> (UidList, BadLines) {
     let bytes = bytes.into();
     let (mut list, bad, is_v3) = parse_lines(&bytes);
     if is_v3 {
@@ -171,8 +171,8 @@ pub fn parse(bytes: impl Into<Vec<u8>>) -> (UidList, Vec<BadLine>) {
 }
 
 /// The list, what is wrong with it, and whether it is of version 3: then its entries are to have `bytes` as their text.
-fn parse_lines(bytes: &[u8]) -> (UidList, Vec<BadLine>, bool) {
-    let (mut list, mut bad) = (UidList::default(), Vec::new());
+fn parse_lines(bytes: &[u8]) -> (UidList, BadLines, bool) {
+    let (mut list, mut bad) = (UidList::default(), BadLines::default());
     // A last line without an end is still being written; Dovecot does not look at it either.
     let complete = memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1);
     // Lines end in LF alone, as Dovecot reads them: a CR before it belongs to a file's name.
@@ -192,7 +192,7 @@ fn parse_lines(bytes: &[u8]) -> (UidList, Vec<BadLine>, bool) {
         list.next_uid = number(next).and_then(NonZeroU32::new);
     }
     if list.uid_validity.is_none() {
-        bad.push(BadLine::new(1, "the header has no UIDVALIDITY, so the UIDs mean nothing"));
+        bad.push(1, "the header has no UIDVALIDITY, so the UIDs mean nothing");
         return (list, bad, false);
     }
     let mut last = 0;
@@ -205,8 +205,8 @@ fn parse_lines(bytes: &[u8]) -> (UidList, Vec<BadLine>, bool) {
                     false => list.entries.push(entry),
                 }
             }
-            Some(_) => bad.push(BadLine::new(line, "the UID is not above those before it")),
-            None => bad.push(BadLine::new(line, "is no UID with a file name")),
+            Some(_) => bad.push(line, "the UID is not above those before it"),
+            None => bad.push(line, "is no UID with a file name"),
         }
     }
     // A crash between appending an entry and rewriting the header leaves the header behind.
@@ -264,7 +264,7 @@ mod tests {
         let text = b"3 V1518280872 N9 G3fbb2f43131ac088a6663a5911027276\n\
             1 P1 :1566.46597_600860.store1\n2 :b,S=3,W=4\n4 G00ff W12 P :c:2,S\n8 Pa:b :d\n";
         let (list, bad) = parse(text);
-        assert_eq!(bad, []);
+        assert_eq!(bad, BadLines::default());
         assert_eq!((list.uid_validity, list.next_uid), (Some(nz(1_518_280_872)), Some(nz(9))));
         assert_eq!(list.guid.as_deref(), Some("3fbb2f43131ac088a6663a5911027276"));
         let uidls: Vec<_> = list.entries.iter().map(|entry| (entry.uid.get(), entry.base(), entry.uidl())).collect();
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn version_1_and_couriers_list_are_read() {
         let (list, bad) = parse(b"1 1036519287 7\n3 1036.M1P2.host,S=3\n6 b:2,S\n");
-        assert_eq!(bad, []);
+        assert_eq!(bad, BadLines::default());
         assert_eq!((list.uid_validity, list.next_uid), (Some(nz(1_036_519_287)), Some(nz(7))));
         assert_eq!(
             list.entries.iter().map(|e| (e.uid.get(), e.base())).collect::<Vec<_>>(),
@@ -297,13 +297,19 @@ mod tests {
             b"3 V5 N2\n0 :zero\nx :y\n3 :ok\n3 :again\n2 :back\n\n7 nofile\n9 :\n4294967295 :last\n4294967295 :to",
         );
         assert_eq!(list.entries.iter().map(|e| e.uid.get()).collect::<Vec<_>>(), [3, u32::MAX]);
-        assert_eq!(bad.iter().map(|bad| bad.line).collect::<Vec<_>>(), [2, 3, 5, 6, 8, 9]);
+        assert_eq!(bad.first.iter().map(|bad| bad.line).collect::<Vec<_>>(), [2, 3, 5, 6, 8, 9]);
         assert_eq!(list.next_uid, Some(nz(2)), "a UID space that is used up has no next");
         assert_eq!(parse(b"3 V5 N2\n4 :a\n5 :torn").0.entries.len(), 1);
         let (list, bad) = parse(b"\0\0\0\n1 :a\n");
-        assert!(list.entries.is_empty() && list.uid_validity.is_none() && bad.len() == 1);
-        assert_eq!(parse(b""), (UidList::default(), vec![]));
+        assert!(list.entries.is_empty() && list.uid_validity.is_none() && bad.first.len() == 1);
+        assert_eq!(parse(b""), (UidList::default(), BadLines::default()));
         assert_eq!(parse(b"3 V5 N2\n4 :a\r\n").0.entries.get(0).map(|entry| entry.base()), Some(&b"a\r"[..]));
+    }
+
+    #[test]
+    fn of_a_million_bad_lines_the_first_are_kept_and_the_others_counted() {
+        let (list, bad) = parse([b"3 V5 N2\n".as_slice(), &b"x\n".repeat(1_000_000), b"4 :a\n"].concat());
+        assert_eq!((list.entries.len(), bad.first.len(), bad.more), (1, 20, 999_980));
     }
 
     #[test]
@@ -341,7 +347,7 @@ mod tests {
                 }));
             }
             let encoded = list.encode();
-            prop_assert_eq!(parse(encoded.as_slice()), (list, vec![]));
+            prop_assert_eq!(parse(encoded.as_slice()), (list, BadLines::default()));
         }
 
         #[test]

@@ -9,25 +9,29 @@ use crate::limits::ITEM_NAME_BYTES;
 use crate::model::hex;
 use crate::model::mailbox::FolderKind;
 use sha2::{Digest, Sha256};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The names that are in use, as hashes of 8 bytes: two names of one hash cost a needless new name and nothing else.
 #[derive(Default)]
-pub struct NameSet(HashSet<u64>);
+pub struct NameSet {
+    taken: HashSet<u64>,
+    /// The last number that was given to one of these names, where it was taken: thousands may want the same.
+    last: HashMap<u64, u64>,
+}
 
 impl NameSet {
     pub fn contains(&self, name: &str) -> bool {
-        self.0.contains(&hash(name))
+        self.taken.contains(&hash(name))
     }
 
     pub fn remove(&mut self, name: &str) {
-        self.0.remove(&hash(name));
+        self.taken.remove(&hash(name));
     }
 
     /// `false` when it was there already.
     pub fn insert(&mut self, name: &str) -> bool {
-        self.0.insert(hash(name))
+        self.taken.insert(hash(name))
     }
 }
 
@@ -41,13 +45,18 @@ fn hash(name: &str) -> u64 {
 pub fn reserve(kind: FolderKind, wanted: &str, taken: &mut NameSet) -> String {
     let base = if may_be_a_file(kind, wanted) { wanted.to_owned() } else { stand_in(kind, wanted) };
     let (stem, rest) = base.split_at(split_point(kind, &base));
-    let mut name = base.clone();
-    let mut count = 0u64;
-    while !taken.insert(&name) {
-        count += 1;
-        name = format!("{stem}-w{count}{rest}");
+    if taken.insert(&base) {
+        return base;
     }
-    name
+    let mut count = taken.last.get(&hash(&base)).copied().unwrap_or_default();
+    loop {
+        count += 1;
+        let name = format!("{stem}-w{count}{rest}");
+        if taken.insert(&name) {
+            taken.last.insert(hash(&base), count);
+            return name;
+        }
+    }
 }
 
 /// Whether an item of this kind can lie under this very name.
@@ -105,6 +114,13 @@ mod tests {
         assert_eq!(reserve(FolderKind::Mail, "17.M1P2.host,S=10,W=12", &mut taken), "17.M1P2.host-w2,S=10,W=12");
         assert_eq!(reserve(FolderKind::Contacts, "ann.smith.vcf", &mut taken), "ann.smith.vcf");
         assert_eq!(reserve(FolderKind::Contacts, "ann.smith.vcf", &mut taken), "ann.smith-w1.vcf");
+    }
+
+    #[test]
+    fn a_name_that_a_hundred_thousand_want_costs_each_the_same() {
+        let mut taken = NameSet::default();
+        let given: Vec<_> = (0..100_000).map(|_| reserve(FolderKind::Mail, "17.M1P2.host", &mut taken)).collect();
+        assert_eq!(given.last().map(String::as_str), Some("17.M1P2.host-w99999"));
     }
 
     #[test]

@@ -75,7 +75,12 @@ impl Said {
 
     /// Whether the server is only busy, so that trying again later may help.
     pub fn asks_to_wait(&self) -> bool {
-        ["UNAVAILABLE", "INUSE", "SERVERBUG", "LIMIT"].iter().any(|code| self.has(code)) || self.is_crowded()
+        self.is_busy() || self.has("LIMIT") || self.is_crowded()
+    }
+
+    /// Whether it can't do what it was asked at the moment (RFC 5530). A limit that a command ran up against stays.
+    pub fn is_busy(&self) -> bool {
+        ["UNAVAILABLE", "INUSE", "SERVERBUG"].iter().any(|code| self.has(code))
     }
 
     /// Whether it says that there are too many connections. Few servers have a code for that.

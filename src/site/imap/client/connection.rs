@@ -300,6 +300,12 @@ impl Connection {
         }
     }
 
+    /// Sends a command that may be refused. A server that is busy is an error that passes.
+    pub fn ask(&mut self, command: &Command, each: Each<'_>) -> Result<Said, SiteError> {
+        let said = self.run(command, each)?;
+        if said.is_busy() { Err(self.refusal(command, &said)) } else { Ok(said) }
+    }
+
     pub fn refusal(&self, command: &Command, said: &Said) -> SiteError {
         if said.asks_to_wait() {
             let source = io::Error::new(io::ErrorKind::ResourceBusy, said.to_string());

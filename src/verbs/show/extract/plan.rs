@@ -8,7 +8,7 @@ use crate::format::items::ItemAt;
 use crate::limits::EXTRACTED_NAME_BYTES;
 use crate::model::id::{FolderId, ObjectId};
 use crate::model::mailbox::{Folder, FolderKind};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// How items become a file.
@@ -199,18 +199,27 @@ impl Dirs {
 
 /// Names that are taken.
 #[derive(Default)]
-struct Names(HashSet<PathBuf>);
+struct Names {
+    taken: HashSet<PathBuf>,
+    /// The last number of a name that was taken: thousands may want the same.
+    last: HashMap<PathBuf, u64>,
+}
 
 impl Names {
     /// `dir/stem+ending`, or with the first free `~2`, `~3` … between the two.
     fn free(&mut self, dir: &Path, stem: &str, ending: &str) -> PathBuf {
-        let mut path = dir.join(format!("{stem}{ending}"));
-        let mut number = 2_u64;
-        while !self.0.insert(path.clone()) {
-            path = dir.join(format!("{stem}~{number}{ending}"));
-            number += 1;
+        let wanted = dir.join(format!("{stem}{ending}"));
+        if self.taken.insert(wanted.clone()) {
+            return wanted;
         }
-        path
+        let number = self.last.entry(wanted).or_insert(1);
+        loop {
+            *number += 1;
+            let path = dir.join(format!("{stem}~{number}{ending}"));
+            if self.taken.insert(path.clone()) {
+                return path;
+            }
+        }
     }
 }
 
