@@ -7,7 +7,7 @@ For each size a site is made in WORK whose one account has so many messages of a
 of about 50 bytes and a UID list. Measured, each step one whole process and done once: exports from the directory (first,
 unchanged, after one more message), imports into an empty directory site and once more, `verify`, `check`, `ls` and an export of
 one message; and the same from and into a running server where --dovecot names a script that starts one (`START_SH DIR SITE` as a
-development testbed has it, with a `stop.sh` beside it: it prints IMAP_PORT=..., MASTER_USER=... and MASTER_PASSWORD=...). WORK in
+development testbed has it, with a `stop.sh` beside it: it prints DOVECOT_IMAP_PORT=... and DOVECOT_MASTER_PASSWORD=...). WORK in
 memory (tmpfs) spares the disk: a size of 300,000 takes 3 GB there.
 
 The report goes to standard output and, with --name, into bench/results/NAME.md.
@@ -65,11 +65,11 @@ class Server:
         env = {**os.environ, "IMAP_PORT": "auto", "IMAPS_PORT": "auto", "LMTP_PORT": "auto", "SIEVE_PORT": "auto"}
         told = subprocess.run([start, place / "run", site], env=env, check=True, stdout=subprocess.PIPE, text=True).stdout
         self.about = dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
-        (place / "secret").write_text(self.about["MASTER_PASSWORD"])
+        (place / "secret").write_text(self.about["DOVECOT_MASTER_PASSWORD"])
         self.toml = place / "site.toml"
         self.toml.write_text(f'state = "state"\n[accounts]\nlist = [{{ address = "{ACCOUNT}" }}]\n[mail]\n'
-                             f'imap = "imap://127.0.0.1:{self.about["IMAP_PORT"]}"\ninsecure = true\nlogin = "master"\n'
-                             f'user = "{self.about["MASTER_USER"]}"\npassword = {{ file = "{place}/secret" }}\n')
+                             f'imap = "imap://127.0.0.1:{self.about["DOVECOT_IMAP_PORT"]}"\ninsecure = true\nlogin = "master"\n'
+                             f'user = "master"\npassword = {{ file = "{place}/secret" }}\n')
 
     def stop(self):
         subprocess.run([Path(self.start).parent / "stop.sh", self.place / "run"], check=True, stdout=subprocess.DEVNULL)

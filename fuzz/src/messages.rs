@@ -2,7 +2,7 @@
 
 use stationwagon::message::{encode_recipe, join, outline, split};
 use stationwagon::model::id::ObjectId;
-use stationwagon::verbs::import::sieve::rewrite_redirects;
+use stationwagon::verbs::import::sieve::rewrite_addresses;
 use stationwagon::verbs::show::{header, mime_names};
 use std::collections::HashMap;
 
@@ -56,9 +56,9 @@ pub fn header(message: &[u8]) {
 /// Where every redirect leads to one address, leading them there once more changes nothing.
 pub fn sieve(script: &[u8]) {
     let nobody = |_: &str| None;
-    assert!(rewrite_redirects(script, &nobody).is_none());
+    assert!(rewrite_addresses(script, &nobody).is_none());
     let one = |_: &str| Some("o\"ne\\@new.example".to_owned());
-    if let Some(rewritten) = rewrite_redirects(script, &one) {
-        assert_eq!(rewrite_redirects(&rewritten, &one).as_deref(), Some(rewritten.as_slice()));
+    if let Some(rewritten) = rewrite_addresses(script, &one) {
+        assert_eq!(rewrite_addresses(&rewritten, &one).as_deref(), Some(rewritten.as_slice()));
     }
 }

@@ -1,8 +1,10 @@
 //! Quotas that only the mail server knows, where the description says that it is to be asked.
 
 use crate::proxy::{Faults, Proxy};
+use crate::servers::imap::Imap;
 use crate::servers::testbed::{Server, password};
 use crate::world::{World, ready};
+use std::fs;
 
 const ANN: &str = "ann@a.test";
 const BOB: &str = "bob@a.test";
@@ -61,4 +63,47 @@ fn a_quota_that_only_the_server_knows_is_read_where_asked_for_and_stays_when_nob
     describe("");
     export(0);
     assert_eq!(quota(&world, ANN), None, "nobody says any more that there is one");
+}
+
+#[test]
+fn what_does_not_fit_into_a_quota_is_told_in_the_servers_words_and_arrives_once_there_is_room() {
+    if !ready("quotas of a target", &["dovecot"]) {
+        return;
+    }
+    let world = World::new();
+    let cur = world.path("old/mail/a.test/ann/Maildir/cur");
+    fs::create_dir_all(&cur).unwrap();
+    fs::create_dir_all(world.path("old/etc")).unwrap();
+    world.write("old/etc/passwd", "ann@a.test:{PLAIN}pw-ann::::::\n");
+    for number in 0..8 {
+        let text = format!("Subject: {number}\n\n{}", format!("line {number}\n").repeat(500));
+        fs::write(cur.join(format!("160000000{number}.M1P1.host:2,S")), text).unwrap();
+    }
+    world.wagon(0, "export --from {}/old --archive {}/archive");
+    world.empty_site("new", &[ANN]);
+    let import = |room: &str, status: i32| {
+        let server = Server::start("dovecot", &world.path("new"), &[("QUOTA", room)]);
+        world.write("new.secret", &format!("{}\n", server.said("DOVECOT_MASTER_PASSWORD")));
+        world.write(
+            "new.toml",
+            &format!(
+                "insecure = true\n[accounts]\nlist = [{{ address = \"{ANN}\" }}]\n[mail]\nimap = \"imap://localhost:{}\"\n\
+                 login = \"master\"\nuser = \"master\"\npassword = {{ file = \"new.secret\" }}\n",
+                server.port("DOVECOT_IMAP_PORT")
+            ),
+        );
+        let (_, said) = world.report("import --archive {}/archive --to {}/new.toml", &[status]);
+        let mut imap = Imap::login(server.port("DOVECOT_IMAP_PORT"), ANN, &password(ANN)).unwrap();
+        let told = imap.command("EXAMINE INBOX");
+        let count = told.iter().find_map(|answer| answer.text.strip_prefix("* ")?.strip_suffix(" EXISTS"));
+        (count.unwrap().parse::<usize>().unwrap(), said)
+    };
+    let (fit, said) = import("*:storage=12K", 3);
+    assert!((1..8).contains(&fit), "{fit}: {said}");
+    assert_eq!(said.matches("Quota exceeded").count(), 8 - fit, "each is named: {said}");
+    let (more, said) = import("*:storage=20K", 3);
+    assert!((fit + 1..8).contains(&more), "only what was refused is sent: {more}: {said}");
+    let (all, said) = import("*:storage=1M", 0);
+    assert_eq!(all, 8, "{said}");
+    assert!(import("*:storage=1M", 0).1.contains("\n0 B delivered"));
 }

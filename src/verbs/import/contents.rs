@@ -165,7 +165,7 @@ pub fn content(pass: &Pass<'_>, at: &ItemAt, kind: FolderKind) -> Result<Result<
         Err(error) => return damage(error).map(Err),
     };
     let rename = |address: &str| Some(pass.book.address(address)).filter(|new| new != address);
-    let rewritten = (kind == FolderKind::Filters).then(|| sieve::rewrite_redirects(&bytes, &rename)).flatten();
+    let rewritten = (kind == FolderKind::Filters).then(|| sieve::rewrite_addresses(&bytes, &rename)).flatten();
     Ok(Ok(match rewritten {
         Some(script) => {
             let name = ObjectId::of(&script);

@@ -1,20 +1,29 @@
-//! Addresses in the redirects of a Sieve script (RFC 5228 4.2): found, and replaced without touching another byte.
+//! Addresses in the redirects and the vacation replies of a Sieve script (RFC 5228 4.2, RFC 5230): found, and replaced
+//! without touching another byte.
 
-/// The script with every `redirect "address"` for which `rename` knows another name rewritten; `None` when nothing
-/// changes. Comments, other strings and multi-line texts are passed over as RFC 5228 2.3 and 2.4.2 say, so a word
+/// The script with every `redirect "address"`, and every sender of a reply (`vacation :from "address"`), for which `rename`
+/// knows another name rewritten; `None` when nothing changes. What a reply takes for its user's (`:addresses`) stays: mail to
+/// an old address goes on coming, and the new one counts in any case (RFC 5230 4.5). Comments, other strings and multi-line texts are passed over as RFC 5228 2.3 and 2.4.2 say, so a word
 /// `redirect` inside them means nothing. A redirect to an external list (`:list`, RFC 6134) is left alone.
-pub fn rewrite_redirects(script: &[u8], rename: &dyn Fn(&str) -> Option<String>) -> Option<Vec<u8>> {
+pub fn rewrite_addresses(script: &[u8], rename: &dyn Fn(&str) -> Option<String>) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     let mut copied = 0;
-    let mut awaits_address = false;
+    let (mut awaits_address, mut in_vacation) = (false, false);
     let mut at = 0;
     while let Some((token, end)) = next_token(script, at) {
         match token {
-            Token::Word(word) if word.eq_ignore_ascii_case(b"redirect") => awaits_address = true,
+            Token::Word(word) if word.eq_ignore_ascii_case(b"redirect") => {
+                (awaits_address, in_vacation) = (true, false)
+            }
+            Token::Word(word) if word.eq_ignore_ascii_case(b"vacation") => {
+                (awaits_address, in_vacation) = (false, true)
+            }
+            Token::Word(word) if in_vacation => awaits_address = word.eq_ignore_ascii_case(b":from"),
             Token::Word(word) if word.eq_ignore_ascii_case(b":list") => awaits_address = false,
             Token::Word(word) => awaits_address &= word.starts_with(b":"),
             Token::Quoted(inner) => {
-                let new = Some(inner).filter(|_| awaits_address).and_then(unescape).and_then(|old| rename(&old));
+                let new =
+                    Some(inner).filter(|_| awaits_address).and_then(unescape).and_then(|old| renamed(&old, rename));
                 if let Some(new) = new {
                     // `end` is behind the closing quote.
                     let start = end - 1 - inner.len();
@@ -24,7 +33,9 @@ pub fn rewrite_redirects(script: &[u8], rename: &dyn Fn(&str) -> Option<String>)
                 }
                 awaits_address = false;
             }
-            Token::Other => awaits_address = false,
+            Token::Other => {
+                (awaits_address, in_vacation) = (false, in_vacation && !script.get(at..)?.starts_with(b";"))
+            }
             Token::Blank => {}
         }
         at = end;
@@ -34,6 +45,14 @@ pub fn rewrite_redirects(script: &[u8], rename: &dyn Fn(&str) -> Option<String>)
     }
     out.extend_from_slice(script.get(copied..)?);
     Some(out)
+}
+
+/// An address, or `Name <address>`, with another address.
+fn renamed(text: &str, rename: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    match text.strip_suffix('>').and_then(|text| text.rsplit_once('<')) {
+        Some((name, address)) => rename(address).map(|new| format!("{name}<{new}>")),
+        None => rename(text),
+    }
 }
 
 enum Token<'a> {
@@ -119,7 +138,7 @@ mod tests {
 
     fn rewrite(script: &str) -> Option<String> {
         let rename = |address: &str| address.strip_suffix("@old").map(|local| format!("{local}@new"));
-        rewrite_redirects(script.as_bytes(), &rename).map(|bytes| String::from_utf8(bytes).unwrap())
+        rewrite_addresses(script.as_bytes(), &rename).map(|bytes| String::from_utf8(bytes).unwrap())
     }
 
     #[test]
@@ -128,6 +147,14 @@ mod tests {
             if header \"to\" \"c@old\" {\r\n  Redirect :copy  \"d@old\" ;\r\n}\r\n\
             vacation text:\r\nredirect \"e@old\";\r\n.\r\n;redirect/*x*/\"f@old\";redirect \"g@else\";";
         let wanted = script.replace("d@old", "d@new").replace("f@old", "f@new");
+        assert_eq!(rewrite(script), Some(wanted));
+    }
+
+    #[test]
+    fn of_a_vacation_reply_the_sender_changes_and_nothing_else() {
+        let script = "vacation :days 7 :from \"Ann <ann@old>\" :addresses [\"ann@old\", \"info@old\"] :subject \"a@old\" \"b@old\";\r\n\
+            vacation :FROM \"c@old\" text:\r\n:from \"d@old\"\r\n.\r\n;\r\nif header :from \"x\" \"e@old\" { keep; }";
+        let wanted = script.replace("<ann@old>", "<ann@new>").replace("c@old", "c@new");
         assert_eq!(rewrite(script), Some(wanted));
     }
 
@@ -142,8 +169,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_to_their_end(script in proptest::collection::vec(any::<u8>(), 0..200)) {
-            rewrite_redirects(&script, &|_| None);
-            let renamed = rewrite_redirects(&script, &|_| Some("x".to_owned()));
+            rewrite_addresses(&script, &|_| None);
+            let renamed = rewrite_addresses(&script, &|_| Some("x".to_owned()));
             prop_assert!(renamed.is_none_or(|bytes| !bytes.is_empty()));
         }
     }
