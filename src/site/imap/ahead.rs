@@ -9,6 +9,7 @@ use super::client::{Command, Untagged, set_of};
 use super::pieces::{Piece, Reopened, fetch, fetch_piece, reopen};
 use super::pool::{Lease, Pool};
 use crate::limits;
+use crate::model::packed::{Packer, Unpacker};
 use crate::site::SiteError;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,20 +27,25 @@ pub struct Place {
 }
 
 impl Place {
-    /// As bytes, for a found item.
+    /// As bytes, for a found item. First what all of a folder have in common: a listing keeps that once.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = format!("{} {} {} {} ", self.uid_validity, self.uid, self.size, self.date).into_bytes();
-        bytes.extend_from_slice(&self.wire);
+        let Self { uid_validity, uid, size, date, wire } = self;
+        let mut bytes = Vec::new();
+        let mut into = Packer::new(&mut bytes);
+        into.bytes(wire);
+        into.number(u64::from(*uid_validity));
+        into.number(u64::from(*uid));
+        into.number(*size);
+        into.signed(*date);
         bytes
     }
 
     /// Reads what [`Place::encode`] wrote.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        let mut parts = bytes.splitn(5, |&byte| byte == b' ');
-        let mut text = || std::str::from_utf8(parts.next()?).ok();
-        let (uid_validity, uid) = (text()?.parse().ok()?, text()?.parse().ok()?);
-        let (size, date) = (text()?.parse().ok()?, text()?.parse().ok()?);
-        Some(Self { uid_validity, uid, size, date, wire: parts.next()?.to_vec() })
+        let mut from = Unpacker::new(bytes);
+        let wire = from.bytes()?.to_vec();
+        let (uid_validity, uid) = (from.number32()?, from.number32()?);
+        Some(Self { uid_validity, uid, size: from.number()?, date: from.signed()?, wire })
     }
 }
 

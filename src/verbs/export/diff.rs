@@ -153,7 +153,9 @@ pub(super) fn account(
         marks.push(mark);
     }
 
-    let new_names = new.iter().flat_map(|(items, _)| items.names()).collect();
+    // Of an account of which nothing is known yet nothing can have come from elsewhere.
+    let asked = new.iter().filter(|_| !state.items.is_empty());
+    let new_names = asked.flat_map(|(items, _)| items.names()).collect();
     let mut elsewhere = Elsewhere::new(pass, address, &state, &new_names);
     let mut came: Vec<NewItems> = Vec::new();
     for (mut items, beside_unseen) in new {

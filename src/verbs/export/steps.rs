@@ -14,12 +14,12 @@ pub(super) struct NewItems {
     pub folder: FolderId,
     listed: FoundItems,
     /// Their numbers among what was listed.
-    left: std::vec::IntoIter<usize>,
+    left: std::vec::IntoIter<u32>,
 }
 
 impl NewItems {
     pub fn new(account: Arc<str>, key: Arc<FolderKey>, folder: FolderId, listed: FoundItems) -> Self {
-        let left = (0..listed.len()).collect::<Vec<_>>().into_iter();
+        let left = (0..).take(listed.len()).collect::<Vec<_>>().into_iter();
         Self { account, key, folder, listed, left }
     }
 
@@ -28,25 +28,25 @@ impl NewItems {
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.left.as_slice().iter().filter_map(|&number| self.listed.name(number))
+        self.left.as_slice().iter().filter_map(|&number| self.listed.name(number as usize))
     }
 
     /// Leaves those for which `is_new`.
     pub fn retain(&mut self, mut is_new: impl FnMut(FoundItem) -> bool) {
         let new: Vec<_> =
-            self.left.by_ref().filter(|&number| self.listed.get(number).is_some_and(&mut is_new)).collect();
+            self.left.by_ref().filter(|&number| self.listed.get(number as usize).is_some_and(&mut is_new)).collect();
         // It waits until its account is stored, and others with it.
         let (mut listed, mut new) = (std::mem::take(&mut self.listed), new);
         if new.len() < listed.len() / 2 {
-            listed = new.iter().filter_map(|&number| listed.get(number)).collect();
-            new = (0..listed.len()).collect();
+            listed = new.iter().filter_map(|&number| listed.get(number as usize)).collect();
+            new = (0..).take(listed.len()).collect();
         }
         self.listed = listed;
         self.left = new.into_iter();
     }
 
     fn next(&mut self) -> Option<FoundItem> {
-        self.listed.get(self.left.next()?)
+        self.listed.get(self.left.next()? as usize)
     }
 }
 
