@@ -11,6 +11,15 @@ use std::collections::BTreeMap;
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
+/// Which listing ends early, as the server says.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Cut {
+    #[default]
+    None,
+    Calendar,
+    Home,
+}
+
 /// A server with one calendar, of which it keeps every change.
 #[derive(Default)]
 struct Calendar {
@@ -28,8 +37,7 @@ struct Calendar {
     forgotten: (usize, &'static str),
     /// It forgets the place where it cut an answer off.
     forgets: bool,
-    /// Listings end after the first item, as it says.
-    cuts_listings: bool,
+    cuts_listings: Cut,
     /// What it was asked about the calendar.
     heard: Vec<String>,
 }
@@ -65,13 +73,16 @@ impl Calendar {
         let itself = response("/home/work/", &props);
         match (request.method.as_str(), request.path.as_str(), request.header("depth")) {
             ("PROPFIND", "/", _) => multistatus(out, &response("/", &home("/home/"))),
+            ("PROPFIND", "/home/", _) if self.cuts_listings == Cut::Home => {
+                multistatus(out, &gone("/home/", "507 Insufficient Storage"));
+            }
             ("PROPFIND", "/home/", _) | ("PROPFIND", _, Some("0")) => multistatus(out, &itself),
             ("PROPFIND", ..) => {
                 self.heard.push("listing".to_owned());
                 let items = self.items.keys().map(|name| self.item(name));
                 let items: String = match self.cuts_listings {
-                    true => items.take(1).chain([gone("/home/work/", "507 Insufficient Storage")]).collect(),
-                    false => items.collect(),
+                    Cut::Calendar => items.take(1).chain([gone("/home/work/", "507 Insufficient Storage")]).collect(),
+                    _ => items.collect(),
                 };
                 multistatus(out, &(itself + &items));
             }
@@ -270,7 +281,10 @@ fn a_server_with_tags_of_items_alone_is_listed_every_time() {
 fn half_of_a_listing_is_an_error_and_nothing_counts_as_gone() {
     let (store, calendar) = serving(Calendar::default());
     let first = listed(&store, None);
-    calendar.lock().unwrap().cuts_listings = true;
+    calendar.lock().unwrap().cuts_listings = Cut::Calendar;
     let error = look(&store, Some(&first.mark)).unwrap_err().to_string();
     assert!(error.contains("its listing of /home/work/ is cut off"), "{error}");
+    calendar.lock().unwrap().cuts_listings = Cut::Home;
+    let error = store.mailbox(ANN).unwrap_err().to_string();
+    assert!(error.contains("its listing of /home/ is cut off"), "{error}");
 }

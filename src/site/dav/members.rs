@@ -46,16 +46,11 @@ pub fn all(session: &Session, collection: &Collection) -> Result<Look, SiteError
     let mut look = Look { members: Members::new(), token: None, strange: Vec::new() };
     let mut cut_off = false;
     let mut take = |resource: Resource| {
-        cut_off |= is_cut_off(collection, &resource);
+        cut_off |= resource.says_more(&collection.url);
         look.take(collection, &resource)
     };
     match multistatus::propfind(&session.client, &collection.url, "1", PROPS, &mut take)? {
-        // Half of a listing would tell that the rest is gone.
-        Outcome::Done { .. } if cut_off => {
-            let path = collection.url.path();
-            let what = format!("its listing of {path} is cut off, and it does not say how to go on; let it list more");
-            Err(session.client.says(&what))
-        }
+        Outcome::Done { .. } if cut_off => Err(multistatus::cut_off(&session.client, &collection.url)),
         Outcome::Done { .. } => Ok(look),
         Outcome::Status(_, words) => Err(session.client.says(&format!("{words}, listing {}", collection.url.path()))),
     }
@@ -87,7 +82,7 @@ fn sync(
         let say = Say { method: "REPORT", headers: &[("content-type", XML)], body: body.as_bytes() };
         let mut cut_off = false;
         let mut take = |resource: Resource| {
-            cut_off |= is_cut_off(collection, &resource);
+            cut_off |= resource.says_more(&collection.url);
             look.take(collection, &resource)
         };
         match multistatus::ask(&session.client, &collection.url, &say, &mut take)? {
@@ -105,11 +100,6 @@ fn sync(
         }
     }
     Err(session.client.says("its answer has more pages than are taken"))
-}
-
-/// RFC 6578 3.6: the collection itself with 507 says that there is more.
-fn is_cut_off(collection: &Collection, resource: &Resource) -> bool {
-    resource.status == Some(507) && href::is_same(&resource.url, &collection.url)
 }
 
 impl Look {
