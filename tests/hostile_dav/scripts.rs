@@ -7,6 +7,7 @@ use stationwagon::limits;
 use stationwagon::model::mailbox::{Folder, FolderKey, FolderKind};
 use stationwagon::site::Delivered;
 use stationwagon::site::server::Store;
+use std::thread;
 
 const BUSY: &str = "NO (TRYLATER) \"too much to do\"\r\n";
 
@@ -31,12 +32,18 @@ fn assert_imported(scripts: &Scripts) {
 
 #[test]
 fn a_busy_server_is_asked_again_whatever_it_was_asked() {
-    for command in ["AUTHENTICATE", "LISTSCRIPTS", "HAVESPACE", "PUTSCRIPT", "SETACTIVE"] {
+    let asked = |command: &'static str| {
         let busy = move |heard: &str, times: usize| (heard == command && times <= 2).then_some(Trouble::Says(BUSY));
         let (store, scripts) = sieve(Scripts::default(), 1, busy);
         import(&store);
         assert_imported(&scripts.lock().unwrap());
-    }
+    };
+    // Together, because the waits between are real.
+    thread::scope(|scope| {
+        for command in ["AUTHENTICATE", "LISTSCRIPTS", "HAVESPACE", "PUTSCRIPT", "SETACTIVE"] {
+            scope.spawn(move || asked(command));
+        }
+    });
 }
 
 #[test]
