@@ -22,6 +22,7 @@ use servers::imap::{Imap, value};
 use servers::testbed::{Server, missing, password, users};
 use sites::skip;
 use stationwagon::fs::RealFs;
+use stationwagon::limits;
 use stationwagon::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use stationwagon::model::provisioning::Secret;
 use stationwagon::model::share::{Grant, Grantee, Rights};
@@ -93,9 +94,10 @@ fn example() -> Mailbox {
 }
 
 fn store(url: String, login: Login) -> DavStore {
-    let tls = TlsPolicy::System;
-    DavStore::open(&RealFs, DavOptions { url, tls, login, insecure: false, principal: None, scheduling_is_off: false })
-        .unwrap()
+    let (tls, max_connections) = (TlsPolicy::System, limits::SERVER_CONNECTIONS);
+    let (insecure, principal, scheduling_is_off) = (false, None, false);
+    let options = DavOptions { url, tls, login, insecure, principal, scheduling_is_off, max_connections };
+    DavStore::open(&RealFs, options).unwrap()
 }
 
 fn login(mode: LoginMode, user: &str, secret: Option<&str>) -> Login {

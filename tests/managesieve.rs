@@ -17,6 +17,7 @@ use servers::dovecot::open_dir;
 use servers::testbed::{Server, missing, password, users};
 use sites::skip;
 use stationwagon::fs::RealFs;
+use stationwagon::limits;
 use stationwagon::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use stationwagon::model::provisioning::Secret;
 use stationwagon::net::{Endpoint, TlsPolicy};
@@ -52,7 +53,8 @@ fn dovecot(dir: &Path, scripts: &[(&str, &[u8])], active: Option<&str>) -> Serve
 
 fn store(port: u16, tls: TlsPolicy, login: Login) -> SieveStore {
     let endpoint = Endpoint::parse(&format!("sieve://localhost:{port}"), SCHEMES).unwrap();
-    SieveStore::open(&RealFs, SieveOptions { endpoint, tls, login, insecure: false }).unwrap()
+    let max_connections = limits::SERVER_CONNECTIONS;
+    SieveStore::open(&RealFs, SieveOptions { endpoint, tls, login, insecure: false, max_connections }).unwrap()
 }
 
 fn as_master(user: &str, mode: LoginMode, secret: &str) -> Login {

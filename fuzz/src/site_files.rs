@@ -82,7 +82,8 @@ pub fn ldap(bytes: &[u8]) {
     for preset in ["dovecot", "inetorgperson", "postfix-book", "zimbra"] {
         let mapping = Mapping::preset(preset).unwrap();
         let index = Index::new(&tree, &mapping);
-        let reader = Reader { mapping: &mapping, tree: &tree, index: &index, placeholders: &HashSet::new() };
+        let placeholders = HashSet::new();
+        let reader = Reader { mapping: &mapping, tree: &tree, index: &index, placeholders: &placeholders, now: 0 };
         for (_, entry) in tree.iter() {
             let entry: &Entry = &entry;
             let (own, beside) = addresses_of(entry, &mapping.account.address, mapping.lower_case);

@@ -55,9 +55,6 @@ pub const DAV_WORDS_CHARS: usize = 500;
 /// Most bytes of an answer's headers.
 pub const DAV_HEADER_BYTES: usize = 64 * KIB as usize;
 
-/// Connections of one account that wait for more to do.
-pub const DAV_IDLE: usize = 4;
-
 /// Redirections from one request.
 pub const DAV_REDIRECTS: usize = 5;
 

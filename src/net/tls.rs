@@ -160,7 +160,8 @@ impl ServerCertVerifier for OneKey {
         if let Some(pinned) = self.pin {
             let shown = pinned.of_same_kind(end_entity)?;
             if shown != pinned {
-                return Err(CertificateError::Other(OtherError(Arc::new(OtherPin { shown, pinned }))).into());
+                // Not CertificateError::Other, whose cause is only told as Rust writes it.
+                return Err(Error::Other(OtherError(Arc::new(OtherPin { shown, pinned }))));
             }
         }
         Ok(ServerCertVerified::assertion())

@@ -1,6 +1,7 @@
 //! HTTP requests for one account: logged in, on connections of its own, tried again where that may help, and every answer
 //! bounded.
 
+use super::places::{Place, Places};
 use super::wire::{Dial, NoNames, net_error};
 use super::{href, xml};
 use crate::limits;
@@ -10,15 +11,42 @@ use crate::site::server::Credentials;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Cursor, Read};
+use std::sync::Arc;
 use std::time::Duration;
 use ureq::http::{HeaderMap, HeaderValue, Request};
 use url::Url;
 use zeroize::Zeroizing;
 
+/// The connections to one server, which all accounts share: every request says by itself who asks.
+#[derive(Clone)]
+pub struct Wires {
+    agent: ureq::Agent,
+    places: Arc<Places>,
+}
+
+impl Wires {
+    /// Connects to nobody yet; later to at most so many places at once.
+    pub fn new(dialer: &Dialer, max_connections: usize) -> Self {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .user_agent(concat!("stationwagon/", env!("CARGO_PKG_VERSION")))
+            .max_response_header_size(limits::DAV_HEADER_BYTES)
+            .max_idle_connections(max_connections)
+            .max_idle_connections_per_host(max_connections)
+            .build();
+        let agent = ureq::Agent::with_parts(config, Dial { dialer: dialer.clone() }, NoNames);
+        Self { agent, places: Places::new(max_connections) }
+    }
+}
+
 /// What says requests for one account.
 pub struct Client {
-    agent: ureq::Agent,
+    wires: Wires,
     /// Scheme, host and port that all requests go to.
     pub base: Url,
     authorization: HeaderValue,
@@ -35,11 +63,28 @@ pub struct Say<'a> {
     pub body: &'a [u8],
 }
 
-/// An answer; its body has not been read.
+/// An answer. The body of a good one has not been read, and holds its connection until it has been; that of any other is at
+/// hand, so that the next question can be asked about it.
 pub struct Reply {
     pub status: u16,
     pub headers: HeaderMap,
+    /// An earlier try of the request ended without an answer, so it may have been done twice: what is refused now may have
+    /// been done then.
+    pub repeated: bool,
     body: Box<dyn Read + Send>,
+}
+
+/// What comes on a connection.
+struct Body {
+    inner: ureq::BodyReader<'static>,
+    /// Given back after the connection is.
+    _place: Place,
+}
+
+impl Read for Body {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.inner.read(buf)
+    }
 }
 
 impl Reply {
@@ -83,24 +128,15 @@ impl Reply {
 enum Trouble {
     /// The server asks for patience (429, 503), for at least so long.
     Busy(Duration, String),
+    /// Nobody heard the request.
+    Unreached(io::Error),
+    /// What became of the request nobody knows.
     Lost(io::Error),
     Other(SiteError),
 }
 
 impl Client {
-    pub fn new(dialer: &Dialer, base: &Url, credentials: &Credentials) -> Result<Self, SiteError> {
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .user_agent(concat!("stationwagon/", env!("CARGO_PKG_VERSION")))
-            .max_response_header_size(limits::DAV_HEADER_BYTES)
-            .max_idle_connections(limits::DAV_IDLE)
-            .max_idle_connections_per_host(limits::DAV_IDLE)
-            .build();
-        let agent = ureq::Agent::with_parts(agent, Dial { dialer: dialer.clone() }, NoNames);
+    pub fn new(wires: &Wires, base: &Url, credentials: &Credentials) -> Result<Self, SiteError> {
         let (text, acts_for) = match credentials {
             Credentials::Password { user, acts_for, password } => {
                 let pair = Zeroizing::new(format!("{user}:{}", password.reveal()));
@@ -119,13 +155,14 @@ impl Client {
         };
         let mut authorization = header(&Zeroizing::new(text))?;
         authorization.set_sensitive(true);
-        Ok(Self { agent, base: base.clone(), authorization, acts_for: acts_for.map(header).transpose()?, who })
+        let acts_for = acts_for.map(header).transpose()?;
+        Ok(Self { wires: wires.clone(), base: base.clone(), authorization, acts_for, who })
     }
 
     /// The same login, for nobody but itself.
     pub fn as_itself(&self) -> Self {
         Self {
-            agent: self.agent.clone(),
+            wires: self.wires.clone(),
             base: self.base.clone(),
             authorization: self.authorization.clone(),
             acts_for: None,
@@ -137,29 +174,32 @@ impl Client {
         self.acts_for.is_some()
     }
 
-    /// Sends a request and waits for the beginning of its answer. A lost connection and a busy server are tried again, so
-    /// the request must be one that may be done twice. 401 is an error.
+    /// Sends a request and waits for the beginning of its answer. A lost connection, a busy server and a gateway that has
+    /// lost the server are tried again, so the request must be one that may be done twice; [`Reply::repeated`] says that
+    /// it may have been. 401 is an error.
     pub fn send(&self, url: &Url, say: &Say<'_>) -> Result<Reply, SiteError> {
         let mut patience = ExponentialBuilder::default()
             .with_min_delay(limits::SERVER_RETRY_LEAST)
             .with_max_times(limits::SERVER_RETRIES)
             .with_jitter()
             .build();
+        let mut repeated = false;
         loop {
-            let trouble = match self.once(url, say) {
-                Ok(reply) => return Ok(reply),
-                Err(trouble) => trouble,
-            };
-            let pause = patience.next();
-            match (trouble, pause) {
-                (Trouble::Busy(wished, _), Some(pause)) => {
-                    std::thread::sleep(pause.max(wished.min(limits::DAV_PATIENCE)));
+            let pause = match (self.once(url, say), patience.next()) {
+                (Ok(Reply { status: 502 | 504, .. }) | Err(Trouble::Lost(_)), Some(pause)) => {
+                    repeated = true;
+                    pause
                 }
-                (Trouble::Lost(_), Some(pause)) => std::thread::sleep(pause),
-                (Trouble::Busy(_, words), None) => return Err(self.says(&words)),
-                (Trouble::Lost(source), None) => return Err(self.lost(&doing(url, say), source)),
-                (Trouble::Other(error), _) => return Err(error),
-            }
+                (Ok(reply), _) => return Ok(Reply { repeated, ..reply }),
+                (Err(Trouble::Busy(wished, _)), Some(pause)) => pause.max(wished.min(limits::DAV_PATIENCE)),
+                (Err(Trouble::Unreached(_)), Some(pause)) => pause,
+                (Err(Trouble::Busy(_, words)), None) => return Err(self.says(&words)),
+                (Err(Trouble::Lost(source) | Trouble::Unreached(source)), None) => {
+                    return Err(self.lost(&doing(url, say), source));
+                }
+                (Err(Trouble::Other(error)), _) => return Err(error),
+            };
+            std::thread::sleep(pause);
         }
     }
 
@@ -173,16 +213,18 @@ impl Client {
             builder = builder.header("authorize-as", account.clone());
         }
         let bad = |error: &dyn std::fmt::Display| Trouble::Other(self.says(&format!("{error}, {}", doing(url, say))));
+        let Wires { agent, places } = &self.wires;
+        let place = places.take();
         let outcome = if say.body.is_empty() && say.method != "PUT" {
-            self.agent.run(builder.body(()).map_err(|error| bad(&error))?)
+            agent.run(builder.body(()).map_err(|error| bad(&error))?)
         } else {
-            self.agent.run(builder.body(say.body).map_err(|error| bad(&error))?)
+            agent.run(builder.body(say.body).map_err(|error| bad(&error))?)
         };
         let response = match outcome {
             Ok(response) => response,
             Err(ureq::Error::Io(error)) => {
                 return Err(match net_error(error) {
-                    Ok(error @ crate::net::NetError::Connect { .. }) => Trouble::Lost(io::Error::other(error)),
+                    Ok(error @ crate::net::NetError::Connect { .. }) => Trouble::Unreached(io::Error::other(error)),
                     Ok(error) => Trouble::Other(SiteError::Net(error)),
                     Err(error) => Trouble::Lost(error),
                 });
@@ -190,8 +232,13 @@ impl Client {
             Err(error) => return Err(bad(&error)),
         };
         let (parts, body) = response.into_parts();
-        let body = body.into_with_config().limit(u64::MAX).reader();
-        let reply = Reply { status: parts.status.as_u16(), headers: parts.headers, body: Box::new(body) };
+        let body = Body { inner: body.into_with_config().limit(u64::MAX).reader(), _place: place };
+        let status = parts.status.as_u16();
+        let body: Box<dyn Read + Send> = match status {
+            200 | 207 => Box::new(body),
+            _ => Box::new(Cursor::new(short(body))),
+        };
+        let reply = Reply { status, headers: parts.headers, repeated: false, body };
         match reply.status {
             401 => Err(Trouble::Other(self.says(&format!("the login of {} was refused: {}", self.who, reply.words())))),
             429 | 503 => {
@@ -244,6 +291,14 @@ impl Client {
     pub fn says(&self, what: &str) -> SiteError {
         SiteError::Server { server: self.base.to_string(), what: what.to_owned() }
     }
+}
+
+/// The beginning of what is only told to a person. A longer one costs its connection.
+fn short(body: Body) -> Vec<u8> {
+    let mut words = Vec::new();
+    // One that breaks off is as long as it is.
+    let _ = body.take(limits::DAV_WORDS_BYTES).read_to_end(&mut words);
+    words
 }
 
 fn doing(url: &Url, say: &Say<'_>) -> String {

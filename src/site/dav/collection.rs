@@ -40,7 +40,9 @@ pub fn list(session: &Session) -> Result<(Vec<Collection>, Vec<Rejection>), Site
     let mut found: BTreeMap<FolderKey, Collection> = BTreeMap::new();
     let mut rejected = Vec::new();
     for home in session.homes() {
+        let mut cut_off = false;
         let mut take = |resource: Resource| {
+            cut_off |= resource.says_more(home);
             if href::is_same(home, &resource.url) || resource.status.is_some_and(|status| status >= 400) {
                 return Ok(());
             }
@@ -60,6 +62,7 @@ pub fn list(session: &Session) -> Result<(Vec<Collection>, Vec<Rejection>), Site
             Ok(())
         };
         match multistatus::propfind(&session.client, home, "1", PROPS, &mut take)? {
+            Outcome::Done { .. } if cut_off => return Err(multistatus::cut_off(&session.client, home)),
             Outcome::Done { .. } => {}
             // The home is made with the first collection.
             Outcome::Status(404, _) => {}

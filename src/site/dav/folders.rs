@@ -38,7 +38,16 @@ pub fn put(session: &Session, folder: &Folder) -> Result<Result<FolderPut, Reaso
             Some(_) => {}
             None => match make(session, &url, folder)? {
                 Ok(lost) => return Ok(Ok(FolderPut { key, created: true, lost })),
-                Err(reason) => drop(refused.get_or_insert(reason)),
+                Err(reason) => {
+                    // A first try may have made it, and its answer was lost: then the others met it.
+                    if let Some(there) = collection::at(session, &url)?.filter(|there| there.folder.key.kind() == kind)
+                    {
+                        let lost = describe(session, &there, folder)?;
+                        let created = members::all(session, &there)?.members.is_empty();
+                        return Ok(Ok(FolderPut { key, created, lost }));
+                    }
+                    refused.get_or_insert(reason);
+                }
             },
         }
     }
@@ -216,7 +225,13 @@ pub fn rename(session: &Session, from: &FolderKey, to: &FolderKey) -> Result<Res
     }
     let headers = [ASLEEP[0], ASLEEP[1], ("destination", new.as_str()), ("overwrite", "F")];
     let reply = session.client.send(&old, &Say { method: "MOVE", headers: &headers, body: b"" })?;
-    Ok(if reply.status < 300 { Ok(()) } else { Err(Reason::Refused(reply.words())) })
+    let is_done = match reply.status {
+        ..300 => true,
+        // A first try may have moved it, and its answer was lost: then the second one met it.
+        _ if reply.repeated => collection::at(session, &old)?.is_none() && collection::at(session, &new)?.is_some(),
+        _ => false,
+    };
+    Ok(if is_done { Ok(()) } else { Err(Reason::Refused(reply.words())) })
 }
 
 /// Removes a collection that holds nothing.

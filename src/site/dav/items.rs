@@ -1,6 +1,7 @@
 //! Storing, replacing, moving and removing resources, each with the server's scheduling kept asleep.
 
 use super::client::{Reply, Say};
+use super::same::{is_same, uid};
 use super::scheduling::{self, ASLEEP};
 use super::session::Session;
 use super::xml::Ns;
@@ -100,13 +101,10 @@ impl DavStore {
         if reply.status != 412 {
             return Ok(judge(reply));
         }
-        // What is there is this very item, stored before an answer or a pass was lost, or somebody else's.
-        let there = match ahead::get_at(session, url)? {
-            Content::Bytes { bytes, .. } => bytes,
-            _ => return Ok(judge(reply)),
-        };
-        let same = there == bytes || (uid(&there).is_some() && uid(&there) == uid(bytes));
-        Ok(if same { Ok(()) } else { Err(Reason::Refused("another item was stored there meanwhile".to_owned())) })
+        Ok(match stored_before(session, url, bytes, &reply)? {
+            true => Ok(()),
+            false => Err(Reason::Refused(format!("another item was stored there meanwhile: {}", reply.words()))),
+        })
     }
 
     /// Fails where the server would tell the attendees of this event.
@@ -119,7 +117,7 @@ impl DavStore {
             return Ok(Ok(()));
         }
         let why = "it has attendees, and this server would send invitations to them; \
-            switch its scheduling off and say scheduling_is_off";
+            switch its scheduling off and write scheduling = \"off\" in [groupware]";
         Ok(Err(Reason::Unsupported(why.to_owned())))
     }
 
@@ -142,6 +140,8 @@ impl DavStore {
         let reply = put(session, key.kind(), &url, ("if-match", tag), bytes)?;
         Ok(match reply.status {
             404 | 410 => Ok(false),
+            // The first try changed the tag for which the second one asks.
+            412 if reply.repeated && lies_there(session, &url, bytes)? => Ok(true),
             412 => Err(Reason::Refused("it was changed there at this moment".to_owned())),
             _ => judge(reply).map(|()| true),
         })
@@ -163,6 +163,20 @@ fn put(
     session.client.send(url, &Say { method: "PUT", headers: &headers, body: bytes })
 }
 
+/// Whether what keeps a new item from being stored is that very item, stored before an answer or a pass was lost, and
+/// nobody else's. A server may have written it anew in its own way; then it has its UID, which says enough only where the
+/// request was `refused` after a try whose answer nobody heard.
+fn stored_before(session: &Session, url: &Url, sent: &[u8], refused: &Reply) -> Result<bool, SiteError> {
+    let Content::Bytes { bytes: there, .. } = ahead::get_at(session, url)? else { return Ok(false) };
+    let one_uid = || uid(sent).is_some() && uid(&there) == uid(sent);
+    Ok(is_same(&there, sent) || (refused.repeated && one_uid()))
+}
+
+/// Whether this is what is stored.
+fn lies_there(session: &Session, url: &Url, sent: &[u8]) -> Result<bool, SiteError> {
+    Ok(matches!(ahead::get_at(session, url)?, Content::Bytes { bytes, .. } if is_same(&bytes, sent)))
+}
+
 /// A refusal in the server's words.
 fn judge(reply: Reply) -> Result<(), Reason> {
     if reply.status >= 300 {
@@ -170,12 +184,6 @@ fn judge(reply: Reply) -> Result<(), Reason> {
     }
     reply.finish();
     Ok(())
-}
-
-/// The first UID of a calendar object or card; servers that write anew what they get keep it.
-fn uid(bytes: &[u8]) -> Option<&[u8]> {
-    let mut lines = bytes.split(|&byte| byte == b'\n');
-    lines.find_map(|line| line.strip_prefix(b"UID:")).map(<[u8]>::trim_ascii)
 }
 
 /// Which of these are in the folder.
@@ -214,9 +222,11 @@ pub fn relocate(session: &Session, from: &FolderKey, name: &str, to: &FolderKey)
         reply.finish();
         return Ok(true);
     }
+    let is_there = |url: &Url| Ok(multistatus::look(&session.client, url, "<D:getetag/>")?.is_some());
     match reply.status {
         // A first try of this very request may have moved it.
-        404 | 410 => Ok(multistatus::look(&session.client, &new, "<D:getetag/>")?.is_some()),
+        404 | 410 => is_there(&new),
+        412 if reply.repeated && !is_there(&old)? => is_there(&new),
         _ => Err(session.client.says(&format!("{}, moving {name} from {from} to {to}", reply.words()))),
     }
 }
@@ -226,9 +236,10 @@ pub fn relocate(session: &Session, from: &FolderKey, name: &str, to: &FolderKey)
 fn carry(session: &Session, kind: FolderKind, old: &Url, new: &Url) -> Result<Option<bool>, SiteError> {
     let Content::Bytes { bytes, .. } = ahead::get_at(session, old)? else { return Ok(None) };
     let reply = put(session, kind, new, ("if-none-match", "*"), &bytes)?;
-    if reply.finish() >= 300 {
+    if reply.status >= 300 && !(reply.status == 412 && stored_before(session, new, &bytes, &reply)?) {
         return Ok(None);
     }
+    reply.finish();
     let reply = session.client.send(old, &Say { method: "DELETE", headers: &ASLEEP, body: b"" })?;
     match reply.status {
         200..=299 | 404 | 410 => {
@@ -248,7 +259,9 @@ pub fn remove(session: &Session, key: &FolderKey, name: &str) -> Result<bool, Si
     }
     let reply = session.client.send(&url, &Say { method: "DELETE", headers: &ASLEEP, body: b"" })?;
     match reply.status {
-        200..=299 | 404 | 410 => Ok(reply.finish() < 300),
+        // A first try of this very request may have removed it.
+        404 | 410 => Ok(reply.repeated),
+        200..=299 => Ok(reply.finish() < 300),
         _ => Err(session.client.says(&format!("{}, removing {key}/{name}", reply.words()))),
     }
 }

@@ -44,8 +44,13 @@ pub fn all(session: &Session, collection: &Collection) -> Result<Look, SiteError
         return Ok(look);
     }
     let mut look = Look { members: Members::new(), token: None, strange: Vec::new() };
-    let mut take = |resource| look.take(collection, &resource);
+    let mut cut_off = false;
+    let mut take = |resource: Resource| {
+        cut_off |= resource.says_more(&collection.url);
+        look.take(collection, &resource)
+    };
     match multistatus::propfind(&session.client, &collection.url, "1", PROPS, &mut take)? {
+        Outcome::Done { .. } if cut_off => Err(multistatus::cut_off(&session.client, &collection.url)),
         Outcome::Done { .. } => Ok(look),
         Outcome::Status(_, words) => Err(session.client.says(&format!("{words}, listing {}", collection.url.path()))),
     }
@@ -77,8 +82,7 @@ fn sync(
         let say = Say { method: "REPORT", headers: &[("content-type", XML)], body: body.as_bytes() };
         let mut cut_off = false;
         let mut take = |resource: Resource| {
-            // RFC 6578 3.6: the collection itself with 507 says that there is more.
-            cut_off |= resource.status == Some(507) && href::is_same(&resource.url, &collection.url);
+            cut_off |= resource.says_more(&collection.url);
             look.take(collection, &resource)
         };
         match multistatus::ask(&session.client, &collection.url, &say, &mut take)? {

@@ -14,7 +14,9 @@ mod items;
 mod mark;
 mod members;
 mod multistatus;
+mod places;
 mod rights;
+mod same;
 mod scheduling;
 mod session;
 mod store;
@@ -22,9 +24,10 @@ mod wire;
 pub mod xml;
 
 use crate::fs::Fs;
-use crate::net::{Dialer, TlsPolicy};
+use crate::net::TlsPolicy;
 use crate::site::SiteError;
 use crate::site::server::Login;
+use client::Wires;
 use session::Session;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,12 +47,14 @@ pub struct DavOptions {
     /// The administrator has switched the server's scheduling off, so events with attendees can be written to one that is
     /// not known to be quiet.
     pub scheduling_is_off: bool,
+    /// Most connections at once, of all accounts together.
+    pub max_connections: usize,
 }
 
 /// Calendars, tasks and contacts on a DAV server.
 pub struct DavStore {
     url: Url,
-    dialer: Dialer,
+    wires: Wires,
     login: Login,
     principal: Option<String>,
     scheduling_is_off: bool,
@@ -61,7 +66,7 @@ pub struct DavStore {
 impl DavStore {
     /// Reads certificates; connects to nobody yet.
     pub fn open(fs: &dyn Fs, options: DavOptions) -> Result<Self, SiteError> {
-        let DavOptions { url: text, tls, login, insecure, principal, scheduling_is_off } = options;
+        let DavOptions { url: text, tls, login, insecure, principal, scheduling_is_off, max_connections } = options;
         let bad = |what: &str| Err(SiteError::Unsupported(format!("the address of a DAV server {what}")));
         let Ok(mut url) = Url::parse(&text) else { return bad(&format!("is a URL, which {text:?} is not")) };
         if !url.username().is_empty() || url.password().is_some() {
@@ -79,9 +84,9 @@ impl DavStore {
         }
         url.set_query(None);
         url.set_fragment(None);
-        let dialer = tls.dialer(fs).map_err(SiteError::Net)?;
+        let wires = Wires::new(&tls.dialer(fs).map_err(SiteError::Net)?, max_connections);
         let (sessions, owners) = (Mutex::default(), Mutex::default());
-        Ok(Self { url, dialer, login, principal, scheduling_is_off, sessions, owners })
+        Ok(Self { url, wires, login, principal, scheduling_is_off, sessions, owners })
     }
 }
 

@@ -26,6 +26,11 @@ impl Resource {
     pub fn text(&self, ns: Ns, name: &str) -> Option<&str> {
         self.prop(ns, name).and_then(Node::trimmed)
     }
+
+    /// RFC 6578 3.6: the collection itself with 507 says that it has more than this answer.
+    pub fn says_more(&self, collection: &Url) -> bool {
+        self.status == Some(507) && href::is_same(&self.url, collection)
+    }
 }
 
 /// How a request for several resources ended.
@@ -88,6 +93,13 @@ fn status_of(node: &Node) -> Option<u16> {
 
 fn bad(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
+}
+
+/// Half of a listing, which would tell that the rest is gone.
+pub fn cut_off(client: &Client, url: &Url) -> SiteError {
+    let path = url.path();
+    client
+        .says(&format!("its listing of {path} is cut off, and it does not say how to go on; let it list more at once"))
 }
 
 /// What the properties of one resource are; `None` where there is no such resource.

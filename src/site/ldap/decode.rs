@@ -16,6 +16,8 @@ pub struct Reader<'a> {
     pub index: &'a Index,
     /// Names of entries, in normal form, that stand in groups only because a group may not be empty.
     pub placeholders: &'a HashSet<String>,
+    /// When it is read; what has times counts as it is then.
+    pub now: i64,
 }
 
 impl Reader<'_> {
@@ -92,15 +94,28 @@ impl Reader<'_> {
         Some(Alias { address: address.to_owned(), targets })
     }
 
-    pub fn vacation(&self, entry: &Entry) -> Option<Setting> {
+    /// The answer to whoever writes meanwhile, with its times as attributes, and what of them makes no sense.
+    pub fn vacation(&self, entry: &Entry) -> Option<(Setting, Vec<String>)> {
         let map = self.mapping.account.vacation.as_ref()?;
         let text = entry.first(&map.text)?.to_owned();
+        let (mut attributes, mut odd) = (Attributes::new(), Vec::new());
+        let mut time = |key: &str, attribute: &Option<String>| {
+            let attribute = attribute.as_ref()?;
+            let text = entry.first(attribute)?;
+            match value::time(text) {
+                Some(time) => drop(attributes.insert(key.to_owned(), time.to_string())),
+                None => odd.push(format!("its {attribute} {text:?} is no time")),
+            }
+            value::time(text).map(|time| time.as_second())
+        };
+        let (from, until) = (time("from", &map.from), time("until", &map.until));
+        let is_now = from.is_none_or(|from| from <= self.now) && until.is_none_or(|until| self.now < until);
         let options = map.enabled.as_ref().map_or(&[][..], |name| entry.all(name));
         let on = |option: &String| {
             option.eq_ignore_ascii_case("TRUE") || !map.word.is_empty() && option.eq_ignore_ascii_case(&map.word)
         };
-        let enabled = options.is_empty() || options.iter().any(on);
-        Some(Setting::Vacation { enabled, subject: String::new(), text, attributes: Attributes::new() })
+        let enabled = is_now && (options.is_empty() || options.iter().any(on));
+        Some((Setting::Vacation { enabled, subject: String::new(), text, attributes }, odd))
     }
 
     /// The list of an entry, and members that lead nowhere.

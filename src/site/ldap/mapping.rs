@@ -156,6 +156,9 @@ pub struct VacationMap {
     pub enabled: Option<String>,
     #[serde(default)]
     pub word: String,
+    /// Hold the times (RFC 4517 3.3.13) from and up to which it answers; outside of them it counts as switched off.
+    pub from: Option<String>,
+    pub until: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -310,7 +313,9 @@ impl Parts {
         names.extend(
             forward.iter().flat_map(|map| map.attributes.iter().chain(&map.options).chain(&map.no_copy)).cloned(),
         );
-        names.extend(vacation.iter().flat_map(|map| [&map.text].into_iter().chain(&map.enabled)).cloned());
+        if let Some(VacationMap { text, enabled, from, until, .. }) = vacation {
+            names.extend([text].into_iter().chain(enabled).chain(from).chain(until).cloned());
+        }
         names.extend(self.account.attributes.values().cloned());
         if let Some(map) = &self.list {
             names.extend([&map.address, &map.aliases, &map.name, &map.members].into_iter().flatten().cloned());

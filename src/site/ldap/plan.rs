@@ -51,7 +51,7 @@ impl<'a> Plan<'a> {
 
     pub fn reader(&self) -> Reader<'_> {
         let Self { tree, index, placeholders, .. } = self;
-        Reader { mapping: &self.options.mapping, tree, index, placeholders }
+        Reader { mapping: &self.options.mapping, tree, index, placeholders, now: self.options.started_at }
     }
 
     /// The steps of one change. Where it is refused, nothing of it stays in the plan.

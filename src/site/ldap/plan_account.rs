@@ -233,6 +233,10 @@ impl Plan<'_> {
             }
             parts.extend(set(&entry, options, &words));
         }
+        // An answer without times is sent at any.
+        for attribute in map.from.iter().chain(&map.until) {
+            parts.extend(set(&entry, attribute, &[]));
+        }
         self.modify(&name, parts, false);
         Ok(())
     }

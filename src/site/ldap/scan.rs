@@ -31,7 +31,8 @@ pub fn scan(mut fetched: Fetched, options: &LdapOptions) -> (ProvisioningScan, S
     let many = fetched.tree.count();
     let accounts = fetched.tree.take_accounts();
     let fetched = &fetched;
-    let reader = Reader { mapping, tree: &fetched.tree, index: &index, placeholders: &placeholders };
+    let reader =
+        Reader { mapping, tree: &fetched.tree, index: &index, placeholders: &placeholders, now: options.started_at };
     let out = ProvisioningScan { records: Vec::with_capacity(many), ..ProvisioningScan::default() };
     let mut all = Scan { reader, fetched, out, settings: Settings::new(), forwards: BTreeMap::new() };
     all.out.rejected.extend(fetched.rejected.iter().cloned().chain(hidden.clone()));
@@ -145,7 +146,10 @@ impl Scan<'_> {
             let class = ClassOfService { name: name.clone(), quota_bytes: None, attributes: Attributes::new() };
             classes.entry(name.clone()).or_insert((class, Vec::new()));
         }
-        if let Some(vacation) = self.reader.vacation(entry) {
+        if let Some((vacation, odd)) = self.reader.vacation(entry) {
+            for what in odd {
+                self.reject(Some(address), &entry.dn, Reason::Malformed(what));
+            }
             self.settings.insert(address.to_string(), vec![vacation]);
         }
         for alias in self.reader.aliases(entry, EntryKind::Account) {
@@ -250,6 +254,38 @@ mod tests {
             _ => None,
         };
         scan.records.iter().find_map(one).unwrap()
+    }
+
+    #[test]
+    fn an_answer_is_enabled_between_its_dates_alone() {
+        let at = |dates: &str, now: &str| {
+            let fetched = fetched(&format!(
+                "account uid=ann,dc=test zimbraMailDeliveryAddress=ann@a.test userPassword={{SSHA}}x \
+                 zimbraPrefOutOfOfficeReply=Away zimbraPrefOutOfOfficeReplyEnabled=TRUE {dates}"
+            ));
+            let started_at = now.parse::<jiff::Timestamp>().unwrap().as_second();
+            let (scan, settings) = scan(fetched, &LdapOptions { started_at, ..options("zimbra") });
+            let Setting::Vacation { enabled, attributes, .. } = &settings["ann@a.test"][0] else { panic!() };
+            (*enabled, attributes.clone(), scan.rejected)
+        };
+        let dates = "zimbraPrefOutOfOfficeFromDate=20240301000000Z zimbraPrefOutOfOfficeUntilDate=20240310230000Z";
+        let between = |now| at(dates, now).0;
+        assert_eq!(
+            ["2024-02-29T23:59:59Z", "2024-03-01T00:00:00Z", "2024-03-10T22:59:59Z", "2024-03-10T23:00:00Z"]
+                .map(between),
+            [false, true, true, false]
+        );
+        let (_, attributes, rejected) = at(dates, "2024-03-05T00:00:00Z");
+        let said: Vec<_> = attributes.iter().map(|(key, value)| format!("{key} {value}")).collect();
+        assert_eq!(said, ["from 2024-03-01T00:00:00Z", "until 2024-03-10T23:00:00Z"]);
+        assert!(rejected.is_empty(), "{rejected:?}");
+        // Without dates it answers at any time; a date that is none is told, and bounds nothing.
+        assert!(at("", "2024-03-05T00:00:00Z").0);
+        let (enabled, _, rejected) = at("zimbraPrefOutOfOfficeUntilDate=soon", "2024-03-05T00:00:00Z");
+        assert!(
+            enabled && rejected.len() == 1 && rejected[0].reason.to_string().contains("is no time"),
+            "{rejected:?}"
+        );
     }
 
     #[test]

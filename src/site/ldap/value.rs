@@ -65,6 +65,21 @@ pub fn encode_status(status: AccountStatus, map: &StatusMap) -> Option<&str> {
     words.map(String::as_str)
 }
 
+/// A time as directories write it (RFC 4517 3.3.13): `20240131230000Z`, with or without minutes, seconds and a fraction.
+pub fn time(text: &str) -> Option<jiff::Timestamp> {
+    let (digits, rest) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let zone = rest.trim_start_matches(|c: char| matches!(c, '.' | ',') || c.is_ascii_digit());
+    let zone = match (zone, zone.len()) {
+        ("Z", _) => "+0000".to_owned(),
+        (hours, 3) => format!("{hours}00"),
+        _ => zone.to_owned(),
+    };
+    if !matches!(digits.len(), 10 | 12 | 14) {
+        return None;
+    }
+    jiff::Timestamp::strptime("%Y%m%d%H%M%S%z", format!("{digits:0<14}{zone}")).ok()
+}
+
 /// A hash with its scheme, as records have it. A value without one is the password itself (RFC 4519 section 2.41).
 pub fn password(text: &str) -> Secret {
     let has_scheme = text.starts_with('{') && text.contains('}');
@@ -136,6 +151,24 @@ mod tests {
             assert!(quota(text, &map(1)).is_err(), "{text}");
         }
         assert_eq!(encode_quota(1025, &map(1024)), "2");
+    }
+
+    #[test]
+    fn times_of_directories_are_read_in_every_form_and_nothing_else_is() {
+        for (text, expected) in [
+            ("20240131230000Z", "2024-01-31T23:00:00Z"),
+            ("202401312300Z", "2024-01-31T23:00:00Z"),
+            ("2024013123Z", "2024-01-31T23:00:00Z"),
+            ("20240131230000.000Z", "2024-01-31T23:00:00Z"),
+            ("20240201000000+0100", "2024-01-31T23:00:00Z"),
+            ("20240131200000-03", "2024-01-31T23:00:00Z"),
+        ] {
+            assert_eq!(time(text).unwrap().to_string(), expected, "{text}");
+        }
+        for text in ["", "Z", "2024", "20240131230000", "20241331230000Z", "20240131230000Zz", "tomorrow", "\u{221e}Z"]
+        {
+            assert_eq!(time(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -122,14 +122,17 @@ impl Connection {
         self.try_answer(doing, challenges)?.ok_or_else(|| self.broken("it asks for something that nobody offered"))
     }
 
+    /// BYE, and NO with TRYLATER (RFC 5804 1.3), which says no more than that the server is busy, count as a lost connection.
     fn try_answer(&mut self, doing: &str, challenges: Challenges) -> Result<Option<Answer>, SiteError> {
         let answer = read_answer(&mut self.stream, challenges).map_err(|source| self.lost(doing, source))?;
-        match answer {
-            Some(answer) if answer.status == Status::Bye => {
-                Err(self.lost(doing, io::Error::new(io::ErrorKind::ConnectionAborted, answer.said())))
-            }
-            answer => Ok(answer),
-        }
+        let kind = match &answer {
+            Some(answer) if answer.status == Status::Bye => io::ErrorKind::ConnectionAborted,
+            Some(answer) if answer.status == Status::No && answer.has_code("TRYLATER") => io::ErrorKind::ResourceBusy,
+            _ => return Ok(answer),
+        };
+        let said = answer.map(|answer| answer.said()).unwrap_or_default();
+        let said = if kind == io::ErrorKind::ResourceBusy { format!("it is busy: {said}") } else { said };
+        Err(self.lost(doing, io::Error::new(kind, said)))
     }
 
     fn lost(&self, doing: &str, source: io::Error) -> SiteError {

@@ -7,19 +7,22 @@
 
 mod connection;
 mod names;
+mod pool;
 mod scripts;
 mod store;
 pub mod syntax;
 
 use crate::fs::Fs;
 use crate::limits;
-use crate::net::{Dialer, Endpoint, Protection, Scheme, TlsPolicy};
+use crate::net::{Dialer, Endpoint, NetError, Protection, Scheme, TlsPolicy};
 use crate::site::SiteError;
 use crate::site::server::Login;
 use backon::{BlockingRetryable, ExponentialBuilder};
 use connection::Connection;
+use pool::Pool;
 use scripts::Scripts;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The one scheme: TLS begins with STARTTLS (RFC 5804 3 names it and its port).
@@ -38,6 +41,8 @@ pub struct SieveOptions {
     pub login: Login,
     /// Passwords may be sent in the open to another machine.
     pub insecure: bool,
+    /// Most connections at once, of all accounts together.
+    pub max_connections: usize,
 }
 
 /// Scripts on a ManageSieve server.
@@ -45,8 +50,9 @@ pub struct SieveStore {
     endpoint: Endpoint,
     dialer: Dialer,
     login: Login,
-    /// Connections that wait for the next call for their account.
-    idle: Mutex<BTreeMap<String, Connection>>,
+    pool: Pool,
+    /// Somebody has been let in before, so a refused connection may pass.
+    reached: AtomicBool,
     /// Accounts whose folder an importer made; it is there although it has no script yet.
     made: Mutex<BTreeSet<String>>,
 }
@@ -54,59 +60,59 @@ pub struct SieveStore {
 impl SieveStore {
     /// Reads certificates; connects to nobody yet.
     pub fn open(fs: &dyn Fs, options: SieveOptions) -> Result<Self, SiteError> {
-        let SieveOptions { endpoint, tls, login, insecure } = options;
+        let SieveOptions { endpoint, tls, login, insecure, max_connections } = options;
         if endpoint.protection == Protection::Plain && !insecure && !is_this_machine(&endpoint.host) {
             return Err(SiteError::Unsupported(format!(
                 "{endpoint} would get passwords in the open; say insecure if that is meant"
             )));
         }
         let dialer = tls.dialer(fs).map_err(SiteError::Net)?;
-        Ok(Self { endpoint, dialer, login, idle: Mutex::default(), made: Mutex::default() })
+        let (pool, reached) = (Pool::new(max_connections), AtomicBool::new(false));
+        Ok(Self { endpoint, dialer, login, pool, reached, made: Mutex::default() })
     }
 
-    /// Does `work` with the scripts of an account, on a connection that is logged in for it.
+    /// Does `work` with the scripts of an account, on a connection that is logged in for it. Where the connection is lost, or
+    /// the server asks to come again later, all of it is done again, so it must be such as can be done twice.
     fn with<T>(
         &self,
         account: &str,
         mut work: impl FnMut(&mut Scripts<'_>) -> Result<T, SiteError>,
     ) -> Result<T, SiteError> {
-        // One that waited may have been closed meanwhile. All that is done here can be done twice.
-        let waiting = lock(&self.idle).remove(account);
-        if let Some(mut connection) = waiting {
+        let credentials = self.login.of(account)?;
+        let mut lease = self.pool.lease(account);
+        // One that waited may have been closed meanwhile, which is no trouble of the server.
+        if let Some(mut connection) = lease.connection.take() {
             match work(&mut Scripts::new(&mut connection)) {
                 Err(SiteError::Lost { .. }) => {}
-                outcome => return self.keep(account, connection, outcome),
+                outcome => {
+                    lease.connection = outcome.is_ok().then_some(connection);
+                    return outcome;
+                }
             }
         }
-        let mut connection = self.connect(account)?;
-        let outcome = work(&mut Scripts::new(&mut connection));
-        self.keep(account, connection, outcome)
-    }
-
-    fn keep<T>(&self, account: &str, connection: Connection, outcome: Result<T, SiteError>) -> Result<T, SiteError> {
-        if outcome.is_ok() {
-            let mut idle = lock(&self.idle);
-            if idle.len() >= limits::SERVER_IDLE {
-                idle.pop_first();
-            }
-            idle.insert(account.to_owned(), connection);
-        }
-        outcome
-    }
-
-    fn connect(&self, account: &str) -> Result<Connection, SiteError> {
-        let credentials = self.login.of(account)?;
         let attempt = || {
             let mut connection = Connection::open(&self.endpoint, &self.dialer)?;
             connection.log_in(account, &credentials)?;
-            Ok(connection)
+            self.reached.store(true, Ordering::Relaxed);
+            let done = work(&mut Scripts::new(&mut connection))?;
+            Ok((done, connection))
         };
         let patience = ExponentialBuilder::default()
             .with_min_delay(limits::SERVER_RETRY_LEAST)
             .with_max_times(limits::SERVER_RETRIES)
             .with_jitter();
-        // A refused login is an answer and no trouble of the connection.
-        attempt.retry(patience).when(|error| matches!(error, SiteError::Lost { .. })).call()
+        let (done, connection) = attempt.retry(patience).when(|error| self.may_pass(error)).call()?;
+        lease.connection = Some(connection);
+        Ok(done)
+    }
+
+    /// Whether trying again later may help. A refused login is an answer and no trouble of the connection.
+    fn may_pass(&self, error: &SiteError) -> bool {
+        match error {
+            SiteError::Lost { .. } => true,
+            SiteError::Net(NetError::Connect { .. }) => self.reached.load(Ordering::Relaxed),
+            _ => false,
+        }
     }
 }
 

@@ -47,10 +47,10 @@ impl Store for SieveStore {
         let listed = self.with(account, |scripts| scripts.list())?;
         // The connection that listed them is waiting, and knows what the server can do.
         let mut survey = Survey { items: Some(listed.names.len() as u64), ..Survey::default() };
-        if let Some(connection) = lock(&self.idle).get(account) {
-            survey.software = connection.capabilities.get("IMPLEMENTATION").cloned();
+        if let Some(capabilities) = self.pool.capabilities(account) {
+            survey.software = capabilities.get("IMPLEMENTATION").cloned();
             let line = |(name, value): (&String, &String)| format!("{name} {value}").trim_end().to_owned();
-            survey.capabilities = connection.capabilities.iter().map(line).collect();
+            survey.capabilities = capabilities.iter().map(line).collect();
         }
         survey.cannot_give.push("the times of scripts: each counts as changed when it is first seen".to_owned());
         survey.cannot_hold.push("scripts that its compiler refuses, and the times of scripts".to_owned());
@@ -216,6 +216,8 @@ impl Store for SieveStore {
     }
 
     fn remove_item(&self, account: &str, _: &FolderKey, name: &str) -> Result<bool, SiteError> {
+        // A first try may have deleted it, and its answer was lost.
+        let mut asked = false;
         self.with(account, |scripts| {
             let listed = scripts.list()?;
             // RFC 5804 2.10: the active script cannot be deleted.
@@ -224,7 +226,11 @@ impl Store for SieveStore {
             {
                 return Err(SiteError::Server { server: self.locator(), what: format!("{account}: {reason}") });
             }
-            if listed.has(name) { scripts.delete(name) } else { Ok(false) }
+            if !listed.has(name) {
+                return Ok(asked);
+            }
+            asked = true;
+            scripts.delete(name)
         })
     }
 }

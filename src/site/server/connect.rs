@@ -97,6 +97,7 @@ fn stores(
                     tls: server.tls.clone(),
                     login,
                     insecure: server.insecure,
+                    max_connections: server.max_connections,
                 };
                 Box::new(SieveStore::open(fs.as_ref(), options)?)
             }
@@ -108,6 +109,7 @@ fn stores(
                     insecure: server.insecure,
                     principal: server.principal.clone(),
                     scheduling_is_off: server.scheduling_is_off,
+                    max_connections: server.max_connections,
                 };
                 Box::new(DavStore::open(fs.as_ref(), options)?)
             }

@@ -9,10 +9,19 @@
     reason = "a test fails by panicking, and looks at files as they are"
 )]
 
+mod crowds;
+mod http;
+mod increments;
+mod lost_answers;
+mod scripts;
+mod sieve;
+
+use http::{response, say, several};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 use stationwagon::fs::RealFs;
+use stationwagon::limits;
 use stationwagon::model::mailbox::{Folder, FolderKey, FolderKind};
 use stationwagon::model::provisioning::Secret;
 use stationwagon::net::{Endpoint, Pin, TlsPolicy};
@@ -20,7 +29,6 @@ use stationwagon::site::dav::{DavOptions, DavStore};
 use stationwagon::site::managesieve::{SCHEMES, SieveOptions, SieveStore};
 use stationwagon::site::server::{Login, LoginMode, Store};
 use stationwagon::site::{Content, Delivered, Delivery, Depth, FolderScan, ItemContent};
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -31,13 +39,13 @@ use std::thread;
 
 const ANN: &str = "ann@a.test";
 
+/// Everybody who can log in.
+const ACCOUNTS: [&str; 6] = [ANN, "bob@a.test", "carl@a.test", "dora@a.test", "emma@a.test", "finn@a.test"];
+
 fn login() -> Login {
-    let own = BTreeMap::from([(ANN.to_owned(), Secret::new("pw"))]);
+    let own = ACCOUNTS.map(|account| (account.to_owned(), Secret::new("pw"))).into();
     Login { mode: LoginMode::Own, user: String::new(), separator: "*".into(), secret: None, own }
 }
-
-/// What the server is asked, and where to write its answer.
-type Answering = dyn Fn(&str, &str, &mut TcpStream) + Send + Sync;
 
 /// A server that answers each request, method and path, as it likes. It ends with the test.
 fn server(answer: impl Fn(&str, &str, &mut TcpStream) + Send + Sync + 'static) -> DavStore {
@@ -49,64 +57,11 @@ fn counted(
     answer: impl Fn(&str, &str, &mut TcpStream) + Send + Sync + 'static,
     connections: Arc<AtomicUsize>,
 ) -> DavStore {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let answer: Arc<Answering> = Arc::new(answer);
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            connections.fetch_add(1, Ordering::SeqCst);
-            let answer = Arc::clone(&answer);
-            thread::spawn(move || serve(stream, answer.as_ref()));
-        }
+    let port = http::listen(move |stream| {
+        connections.fetch_add(1, Ordering::SeqCst);
+        http::serve(stream, &|request, out| answer(&request.method, &request.path, out));
     });
-    let url = format!("http://127.0.0.1:{port}/");
-    let (tls, principal) = (TlsPolicy::System, None);
-    DavStore::open(
-        &RealFs,
-        DavOptions { url, tls, login: login(), insecure: false, principal, scheduling_is_off: false },
-    )
-    .unwrap()
-}
-
-fn serve(stream: TcpStream, answer: &Answering) {
-    let mut out = stream.try_clone().unwrap();
-    let mut lines = BufReader::new(stream);
-    loop {
-        let (mut first, mut size) = (String::new(), 0);
-        if lines.read_line(&mut first).unwrap_or(0) == 0 {
-            return;
-        }
-        loop {
-            let mut header = String::new();
-            if lines.read_line(&mut header).unwrap_or(0) == 0 || header.trim().is_empty() {
-                break;
-            }
-            if let Some(length) = header.to_ascii_lowercase().strip_prefix("content-length:") {
-                size = length.trim().parse().unwrap();
-            }
-        }
-        let mut body = vec![0; size];
-        lines.read_exact(&mut body).unwrap();
-        let mut words = first.split(' ');
-        answer(words.next().unwrap(), words.next().unwrap(), &mut out);
-    }
-}
-
-fn say(out: &mut TcpStream, status: &str, headers: &str, body: &str) {
-    let kind = "Content-Type: application/xml\r\n";
-    let _ = write!(out, "HTTP/1.1 {status}\r\n{kind}{headers}Content-Length: {}\r\n\r\n{body}", body.len());
-}
-
-/// A multistatus of these responses.
-fn several(responses: &str) -> String {
-    format!("<d:multistatus xmlns:d='DAV:' xmlns:c='urn:ietf:params:xml:ns:caldav'>{responses}</d:multistatus>")
-}
-
-fn response(href: &str, props: &str) -> String {
-    format!(
-        "<d:response><d:href>{href}</d:href><d:propstat><d:prop>{props}</d:prop><d:status>HTTP/1.1 200 OK</d:status>\
-         </d:propstat></d:response>"
-    )
+    http::store(port, limits::SERVER_CONNECTIONS)
 }
 
 /// A server on which ann has a home with one calendar in it; `rest` answers what else is asked.
@@ -325,6 +280,7 @@ fn an_invitation_is_not_stored_where_nobody_knows_how_to_keep_the_server_quiet()
     let (outcomes, _) = store.deliver(ANN, &work(), batch).unwrap();
     let [Delivered::Rejected(reason), Delivered::Done { .. }] = outcomes.as_slice() else { panic!("{outcomes:?}") };
     assert!(reason.to_string().contains("would send invitations"), "{reason}");
+    assert!(reason.to_string().contains("scheduling = \"off\""), "what the description wants to read: {reason}");
     let survey = store.survey(ANN);
     assert!(survey.is_err() || !survey.unwrap().cannot_hold.is_empty());
 }
@@ -390,7 +346,8 @@ fn a_password_goes_only_to_the_server_whose_certificate_is_believed() {
     });
     let with = |tls: TlsPolicy| {
         let (url, principal) = (format!("https://localhost:{port}/"), None);
-        let options = DavOptions { url, tls, login: login(), insecure: false, principal, scheduling_is_off: false };
+        let (insecure, scheduling_is_off, max_connections) = (false, false, limits::SERVER_CONNECTIONS);
+        let options = DavOptions { url, tls, login: login(), insecure, principal, scheduling_is_off, max_connections };
         DavStore::open(&RealFs, options).and_then(|store| store.mailbox(ANN))
     };
     let pinned = |pin: &str| TlsPolicy::Pinned(Pin::parse(pin).unwrap());
@@ -430,7 +387,8 @@ fn a_script_server_without_starttls_hears_no_password_and_an_endless_one_is_cut_
             heard
         });
         let endpoint = Endpoint::parse(&format!("sieve://127.0.0.1:{port}"), SCHEMES).unwrap();
-        let options = SieveOptions { endpoint, tls: TlsPolicy::Insecure, login: login(), insecure: false };
+        let (tls, max_connections) = (TlsPolicy::Insecure, limits::SERVER_CONNECTIONS);
+        let options = SieveOptions { endpoint, tls, login: login(), insecure: false, max_connections };
         let error = SieveStore::open(&RealFs, options).unwrap().mailbox(ANN).unwrap_err().to_string();
         (error, heard.join().unwrap())
     };
