@@ -88,6 +88,17 @@ fn answers_that_are_no_ldap_are_errors() {
 }
 
 #[test]
+fn a_question_about_one_entry_has_one_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = serve(|request, _| match request.operation {
+        SEARCH => Reply::Say([request.entry("", &[]).repeat(2), request.end(SUCCESS, "")].concat()),
+        _ => Reply::Say(request.end(SUCCESS, "")),
+    });
+    let error = open(plain(port, dir.path())).provisioning().unwrap_err().to_string();
+    assert!(error.ends_with("gives several entries where \"\" alone was asked for"), "{error}");
+}
+
+#[test]
 fn entries_without_end_are_cut_off_and_the_rest_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let port = serve(|request, _| match request.operation {

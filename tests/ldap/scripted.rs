@@ -92,7 +92,7 @@ fn element(bytes: &[u8]) -> (&[u8], &[u8]) {
 
 /// Bytes of a length behind its first.
 fn long_length(first: u8) -> usize {
-    usize::from(first.checked_sub(0x80).unwrap_or_default())
+    usize::from(first.saturating_sub(0x80))
 }
 
 fn length(first: u8, long: &[u8]) -> usize {

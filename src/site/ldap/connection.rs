@@ -128,6 +128,9 @@ impl Connection {
         page(&mut wire, Vec::new())?;
         let outcome = loop {
             match wire.found().map_err(lost)? {
+                Found::Entry(_) if entries > 0 && !query.subtree => {
+                    return Err(self.said(format!("gives several entries where {:?} alone was asked for", query.base)));
+                }
                 Found::Entry(entry) => {
                     entries += 1;
                     each(entry)?;
