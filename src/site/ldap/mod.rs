@@ -20,7 +20,7 @@ mod plan_domain;
 mod plan_list;
 mod scan;
 pub mod value;
-mod wire;
+pub mod wire;
 
 pub use mapping::Mapping;
 

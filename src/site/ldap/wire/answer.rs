@@ -4,6 +4,7 @@
 use super::ber;
 use super::request::PAGES;
 use crate::limits;
+use crate::model::text::printable;
 use crate::site::ldap::entry::Entry;
 use ldap3::LdapResult;
 use ldap3::asn1::{PL, StructureTag, TagClass, parse_uint};
@@ -70,14 +71,11 @@ pub fn outcome(operation: StructureTag) -> Option<Outcome> {
     let mut parts = operation.expect_constructed()?.into_iter();
     let code = u32::try_from(number(parts.next()?)?).ok()?;
     let _matched = parts.next()?;
-    let text = lossy(parts.next()?)?;
+    let text = shown(parts.next()?)?;
     let result = LdapResult { rc: code, matched: String::new(), text: String::new(), refs: vec![], ctrls: vec![] };
     let named = result.to_string();
     let name = named.split(", ").next().unwrap_or_default();
-    let words = match text.trim() {
-        "" => name.to_owned(),
-        text => format!("{text} ({name})"),
-    };
+    let words = if text.is_empty() { name.to_owned() } else { format!("{text} ({name})") };
     Some(Outcome { code, words })
 }
 
@@ -87,7 +85,7 @@ pub fn found(operation: StructureTag, controls: Vec<StructureTag>) -> Option<Fou
         ENTRY => entry(operation).map(Found::Entry),
         REFERENCE => {
             let urls = operation.expect_constructed()?.into_iter().take(limits::BAD_LINES_SHOWN);
-            urls.map(lossy).collect::<Option<_>>().map(Found::References)
+            urls.map(shown).collect::<Option<_>>().map(Found::References)
         }
         INTERMEDIATE => Some(Found::Aside),
         SEARCH_DONE => Some(Found::End(outcome(operation)?, cookie(controls)?)),
@@ -158,8 +156,9 @@ fn text(element: StructureTag) -> Option<Result<String, Vec<u8>>> {
     }
 }
 
-/// The beginning of a text, for a person.
-fn lossy(element: StructureTag) -> Option<String> {
+/// The beginning of a text, for a person; Active Directory ends what it says with a NUL.
+fn shown(element: StructureTag) -> Option<String> {
     let bytes = element.expect_primitive()?;
-    Some(String::from_utf8_lossy(&bytes).chars().take(limits::LDAP_WORDS_CHARS).collect())
+    let text: String = String::from_utf8_lossy(&bytes).chars().take(limits::LDAP_WORDS_CHARS).collect();
+    Some(printable(text.trim_matches(|c: char| c.is_whitespace() || c.is_control())))
 }

@@ -7,7 +7,7 @@
 //! counts what passes, and nothing but the caller reads it: no runtime, no thread.
 
 pub mod answer;
-mod ber;
+pub mod ber;
 pub mod request;
 
 use crate::net::{Dialer, Endpoint, Protection, Stream};
