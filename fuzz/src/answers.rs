@@ -1,4 +1,4 @@
-//! What servers answer: IMAP, ManageSieve, WebDAV. A hostile one sends any bytes; what comes of them is bounded, and
+//! What servers answer: IMAP, ManageSieve, WebDAV, LDAP. A hostile one sends any bytes; what comes of them is bounded, and
 //! nothing of it leads to another server or to a terminal.
 
 use stationwagon::limits;
@@ -6,6 +6,8 @@ use stationwagon::site::dav::{href, xml};
 use stationwagon::site::imap::client::answer::{Answer, Untagged};
 use stationwagon::site::imap::client::wire::Wire;
 use stationwagon::site::imap::client::{set_of, utf7};
+use stationwagon::site::ldap::wire::answer::{self, Found};
+use stationwagon::site::ldap::wire::ber;
 use stationwagon::site::managesieve::syntax::{self, Challenges};
 use std::io::{self, Read, Write};
 use url::Url;
@@ -98,6 +100,27 @@ pub fn managesieve(bytes: &[u8]) {
     let line = format!("{} ACTIVE\r\nOK\r\n", syntax::quote(&name));
     let read = syntax::read_answer(&mut line.as_bytes(), Challenges::None).unwrap().unwrap();
     assert_eq!(read.lines[0][0].text(), Some(name.as_bytes()));
+}
+
+/// The answers of a directory server, as bytes of its protocol.
+pub fn ber(bytes: &[u8]) {
+    let mut rest = bytes;
+    loop {
+        let before = rest.len();
+        let Ok(elements) = ber::read_message(&mut rest) else { return };
+        assert!(rest.len() < before);
+        let Some((_, operation, controls)) = answer::message(elements) else { continue };
+        if let Some(outcome) = answer::outcome(operation.clone()) {
+            assert!(!outcome.words.contains(char::is_control), "{}", outcome.words);
+        }
+        match answer::found(operation, controls) {
+            // Each text has at least its tag and its length; a GUID is written with two digits a byte.
+            Some(Found::Entry(entry)) => assert!(entry.bytes() <= 2 * size_of::<String>() * before),
+            Some(Found::References(urls)) => assert!(urls.len() <= limits::BAD_LINES_SHOWN),
+            Some(Found::End(_, cookie)) => assert!(cookie.len() < before),
+            Some(Found::Aside) | None => {}
+        }
+    }
 }
 
 pub fn dav(bytes: &[u8]) {

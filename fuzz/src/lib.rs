@@ -19,10 +19,11 @@ mod site_files;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by name. Each has a file of six lines in `targets/`.
-pub const TARGETS: [Target; 28] = [
+pub const TARGETS: [Target; 29] = [
     ("acl", control_files::acl),
     ("aliases", control_files::aliases),
     ("archive", beside::archive),
+    ("ber", answers::ber),
     ("csv", site_files::csv),
     ("dav", answers::dav),
     ("description", site_files::description),

@@ -5,11 +5,30 @@ use super::{KIB, MIB};
 /// Entries asked for in one page of a search (RFC 2696); servers commonly allow 500 or 1000.
 pub const LDAP_PAGE: u32 = 500;
 
-/// Most entries that a search takes; what comes after is reported as not looked at. A server that never ends stops here.
+/// Most entries that a search takes, and most pages and references; what comes after is reported as not looked at. A server
+/// that never ends stops here.
 pub const LDAP_ENTRIES: usize = 2_000_000;
 
 /// Most bytes of values held of a directory at once. A hundred thousand accounts have about 40 MB.
 pub const LDAP_BOOK_BYTES: usize = 1024 * MIB as usize;
+
+/// Longest message of a server that is taken, bytes. A list of a million members has about sixty bytes a member; a photo, even
+/// a large one, has a few MiB.
+pub const LDAP_MESSAGE_BYTES: usize = 64 * MIB as usize;
+
+/// Memory that is taken for a message on its word alone, bytes; more comes as its bytes do.
+pub const LDAP_MESSAGE_BYTES_AT_ONCE: usize = 64 * KIB as usize;
+
+/// Most levels of elements within a message; the protocol's own answers have five. Each is a call within a call of the
+/// decoder, whose stack a hundred thousand of them overflow.
+pub const LDAP_MESSAGE_DEPTH: usize = 16;
+
+/// Most elements (values, names, and what holds them) of a message: the members of the longest list, and the rest of its
+/// entry. Each takes some fifty bytes of memory, and may be two bytes long.
+pub const LDAP_MESSAGE_ELEMENTS: usize = LDAP_MEMBERS + 64 * KIB as usize;
+
+/// Characters that are told of a server's words, or of a URL that it refers to.
+pub const LDAP_WORDS_CHARS: usize = 500;
 
 /// Longest value of an attribute that is looked at, bytes; a longer one (a photo, a certificate) counts as not there.
 pub const LDAP_VALUE_BYTES: usize = 256 * KIB as usize;

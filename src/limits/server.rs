@@ -31,7 +31,7 @@ pub const SERVER_CONNECTIONS: usize = 8;
 /// Most connections to one server that a description may ask for.
 pub const SERVER_CONNECTIONS_MOST: usize = 256;
 
-/// Further tries of a connection that is lost before anything was done on it.
+/// Further tries where a connection is lost or a server is busy, of what was not done yet or may be done twice.
 pub const SERVER_RETRIES: usize = 4;
 
 /// Shortest wait before another try; it doubles with each.

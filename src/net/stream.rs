@@ -74,13 +74,6 @@ pub struct Wire {
     throttle: Option<Arc<Throttle>>,
 }
 
-impl Wire {
-    /// The connection itself, for a library that wants to have it; what it then carries is not counted any more.
-    pub fn into_tcp(self) -> TcpStream {
-        self.tcp
-    }
-}
-
 impl Read for Wire {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let Some(throttle) = &self.throttle else { return self.tcp.read(buf) };

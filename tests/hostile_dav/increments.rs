@@ -23,7 +23,7 @@ enum Cut {
 /// A server with one calendar, of which it keeps every change.
 #[derive(Default)]
 struct Calendar {
-    /// Items and their versions.
+    /// Items and their versions. Of one with version 0 it tells nothing (403).
     items: BTreeMap<String, u32>,
     /// What changed, in order; a token is a place in it.
     changes: Vec<String>,
@@ -56,6 +56,7 @@ impl Calendar {
     fn item(&self, name: &str) -> String {
         let path = format!("/home/work/{name}");
         match self.items.get(name) {
+            Some(0) => gone(&path, "403 Forbidden"),
             Some(version) => response(&path, &format!("<d:getetag>\"{version}\"</d:getetag>")),
             None => gone(&path, "404 Not Found"),
         }
@@ -287,4 +288,22 @@ fn half_of_a_listing_is_an_error_and_nothing_counts_as_gone() {
     calendar.lock().unwrap().cuts_listings = Cut::Home;
     let error = store.mailbox(ANN).unwrap_err().to_string();
     assert!(error.contains("its listing of /home/ is cut off"), "{error}");
+}
+
+#[test]
+fn an_item_of_which_the_server_tells_nothing_for_a_while_is_not_gone() {
+    for (syncs, has_ctag) in [(false, false), (false, true), (true, true)] {
+        let (store, calendar) = serving(Calendar { syncs, has_ctag, ..Calendar::default() });
+        let first = listed(&store, None);
+        {
+            let mut calendar = calendar.lock().unwrap();
+            calendar.items.insert("b.ics".to_owned(), 0);
+            calendar.put("f.ics");
+            calendar.changes.push("b.ics".to_owned());
+        }
+        let second = listed(&store, Some(&first.mark));
+        assert_eq!(names(&second), ["a.ics", "b.ics", "c.ics", "d.ics", "e.ics", "f.ics"]);
+        let again = listed(&store, None);
+        assert_eq!(names(&again), names(&second), "and in a listing that begins anew");
+    }
 }

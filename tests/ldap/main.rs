@@ -10,6 +10,8 @@
 )]
 
 mod hostile;
+mod patience;
+mod scripted;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod source;

@@ -116,8 +116,14 @@ impl Look {
         let is_collection = resource.prop(Ns::Dav, "resourcetype").is_some_and(|kinds| !kinds.children.is_empty());
         match resource.status {
             Some(404 | 410) => drop(self.members.remove(&name)),
-            Some(status) if status >= 400 => {}
             _ if is_collection => {}
+            // It is there, and the server does not tell of it: reading it tells why.
+            Some(status) if status >= 400 => {
+                if !resource.url.path().ends_with('/') {
+                    let unseen = Member { version: hash(&status.to_be_bytes()), size: None };
+                    self.members.entry(name).or_insert(unseen);
+                }
+            }
             _ => drop(self.members.insert(name, member(resource))),
         }
         Ok(())

@@ -1,44 +1,23 @@
-//! A connection to a directory server: logged in, searched in pages, changed. The only place that knows the crate `ldap3`.
+//! A connection to a directory server: logged in, searched in pages, changed, and made again where it was lost.
 //!
-//! The crate blocks here and runs its own small runtime inside; every wait is bounded. It panics on some answers that
-//! no server should give, so each call is guarded, and such an answer becomes an error of this connection. It has the
-//! socket to itself, so under `--max-rate` entries are paid for as they are looked at, and a page is asked for when the
-//! one before is.
+//! A server that is busy, and one that hangs up, is given time and asked again ([`Connection::patiently`]). Its place in a
+//! search goes with the connection, so a search begins anew, and with it the work that it was for; a change is made
+//! again, and where it may have been made already, the entry is looked at.
 
-use super::LdapOptions;
 use super::change::{Change, Part};
 use super::entry::Entry;
-use crate::fs::Throttle;
+use super::wire::answer::{
+    ADMIN_LIMIT, Found, NO_SUCH_ATTRIBUTE, NO_SUCH_OBJECT, Outcome, SIZE_LIMIT, SUCCESS, TIME_LIMIT, VALUE_EXISTS,
+};
+use super::wire::request::{self, Query, Request};
+use super::wire::{Wire, trouble};
+use super::{LdapOptions, dn};
 use crate::limits;
-use crate::net::{Dialer, NetError, Protection, Stream};
+use crate::net::{Dialer, NetError};
 use crate::site::SiteError;
-use ldap3::asn1::{PL, StructureTag};
-use ldap3::controls::{Control, ControlType, PagedResults, RawControl};
-use ldap3::{LdapConn, LdapConnSettings, LdapError, LdapResult, Mod, Scope, StdStream};
-use std::collections::HashSet;
+use backon::{BlockingRetryable as _, ExponentialBuilder};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-
-/// Result codes of RFC 4511, appendix A, that are told apart.
-const SUCCESS: u32 = 0;
-const TIME_LIMIT: u32 = 3;
-const SIZE_LIMIT: u32 = 4;
-const ADMIN_LIMIT: u32 = 11;
-const NO_SUCH_ATTRIBUTE: u32 = 16;
-const VALUE_EXISTS: u32 = 20;
-const NO_SUCH_OBJECT: u32 = 32;
-const BUSY: u32 = 51;
-const UNAVAILABLE: u32 = 52;
-
-/// What the server is asked for.
-pub struct Query<'a> {
-    pub base: &'a str,
-    /// The base alone, or everything below it too.
-    pub subtree: bool,
-    pub filter: &'a str,
-    pub attributes: &'a [String],
-}
 
 /// How a search ended.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -62,163 +41,205 @@ pub enum Answer {
 }
 
 pub struct Connection {
-    ldap: LdapConn,
+    options: LdapOptions,
+    dialer: Dialer,
     server: String,
-    page: i32,
-    throttle: Option<Arc<Throttle>>,
+    /// Logged in, with nothing left to be heard; the next call makes one where there is none.
+    wire: Option<Wire>,
+    /// There was one before, so a server that cannot be reached may pass.
+    reached: bool,
+    /// All patience was in vain the last time; until something goes well again, each call tries once.
+    weary: bool,
 }
 
 impl Connection {
     /// Connects, secures the connection where the endpoint says so, and logs in.
     pub fn open(options: &LdapOptions, dialer: &Dialer) -> Result<Self, SiteError> {
-        let endpoint = &options.endpoint;
-        let server = endpoint.to_string();
-        // Dialled here, where a name may have several addresses and each wait is bounded.
-        let tcp = match Stream::connect(&endpoint.clone().in_the_open(), dialer).map_err(SiteError::Net)? {
-            Stream::Plain(wire) => wire.into_tcp(),
-            Stream::Tls(_) => return Err(no_sense(&server)),
+        let mut connection = Self {
+            options: options.clone(),
+            dialer: dialer.clone(),
+            server: options.endpoint.to_string(),
+            wire: None,
+            reached: false,
+            weary: false,
         };
-        let settings = LdapConnSettings::new()
-            .set_conn_timeout(limits::SERVER_SILENCE)
-            .set_config(dialer.tls.clone())
-            .set_starttls(endpoint.protection == Protection::StartTls)
-            .set_std_stream(StdStream::Tcp(tcp));
-        let scheme = if endpoint.protection == Protection::Tls { "ldaps" } else { "ldap" };
-        let host = if endpoint.host.contains(':') { format!("[{}]", endpoint.host) } else { endpoint.host.clone() };
-        let url = format!("{scheme}://{host}:{}", endpoint.port);
-        let opened = guarded(&server, || Ok(LdapConn::with_settings(settings, &url)))?;
-        let ldap = opened.map_err(|error| match error {
-            // A refusal is an answer, and never a reason to go on without.
-            LdapError::LdapResult { result } if endpoint.protection == Protection::StartTls => SiteError::Server {
-                server: server.clone(),
-                what: format!("refuses STARTTLS ({}); nothing was sent in the open", words(&result)),
-            },
-            error => {
-                let source = io::Error::other(error.to_string());
-                SiteError::Net(NetError::Tls { endpoint: server.clone(), source })
-            }
+        connection.patiently(|connection| {
+            connection.wire = Some(connection.take_wire()?);
+            Ok(())
         })?;
-        let page = i32::try_from(options.page_size.clamp(1, 100_000)).unwrap_or(i32::MAX);
-        let mut connection = Self { ldap, server, page, throttle: dialer.throttle.clone() };
-        connection.bind(options)?;
         Ok(connection)
     }
 
-    fn bind(&mut self, options: &LdapOptions) -> Result<(), SiteError> {
-        if options.bind.is_empty() {
-            return Ok(());
+    /// Does `work`, and does it again from its beginning while the connection is lost or the server is busy.
+    pub fn patiently<T>(&mut self, mut work: impl FnMut(&mut Self) -> Result<T, SiteError>) -> Result<T, SiteError> {
+        let reached = self.reached;
+        let may_pass = |error: &SiteError| match error {
+            SiteError::Lost { .. } => true,
+            SiteError::Net(NetError::Connect { .. }) => reached,
+            _ => false,
+        };
+        let patience = ExponentialBuilder::default()
+            .with_min_delay(limits::SERVER_RETRY_LEAST)
+            .with_max_times(if self.weary { 0 } else { limits::SERVER_RETRIES })
+            .with_jitter();
+        let outcome = (|| work(self)).retry(patience).when(may_pass).call();
+        self.weary = outcome.as_ref().is_err_and(may_pass);
+        outcome
+    }
+
+    /// The wire, which comes back only from what was heard to its end: after anything else answers are left on it.
+    fn take_wire(&mut self) -> Result<Wire, SiteError> {
+        let wire = match self.wire.take() {
+            Some(wire) => wire,
+            None => self.log_in()?,
+        };
+        self.reached = true;
+        Ok(wire)
+    }
+
+    fn log_in(&self) -> Result<Wire, SiteError> {
+        let LdapOptions { endpoint, bind, password, .. } = &self.options;
+        let mut wire = Wire::connect(endpoint, &self.dialer)?;
+        if bind.is_empty() {
+            return Ok(wire);
         }
-        let result = self.ask("logging in", |ldap| ldap.simple_bind(&options.bind, options.password.reveal()))?;
-        match result.rc {
-            SUCCESS => Ok(()),
-            _ => Err(self.said(format!("does not let {:?} in: {}", options.bind, words(&result)))),
+        let outcome = wire.ask(request::bind(bind, password.reveal())).and_then(Outcome::unless_busy);
+        let outcome = outcome.map_err(|source| trouble(&self.server, "logging in", source))?;
+        match outcome.code {
+            SUCCESS => Ok(wire),
+            _ => Err(self.said(format!("does not let {bind:?} in: {}", outcome.words))),
         }
     }
 
-    /// Gives every entry that the filter finds to `each`, page by page.
+    /// Gives every entry that the filter finds to `each`, page by page. An error may come after some were given: whoever
+    /// searches again then begins with nothing ([`Connection::patiently`]).
     pub fn search(
         &mut self,
         query: &Query<'_>,
         each: &mut dyn FnMut(Entry) -> Result<(), SiteError>,
     ) -> Result<Ended, SiteError> {
+        let mut wire = self.take_wire()?;
+        let lost = |source| trouble(&self.server, "searching", source);
+        let size = self.options.page_size.clamp(1, 100_000);
+        let page = |wire: &mut Wire, cookie| wire.search(query, query.subtree.then_some((size, cookie))).map_err(lost);
         let mut ended = Ended::default();
-        let mut cookie = Vec::new();
-        let throttle = self.throttle.clone();
-        let mut seen = 0;
-        loop {
-            let page = PagedResults { size: self.page, cookie };
-            let scope = if query.subtree { Scope::Subtree } else { Scope::Base };
-            let doing = "searching";
-            let Query { base, filter, attributes, .. } = *query;
-            let ldap = &mut self.ldap;
-            if query.subtree {
-                ldap.with_controls(vec![RawControl::from(page)]);
-            }
-            ldap.with_timeout(limits::SERVER_SILENCE);
-            let started =
-                guarded(&self.server, || Ok(ldap.streaming_search(base, scope, filter, attributes.to_vec())))?;
-            let mut stream = started.map_err(|error| lost(&self.server, doing, error))?;
-            while let Some(found) =
-                guarded(&self.server, || Ok(stream.next()))?.map_err(|e| lost(&self.server, doing, e))?
-            {
-                if found.is_ref() {
-                    let urls = guarded(&self.server, || Ok(ldap3::parse_refs(found.0)))?;
-                    ended.referrals.extend(urls);
-                    ended.referrals.truncate(limits::BAD_LINES_SHOWN);
-                } else if !found.is_intermediate() {
-                    seen += 1;
-                    let entry = entry_of(found.0).ok_or_else(|| no_sense(&self.server))?;
-                    pay(&throttle, entry.bytes());
+        // What is no entry counts too: pages without any could go on for ever.
+        let (mut entries, mut others) = (0, 0);
+        page(&mut wire, Vec::new())?;
+        let outcome = loop {
+            match wire.found().map_err(lost)? {
+                Found::Entry(_) if entries > 0 && !query.subtree => {
+                    return Err(self.said(format!("gives several entries where {:?} alone was asked for", query.base)));
+                }
+                Found::Entry(entry) => {
+                    entries += 1;
                     each(entry)?;
                 }
-            }
-            let result = guarded(&self.server, || Ok(stream.result()))?;
-            match result.rc {
-                SUCCESS => {}
-                SIZE_LIMIT | ADMIN_LIMIT | TIME_LIMIT => {
-                    ended.cut_short =
-                        Some(format!("{} ends the search after {seen} entries: {}", self.server, words(&result)));
-                    return Ok(ended);
+                Found::References(urls) => {
+                    others += 1;
+                    ended.referrals.extend(urls);
+                    ended.referrals.truncate(limits::BAD_LINES_SHOWN);
                 }
-                NO_SUCH_OBJECT => return Ok(Ended { no_base: true, ..ended }),
-                BUSY | UNAVAILABLE => {
-                    let source = io::Error::other(words(&result));
-                    return Err(SiteError::Lost { server: self.server.clone(), doing: doing.to_owned(), source });
+                Found::Aside => others += 1,
+                Found::End(outcome, cookie) if outcome.code == SUCCESS && !cookie.is_empty() => {
+                    others += 1;
+                    page(&mut wire, cookie)?;
                 }
-                _ => return Err(self.said(format!("refuses to search {base:?}: {}", words(&result)))),
+                Found::End(outcome, _) => break outcome,
             }
-            cookie = guarded(&self.server, || Ok(cookie_of(&result.ctrls)))?;
-            if cookie.is_empty() {
+            if entries > limits::LDAP_ENTRIES || others > limits::LDAP_ENTRIES {
+                ended.cut_short = Some(format!("more than {} entries or pages", limits::LDAP_ENTRIES));
                 return Ok(ended);
             }
-            if seen >= limits::LDAP_ENTRIES {
-                ended.cut_short = Some(format!("more than {} entries", limits::LDAP_ENTRIES));
-                return Ok(ended);
+        };
+        self.wire = Some(wire);
+        let outcome = outcome.unless_busy().map_err(lost)?;
+        match outcome.code {
+            SUCCESS => {}
+            SIZE_LIMIT | ADMIN_LIMIT | TIME_LIMIT => {
+                let words = outcome.words;
+                ended.cut_short = Some(format!("{} ends the search after {entries} entries: {words}", self.server));
             }
+            NO_SUCH_OBJECT => ended.no_base = true,
+            _ => return Err(self.said(format!("refuses to search {:?}: {}", query.base, outcome.words))),
         }
+        Ok(ended)
     }
 
     /// Makes one change.
     pub fn change(&mut self, change: &Change) -> Result<Answer, SiteError> {
-        pay(&self.throttle, change.ldif().len());
-        let bytes = |values: &[String]| values.iter().map(|value| value.clone().into_bytes()).collect::<HashSet<_>>();
-        let result = self.ask("changing an entry", |ldap| match change {
-            Change::Add { dn, values } => {
-                let values = values.iter().map(|(name, all)| (name.clone().into_bytes(), bytes(all))).collect();
-                ldap.add(dn, values)
-            }
-            Change::Modify { dn, parts } => {
-                let mods = |Part { attribute, delete, add }: &Part| {
-                    let name = || attribute.clone().into_bytes();
-                    let delete = (!delete.is_empty()).then(|| Mod::Delete(name(), bytes(delete)));
-                    let add = (!add.is_empty()).then(|| Mod::Add(name(), bytes(add)));
-                    delete.into_iter().chain(add).collect::<Vec<_>>()
-                };
-                ldap.modify(dn, parts.iter().flat_map(mods).collect())
-            }
-            Change::Rename { dn, rdn } => ldap.modifydn(dn, rdn, true, None),
-            Change::Delete { dn, .. } => ldap.delete(dn),
-        })?;
-        Ok(match result.rc {
-            SUCCESS => Answer::Done,
-            NO_SUCH_ATTRIBUTE | VALUE_EXISTS => Answer::AlreadySo(words(&result)),
-            NO_SUCH_OBJECT if matches!(change, Change::Add { .. }) => {
-                let above = super::dn::parent(change.dn());
+        // An earlier try may have been carried out although its answer never came.
+        let mut doubtful = false;
+        let outcome = self.patiently(|connection| {
+            let outcome = connection.ask("changing an entry", request::change(change));
+            doubtful |= matches!(&outcome, Err(SiteError::Lost { source, .. }) if !is_busy(source));
+            outcome
+        });
+        let (code, words) = match outcome {
+            Ok(Outcome { code: SUCCESS, .. }) => return Ok(Answer::Done),
+            Ok(Outcome { code, words }) => (Some(code), words),
+            Err(SiteError::Lost { source, .. }) if is_busy(&source) => (None, source.to_string()),
+            Err(error) => return Err(error),
+        };
+        if doubtful && self.patiently(|connection| connection.is_made(change))? {
+            return Ok(Answer::Done);
+        }
+        Ok(match code {
+            Some(NO_SUCH_ATTRIBUTE | VALUE_EXISTS) => Answer::AlreadySo(words),
+            Some(NO_SUCH_OBJECT) if matches!(change, Change::Add { .. }) => {
+                let above = dn::parent(change.dn());
                 let hint = format!("make {above} first, or name another place under new.below in the mapping");
-                Answer::Refused(format!("{}; {hint}", words(&result)))
+                Answer::Refused(format!("{words}; {hint}"))
             }
-            _ => Answer::Refused(words(&result)),
+            _ => Answer::Refused(words),
         })
     }
 
-    fn ask(
-        &mut self,
-        doing: &str,
-        call: impl FnOnce(&mut LdapConn) -> Result<LdapResult, LdapError>,
-    ) -> Result<LdapResult, SiteError> {
-        self.ldap.with_timeout(limits::SERVER_SILENCE);
-        let ldap = &mut self.ldap;
-        guarded(&self.server, || Ok(call(ldap)))?.map_err(|error| lost(&self.server, doing, error))
+    /// Whether a change that nobody answered was made: made again, it would change nothing.
+    fn is_made(&mut self, change: &Change) -> Result<bool, SiteError> {
+        Ok(match change {
+            Change::Add { dn, values } => {
+                let part = |(name, all): &(String, Vec<String>)| Part {
+                    attribute: name.clone(),
+                    delete: Vec::new(),
+                    add: all.clone(),
+                };
+                self.has_all(dn, &values.iter().map(part).collect::<Vec<_>>())?
+            }
+            Change::Modify { dn, parts } => self.has_all(dn, parts)?,
+            Change::Rename { dn, .. } => {
+                self.entry(dn, &[])?.is_none() && self.entry(change.inverse().dn(), &[])?.is_some()
+            }
+            Change::Delete { dn, .. } => self.entry(dn, &[])?.is_none(),
+        })
+    }
+
+    fn has_all(&mut self, dn: &str, parts: &[Part]) -> Result<bool, SiteError> {
+        let attributes: Vec<String> = parts.iter().map(|part| part.attribute.clone()).collect();
+        let Some(entry) = self.entry(dn, &attributes)? else { return Ok(false) };
+        let mut again = entry.clone();
+        parts.iter().for_each(|part| again.change(&part.attribute, &part.delete, &part.add));
+        Ok(sets(&again) == sets(&entry))
+    }
+
+    /// One entry, with these attributes and all that users see.
+    pub fn entry(&mut self, dn: &str, attributes: &[String]) -> Result<Option<Entry>, SiteError> {
+        let attributes = [&["*".to_owned()], attributes].concat();
+        let query = Query { base: dn, subtree: false, filter: "(objectClass=*)", attributes: &attributes };
+        let mut found = None;
+        self.search(&query, &mut |entry| {
+            found = Some(entry);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    fn ask(&mut self, doing: &str, request: Request) -> Result<Outcome, SiteError> {
+        let mut wire = self.take_wire()?;
+        let lost = |source| trouble(&self.server, doing, source);
+        let outcome = wire.ask(request).map_err(lost)?;
+        self.wire = Some(wire);
+        outcome.unless_busy().map_err(lost)
     }
 
     fn said(&self, what: String) -> SiteError {
@@ -228,99 +249,17 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // A farewell; whoever does not hear it sees the connection end.
-        let _ = guarded(&self.server, || Ok(self.ldap.unbind()));
-    }
-}
-
-fn pay(throttle: &Option<Arc<Throttle>>, bytes: usize) {
-    if let Some(throttle) = throttle {
-        throttle.pay(bytes);
-    }
-}
-
-fn guarded<T>(server: &str, call: impl FnOnce() -> Result<T, SiteError>) -> Result<T, SiteError> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err(no_sense(server)))
-}
-
-fn no_sense(server: &str) -> SiteError {
-    SiteError::Server { server: server.to_owned(), what: "answers something that is no LDAP".to_owned() }
-}
-
-fn lost(server: &str, doing: &str, error: LdapError) -> SiteError {
-    let source = match error {
-        LdapError::Io { source } => source,
-        LdapError::Timeout { .. } => io::Error::from(io::ErrorKind::TimedOut),
-        LdapError::ResultRecv { .. } | LdapError::OpSend { .. } | LdapError::EndOfStream => {
-            io::Error::from(io::ErrorKind::UnexpectedEof)
-        }
-        // No more than a text: some of these carry what was sent.
-        LdapError::FilterParsing => io::Error::other("a filter of the mapping is malformed"),
-        LdapError::LdapResult { result } => io::Error::other(words(&result)),
-        _ => io::Error::other("the LDAP library gave up"),
-    };
-    SiteError::Lost { server: server.to_owned(), doing: doing.to_owned(), source }
-}
-
-/// Whether a text is a search filter (RFC 4515).
-pub fn is_filter(text: &str) -> bool {
-    ldap3::parse_filter(text).is_ok()
-}
-
-/// The server's words, and its code with its name from RFC 4511.
-fn words(result: &LdapResult) -> String {
-    let code = result.to_string();
-    let name = code.split(", ").next().unwrap_or_default();
-    match result.text.trim() {
-        "" => name.to_owned(),
-        text => format!("{text} ({name})"),
-    }
-}
-
-fn cookie_of(controls: &[Control]) -> Vec<u8> {
-    let paged = controls.iter().find(|Control(kind, _)| matches!(kind, Some(ControlType::PagedResults)));
-    paged.map_or_else(Vec::new, |Control(_, raw)| raw.parse::<PagedResults>().cookie)
-}
-
-/// Takes an entry apart (RFC 4511 section 4.5.2); `None` where it is none.
-fn entry_of(tag: StructureTag) -> Option<Entry> {
-    let mut parts = tag.match_id(4)?.expect_constructed()?.into_iter();
-    let mut entry = Entry { dn: text_of(parts.next()?)?.ok()?, ..Entry::default() };
-    for attribute in parts.next()?.expect_constructed()? {
-        let mut parts = attribute.expect_constructed()?.into_iter();
-        let name = text_of(parts.next()?)?.ok()?.to_ascii_lowercase();
-        // Options stand behind a `;`: a language, `binary`, or the range of an attribute that is too long for one answer.
-        if name.contains(';') {
-            entry.strange.insert(name);
-            continue;
-        }
-        let mut values = Vec::new();
-        for value in parts.next()?.expect_constructed()? {
-            match text_of(value)? {
-                Ok(text) if text.len() <= limits::LDAP_VALUE_BYTES => values.push(text),
-                Ok(_) => {
-                    entry.strange.insert(name.clone());
-                }
-                // A GUID of Active Directory is bytes.
-                Err(bytes) if bytes.len() == 16 && name == "objectguid" => {
-                    values.push(bytes.iter().map(|byte| format!("{byte:02x}")).collect());
-                }
-                Err(_) => {
-                    entry.strange.insert(name.clone());
-                }
-            }
-        }
-        if !values.is_empty() {
-            entry.values.insert(name, values);
+        if let Some(wire) = self.wire.take() {
+            wire.leave();
         }
     }
-    Some(entry)
 }
 
-/// The octets as text, or as they are.
-fn text_of(tag: StructureTag) -> Option<Result<String, Vec<u8>>> {
-    match tag.payload {
-        PL::P(bytes) => Some(String::from_utf8(bytes).map_err(std::string::FromUtf8Error::into_bytes)),
-        PL::C(_) => None,
-    }
+fn is_busy(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ResourceBusy
+}
+
+/// Values by attribute, whatever their order.
+fn sets(entry: &Entry) -> BTreeMap<&str, BTreeSet<&str>> {
+    entry.values.iter().map(|(name, all)| (name.as_str(), all.iter().map(String::as_str).collect())).collect()
 }

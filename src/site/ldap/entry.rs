@@ -71,8 +71,11 @@ impl Entry {
         }
     }
 
+    /// Bytes of memory that it takes, roughly.
     pub fn bytes(&self) -> usize {
-        self.dn.len() + self.values.values().flatten().map(|value| value.len() + 24).sum::<usize>()
+        let texts = [&self.dn, &self.stamp].into_iter().chain(&self.id).chain(&self.strange);
+        let texts = texts.chain(self.values.keys()).chain(self.values.values().flatten());
+        texts.map(|text| text.len() + size_of::<String>()).sum::<usize>()
     }
 }
 

@@ -5,8 +5,9 @@
 //! their `entryCSN` (or `modifyTimestamp`), and where few differ, those alone are read. Else all are read.
 
 use super::cache::Cache;
-use super::connection::{Connection, Query};
+use super::connection::{Connection, Ended};
 use super::entry::{Entry, EntryKind, Name, Tree};
+use super::wire::request::Query;
 use super::{LdapOptions, dn};
 use crate::event::{Place, Reason, Rejection};
 use crate::limits;
@@ -119,7 +120,7 @@ impl Fetched {
         Ok(())
     }
 
-    fn note(&mut self, kind: EntryKind, ended: super::connection::Ended, base: &str) {
+    fn note(&mut self, kind: EntryKind, ended: Ended, base: &str) {
         let place = Place { folder: Some(base.to_owned()), ..Place::default() };
         if let Some(why) = ended.cut_short {
             self.incomplete.insert(kind);
@@ -218,14 +219,8 @@ fn trust(tree: &mut Tree) {
 
 /// Every value of one entry that can be read, for the record of what is about to be removed.
 pub fn whole_entry(connection: &mut Connection, dn: &str) -> Result<BTreeMap<String, Vec<String>>, SiteError> {
-    let mut found = BTreeMap::new();
-    let attributes = ["*".to_owned()];
-    let query = Query { base: dn, subtree: false, filter: "(objectClass=*)", attributes: &attributes };
-    connection.search(&query, &mut |entry| {
-        found = entry.values;
-        Ok(())
-    })?;
-    Ok(found)
+    let entry = connection.patiently(|connection| connection.entry(dn, &[]))?;
+    Ok(entry.map(|entry| entry.values).unwrap_or_default())
 }
 
 /// What the server tells of itself (RFC 4512 section 5.1), and what this book can give and hold.

@@ -9,7 +9,7 @@
 //! A key of the description replaces that of the preset; tables are merged key by key. Presets lie beside this file, in
 //! the very form that a description has.
 
-use super::connection;
+use super::wire::request;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -275,7 +275,7 @@ impl Parts {
             .chain([self.group.as_ref().map(|map| &map.filter), self.domain.as_ref().map(|map| &map.filter)])
             .chain([self.class.as_ref().map(|map| &map.filter)]);
         for filter in filters.flatten() {
-            if !connection::is_filter(filter) {
+            if !request::is_filter(filter) {
                 return Err(format!("{filter:?} is no search filter (RFC 4515)"));
             }
         }

@@ -20,6 +20,7 @@ mod plan_domain;
 mod plan_list;
 mod scan;
 pub mod value;
+pub mod wire;
 
 pub use mapping::Mapping;
 
@@ -100,7 +101,8 @@ impl LdapBook {
 
     fn fetch(&self, connection: &mut Connection) -> Result<Fetched, SiteError> {
         let fs = self.fs.as_ref();
-        let fetched = fetch::fetch(connection, &self.options, Cache::read(fs, &self.options))?;
+        let fetched = connection
+            .patiently(|connection| fetch::fetch(connection, &self.options, Cache::read(fs, &self.options)))?;
         if let Some(rejection) = fetched.rejected.first().filter(|_| self.options.partly == Partly::Fails) {
             return Err(SiteError::Server { server: self.locator(), what: rejection.reason.to_string() });
         }
@@ -132,8 +134,7 @@ impl Book for LdapBook {
     }
 
     fn survey(&self) -> Result<Survey, SiteError> {
-        let mut connection = self.connect()?;
-        fetch::survey(&mut connection, &self.options)
+        self.connect()?.patiently(|connection| fetch::survey(connection, &self.options))
     }
 
     fn provisioning(&self) -> Result<ProvisioningScan, SiteError> {
