@@ -24,6 +24,7 @@ mod sites;
 
 mod broken;
 mod client;
+mod company;
 mod compare;
 mod domain;
 mod folders;
