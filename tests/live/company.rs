@@ -13,7 +13,8 @@ const ANN: &str = "ann@a.test";
 const BOB: &str = "bob@a.test";
 const TOP: &str = "dn: dc=example,dc=test\nobjectClass: organization\nobjectClass: dcObject\ndc: example\no: x\n\n\
     dn: ou=people,dc=example,dc=test\nobjectClass: organizationalUnit\nou: people\n\n\
-    dn: ou=groups,dc=example,dc=test\nobjectClass: organizationalUnit\nou: groups\n";
+    dn: ou=groups,dc=example,dc=test\nobjectClass: organizationalUnit\nou: groups\n\n\
+    dn: ou=domains,dc=example,dc=test\nobjectClass: organizationalUnit\nou: domains\n";
 
 fn item(kind: &str, uid: &str, lines: &str) -> Vec<u8> {
     let body = format!("BEGIN:{kind}\r\nUID:{uid}\r\nDTSTAMP:20240102T030405Z\r\n{lines}END:{kind}\r\n");
@@ -79,7 +80,10 @@ fn a_company_moves_from_four_servers_to_two_and_its_next_day_follows() {
     office.make(&format!("/{ANN}/people/"), "");
     let card = b"BEGIN:VCARD\r\nVERSION:3.0\r\nUID:c1\r\nFN:Carl\r\nN:C;Carl;;;\r\nEND:VCARD\r\n".to_vec();
     let mut items = vec![
-        ("work/one.ics", item("VEVENT", "one@t", "DTSTART:20240203T100000Z\r\nSUMMARY:Eins\r\n")),
+        (
+            "work/one.ics",
+            item("VEVENT", "one@t", "DTSTART:20240203T100000Z\r\nDTEND:20240203T113000Z\r\nSUMMARY:Eins\r\n"),
+        ),
         ("todo/task.ics", item("VTODO", "task@t", "SUMMARY:To do\r\nSTATUS:NEEDS-ACTION\r\n")),
         ("people/carl.vcf", card),
     ];
@@ -149,12 +153,16 @@ fn a_company_moves_from_four_servers_to_two_and_its_next_day_follows() {
     user.append("Projects", "(\\Seen)", b"Subject: letter 9\r\n\r\nText of letter 9\r\n");
     user.command("SELECT INBOX");
     user.command("STORE 2 +FLAGS (\\Flagged)");
-    items[0].1 = item("VEVENT", "one@t", "DTSTART:20240203T110000Z\r\nSUMMARY:Eins, later\r\n");
+    items[0].1 =
+        item("VEVENT", "one@t", "DTSTART:20240203T110000Z\r\nDTEND:20240203T113000Z\r\nSUMMARY:Eins\\, later\r\n");
     items[1].1 = item("VTODO", "task@t", "SUMMARY:To do\r\nSTATUS:COMPLETED\r\n");
     for (name, bytes) in &items[..2] {
         assert_eq!(office.put(&format!("/{ANN}/{name}"), bytes), 204, "{name}");
     }
-    items.push(("work/two.ics", item("VEVENT", "two@t", "DTSTART:20240204T100000Z\r\nSUMMARY:Zwei\r\n")));
+    items.push((
+        "work/two.ics",
+        item("VEVENT", "two@t", "DTSTART:20240204T100000Z\r\nDTEND:20240204T110000Z\r\nSUMMARY:Zwei\r\n"),
+    ));
     assert_eq!(office.put(&format!("/{ANN}/work/two.ics"), &items[3].1), 201);
     let (taken, said) =
         old_book.modify("dn: uid=bob,ou=people,dc=example,dc=test\nchangetype: modify\nreplace: cn\ncn: Bob Newname\n");
