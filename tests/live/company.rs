@@ -169,7 +169,7 @@ fn a_company_moves_from_four_servers_to_two_and_its_next_day_follows() {
     assert!(taken, "{said}");
     pass();
     arrived(&items);
-    assert!(new_book.dump().contains("cn: Bob Newname"), "{}", new_book.dump());
+    assert!(new_book.dump().contains("displayName: Bob Newname"), "{}", new_book.dump());
     let (_, said) = pass();
     assert!(said.contains("\n0 B delivered"), "{said}");
 }
