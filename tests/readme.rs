@@ -22,7 +22,7 @@ fn the_commands_of_the_readme_work() {
     let place = Place::at(dir.path());
     let fs: Arc<dyn Fs> = Arc::new(RealFs);
     example_site::build(&fs, &place.path("srv/vmail")).unwrap();
-    let lines = commands(include_str!("../README.md"));
+    let lines = sites::commands(include_str!("../README.md"));
     assert!(lines.len() >= 6, "the README shows {} commands", lines.len());
     for line in lines {
         place.wagon(0, &line.replace(" /", " {}/"));
@@ -36,7 +36,7 @@ fn the_commands_of_the_guide_work() {
     let fs: Arc<dyn Fs> = Arc::new(RealFs);
     example_site::build(&fs, &place.path("srv/vmail")).unwrap();
     let messages = sites::look(&place.path("srv/vmail")).messages.len();
-    for line in commands(include_str!("../docs/moving-a-site.md")) {
+    for line in sites::commands(include_str!("../docs/moving-a-site.md")) {
         let line = line.split(" --label").next().unwrap().split(" >").next().unwrap().to_owned();
         // Only root may give files away.
         let line = line.split(" --owner").next().unwrap().to_owned();
@@ -46,10 +46,4 @@ fn the_commands_of_the_guide_work() {
     }
     let seen = sites::look(&place.path("srv/vmail"));
     assert_eq!(seen.messages.len(), messages, "the way back doubles nothing");
-}
-
-/// The lines that begin with `wagon` in blocks marked as `sh`.
-fn commands(markdown: &str) -> Vec<String> {
-    let blocks = markdown.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
-    blocks.flat_map(str::lines).filter_map(|line| line.strip_prefix("wagon ")).map(str::to_owned).collect()
 }

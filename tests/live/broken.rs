@@ -41,6 +41,14 @@ fn exported_with(world: &World, bodies: &[usize]) {
     world.wagon(0, "export --from {}/old --archive {}/archive");
 }
 
+/// The site of [`exported`] behind a Dovecot and a proxy, described as `old.toml`.
+fn served(world: &World) -> (Site, Proxy) {
+    let source = world.dovecot("old");
+    let proxy = Proxy::to(source.port());
+    world.describe_open(&source, proxy.port, "file = \"old/etc/passwd\"");
+    (source, proxy)
+}
+
 fn wanted() -> Vec<String> {
     wanted_of(&BODIES)
 }
@@ -394,9 +402,7 @@ fn messages_that_a_server_does_not_give_are_named_and_none_of_them_counts_as_gon
     }
     let world = World::new();
     exported(&world);
-    let source = world.dovecot("old");
-    let proxy = Proxy::to(source.port());
-    world.describe_open(&source, proxy.port, "file = \"old/etc/passwd\"");
+    let (_source, proxy) = served(&world);
     for (archive, word, answer) in [
         ("first", "*BODY.PEEK", "NO Some messages could not be FETCHed"),
         ("second", "*BODY.PEEK", "BAD no idea"),
@@ -430,9 +436,7 @@ fn a_server_that_does_not_tell_subscriptions_or_namespaces_for_once_changes_neit
         let world = World::new();
         exported(&world);
         world.write("old/mail/a.test/ann/Maildir/subscriptions", "V\t2\n\nArchive\nOnce\n");
-        let source = world.dovecot("old");
-        let proxy = Proxy::to(source.port());
-        world.describe_open(&source, proxy.port, "file = \"old/etc/passwd\"");
+        let (_source, proxy) = served(&world);
         let export = "export --from {}/old.toml --archive {}/served";
         proxy.set(Faults { plain, ..Faults::default() });
         world.report(export, &[0]);
@@ -455,9 +459,7 @@ fn a_source_that_breaks_off_is_read_on_and_nothing_counts_as_deleted() {
     }
     let world = World::new();
     exported(&world);
-    let source = world.dovecot("old");
-    let proxy = Proxy::to(source.port());
-    world.describe_open(&source, proxy.port, "file = \"old/etc/passwd\"");
+    let (source, proxy) = served(&world);
     let faults = [
         Faults { each_down: Some(2000), ..Faults::default() },
         Faults { each_down: Some(9000), ..Faults::default() },

@@ -5,6 +5,7 @@ use crate::client::Mailbox;
 use crate::servers::http::Http;
 use crate::servers::slapd::Slapd;
 use crate::servers::testbed::{Server, password, users};
+use crate::sites::commands;
 use crate::world::{World, ready};
 use std::fs;
 use std::path::Path;
@@ -172,4 +173,12 @@ fn a_company_moves_from_four_servers_to_two_and_its_next_day_follows() {
     assert!(new_book.dump().contains("displayName: Bob Newname"), "{}", new_book.dump());
     let (_, said) = pass();
     assert!(said.contains("\n0 B delivered"), "{said}");
+
+    // The guide's own commands, as they stand.
+    let guide = commands(include_str!("../../docs/moving-between-servers.md"));
+    for line in guide.iter().filter(|line| !line.starts_with("site init")) {
+        let line = line.replace(" old.toml", " {}/old.toml").replace(" new.toml", " {}/new.toml");
+        world.wagon(0, &line.replace(" /backup", " {}").replace(" plan.ldif", " {}/plan.ldif"));
+    }
+    arrived(&items);
 }

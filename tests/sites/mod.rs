@@ -356,3 +356,9 @@ pub fn assert_same(source: &Path, target: &Path, names: Names, known: &[&str]) {
     let shown: Vec<_> = found.iter().take(30).map(String::as_str).collect();
     assert!(found.is_empty(), "{} differences:\n{}", found.len(), shown.join("\n"));
 }
+
+/// The lines that begin with `wagon` in blocks marked as `sh`.
+pub fn commands(markdown: &str) -> Vec<String> {
+    let blocks = markdown.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.flat_map(str::lines).filter_map(|line| line.strip_prefix("wagon ")).map(str::to_owned).collect()
+}
