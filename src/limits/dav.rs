@@ -60,3 +60,6 @@ pub const DAV_REDIRECTS: usize = 5;
 
 /// Longest wait that a server may ask for with Retry-After.
 pub const DAV_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Further requests where answers break off within their bodies; each of them is tried as often as any request.
+pub const DAV_BROKEN_ANSWERS: usize = 3;

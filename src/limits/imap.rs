@@ -76,6 +76,10 @@ pub const IMAP_PLANNED: usize = 1 << 20;
 /// other to read.
 pub const IMAP_PIPELINE: usize = 128;
 
+/// Messages that a command names by their UIDs, each of at most eleven characters: a command line has 8,192 (RFC 7162,
+/// section 4).
+pub const IMAP_SET_UIDS: usize = 500;
+
 /// Accounts for which messages that came ahead are kept; more than one only while a pass goes from one to the next.
 pub const IMAP_AHEAD_ACCOUNTS: usize = 4;
 

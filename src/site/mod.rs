@@ -22,8 +22,8 @@ pub use source::{
     Seen, SiteDescription, Source,
 };
 pub use target::{
-    Batch, Capabilities, Delivered, Delivery, FolderPut, ItemContent, LineEnds, PlannedRecords, Present, RecordChange,
-    StoredAs, Target, UidsKept, WriteOut,
+    Batch, Capabilities, Delivered, Delivery, FolderPut, ItemContent, LineEnds, Marking, PlannedRecords, Present,
+    RecordChange, StoredAs, Target, UidsKept, WriteOut,
 };
 
 use crate::fs::{FileKind, Fs};

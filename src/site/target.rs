@@ -141,6 +141,14 @@ pub struct Present {
     pub keywords: Vec<String>,
 }
 
+/// What an item that is there is to be marked with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marking {
+    pub name: String,
+    pub flags: Flags,
+    pub keywords: Vec<String>,
+}
+
 /// What a target has of an item whose bytes it could not keep as they were delivered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StoredAs {
@@ -263,6 +271,11 @@ pub trait Target: Source {
         keywords: &[String],
     ) -> Result<bool, SiteError>;
 
+    /// [`Target::set_flags`] for several items of a folder, for which a target may wait together; in order.
+    fn mark_items(&self, account: &str, key: &FolderKey, wanted: &[Marking]) -> Result<Vec<bool>, SiteError> {
+        wanted.iter().map(|one| self.set_flags(account, key, &one.name, one.flags, &one.keywords)).collect()
+    }
+
     /// Moves an item to another folder of the account, under the same name; `false` when it is gone.
     fn move_item(&self, account: &str, from: &FolderKey, name: &str, to: &FolderKey) -> Result<bool, SiteError>;
 
@@ -270,7 +283,13 @@ pub trait Target: Source {
     /// will not have is [`SiteError::Refused`].
     fn replace_item(&self, account: &str, key: &FolderKey, delivery: Delivery) -> Result<bool, SiteError>;
 
+    /// Removes an item; `false` when it was gone already.
     fn remove_item(&self, account: &str, key: &FolderKey, name: &str) -> Result<bool, SiteError>;
+
+    /// [`Target::remove_item`] for several items of a folder, for which a target may wait together; in order.
+    fn remove_items(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<bool>, SiteError> {
+        names.iter().map(|name| self.remove_item(account, key, name)).collect()
+    }
 
     /// Brings up to date what the server derives from the rest (the dictionary of shared folders).
     fn finish(&self) -> Result<(), SiteError>;

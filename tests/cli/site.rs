@@ -45,8 +45,29 @@ fn what_options_say_is_not_asked_for() {
     assert_eq!(wagon.run(line).status, 0);
     let text = std::fs::read_to_string(wagon.path("new.toml")).unwrap();
     assert!(text.contains("insecure = true") && text.contains("login = \"own\""), "{text}");
+    let both = "site init both.toml --no-questions --accounts accounts.csv --imap imaps://imap.example.org --login proxy \
+                --user cyrus --password env:ADMIN --dav https://dav.example.org/ --dav-login own --dav-passwords logins.csv";
+    assert_eq!(wagon.run(both).status, 0);
+    let text = std::fs::read_to_string(wagon.path("both.toml")).unwrap();
+    let (_, dav) = text.split_once("[groupware]").unwrap();
+    assert_eq!(dav.trim(), "dav = \"https://dav.example.org/\"\nlogin = \"own\"\npasswords = \"logins.csv\"");
     let missing = wagon.run("site init other.toml --no-questions");
     assert_eq!((missing.status, wagon.path("other.toml").exists()), (2, false), "{}", missing.err);
+}
+
+#[test]
+fn calendars_may_be_asked_for_with_another_login() {
+    let wagon = Wagon::empty();
+    let servers = "a.csv\nimaps://imap.example.org\n\nhttps://dav.example.org/\n";
+    for (answers, wanted) in [("\n", ""), ("own\nlogins.csv\n", "\nlogin = \"own\"\npasswords = \"logins.csv\"")] {
+        let name = format!("{}.toml", answers.len());
+        let answers = format!("{servers}master\nmigrate\nenv IMAP_MASTER\n{answers}");
+        let seen = wagon.answer(&format!("site init {name}"), &answers);
+        assert_eq!(seen.status, 0, "{}", seen.err);
+        let text = std::fs::read_to_string(wagon.path(&name)).unwrap();
+        let (_, dav) = text.split_once("[groupware]").unwrap();
+        assert_eq!(dav.trim(), format!("dav = \"https://dav.example.org/\"{wanted}"));
+    }
 }
 
 #[test]

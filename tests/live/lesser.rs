@@ -150,3 +150,41 @@ fn a_server_that_lacks_one_extension_gives_and_takes_what_one_with_all_of_them_d
         assert!(proxies.iter().all(|proxy| proxy.counts().connections > 0));
     }
 }
+
+/// Without MOVE a message is copied, then removed; in between it is there twice.
+#[test]
+fn a_message_that_moves_on_a_server_without_move_is_there_once_wherever_the_connection_breaks() {
+    if !ready("moves by copying", &["dovecot"]) {
+        return;
+    }
+    let world = World::new();
+    let (source, target) = (server(&world, Kind::Dovecot, "old"), server(&world, Kind::Dovecot, "new"));
+    let proxy = Proxy::to(target.port());
+    let hidden = Faults { rename: &[(" MOVE", " XOVE")], ..Faults::default() };
+    proxy.set(hidden.clone());
+    world.describe_open(&target, proxy.port, "file = \"new/etc/passwd\"");
+    let mut user = source.client(ANN);
+    furnish(&mut user);
+    let import = "import --archive {}/archive --to {}/new.toml --delete";
+    let pass = |statuses: &[i32]| {
+        world.report("export --from {}/old.toml --archive {}/archive", &[0]);
+        world.report(import, statuses).1
+    };
+    pass(&[0]);
+    let away = ("AUTHENTICATE", "NO [AUTHENTICATIONFAILED] not now", 100);
+    for lost in ["[COPYUID", "Store completed", "Expunge completed"] {
+        for then_refuse in [None, Some(away)] {
+            for command in ["SELECT INBOX", "UID MOVE 1 Work", "SELECT Work", "UID MOVE 1:* INBOX", "SELECT INBOX"] {
+                user.command(command);
+            }
+            append(&mut user, "Work", 60);
+            user.command("UID MOVE * Work");
+            proxy.set(Faults { lose: Some(lost), then_refuse, ..hidden.clone() });
+            let said = pass(if then_refuse.is_some() { &[1, 3] } else { &[0] });
+            assert!(proxy.counts().connections > 1, "nothing was lost at {lost}: {said}");
+            proxy.set(hidden.clone());
+            let again = pass(&[0]);
+            assert_eq!(letters(&target.look(ANN)), letters(&source.look(ANN)), "{lost}: {said}\n{again}");
+        }
+    }
+}

@@ -38,4 +38,5 @@ mod proxy;
 mod quotas;
 mod rates;
 mod site_check;
+mod torn;
 mod world;

@@ -26,6 +26,8 @@ pub struct Faults {
     pub rate: Option<u64>,
     /// This byte to the client arrives as another; once.
     pub garble: Option<u64>,
+    /// Bytes go to the server as they come, for a protocol that does not end everything with a line. Nothing is refused then.
+    pub raw: bool,
     /// Of everything that the server can, it says IMAP4rev1 and AUTH=PLAIN alone.
     pub plain: bool,
     /// These words of the server's arrive as others, of the same length.
@@ -182,6 +184,12 @@ fn upward(mut client: TcpStream, mut server: TcpStream, state: &Mutex<State>, do
     let (mut last, mut starts_command) = (String::new(), false);
     loop {
         let Ok(count @ 1..) = client.read(&mut buffer) else { return };
+        if lock(state).faults.raw {
+            if !forward(&buffer[..count], &mut server, state) {
+                return;
+            }
+            continue;
+        }
         for &byte in &buffer[..count] {
             let in_literal = lines.literal > 0;
             let first_line = lines.line.is_empty() && !in_literal;

@@ -4,7 +4,7 @@
 //! not the length that the server says is stored is fetched again by GET; a server on which that is so once is asked
 //! that way only.
 
-use super::client::Say;
+use super::client::{Say, to_its_end};
 use super::href;
 use super::members::Members;
 use super::multistatus::{self, HEAD, NAMES, Outcome, Resource, XML};
@@ -160,6 +160,10 @@ fn get(session: &Session, collection: &Url, name: &str) -> Result<Content, SiteE
 
 /// [`get`] of the resource at an address.
 pub fn get_at(session: &Session, url: &Url) -> Result<Content, SiteError> {
+    to_its_end(|| get_once(session, url))
+}
+
+fn get_once(session: &Session, url: &Url) -> Result<Content, SiteError> {
     let reply = session.client.send(url, &Say { method: "GET", headers: &[], body: b"" })?;
     match reply.status {
         200 => {

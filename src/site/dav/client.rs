@@ -8,7 +8,7 @@ use crate::limits;
 use crate::net::Dialer;
 use crate::site::SiteError;
 use crate::site::server::Credentials;
-use backon::{BackoffBuilder, ExponentialBuilder};
+use backon::{BackoffBuilder as _, BlockingRetryable as _, ExponentialBuilder};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::io::{self, BufReader, Cursor, Read};
@@ -178,11 +178,7 @@ impl Client {
     /// lost the server are tried again, so the request must be one that may be done twice; [`Reply::repeated`] says that
     /// it may have been. 401 is an error.
     pub fn send(&self, url: &Url, say: &Say<'_>) -> Result<Reply, SiteError> {
-        let mut patience = ExponentialBuilder::default()
-            .with_min_delay(limits::SERVER_RETRY_LEAST)
-            .with_max_times(limits::SERVER_RETRIES)
-            .with_jitter()
-            .build();
+        let mut patience = waits().build();
         let mut repeated = false;
         loop {
             let pause = match (self.once(url, say), patience.next()) {
@@ -291,6 +287,19 @@ impl Client {
     pub fn says(&self, what: &str) -> SiteError {
         SiteError::Server { server: self.base.to_string(), what: what.to_owned() }
     }
+}
+
+fn waits() -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_min_delay(limits::SERVER_RETRY_LEAST)
+        .with_max_times(limits::SERVER_RETRIES)
+        .with_jitter()
+}
+
+/// Asks once more where an answer breaks off after its beginning, which [`Client::send`] has waited for.
+pub fn to_its_end<T>(ask: impl FnMut() -> Result<T, SiteError>) -> Result<T, SiteError> {
+    let few = waits().with_max_times(limits::DAV_BROKEN_ANSWERS);
+    ask.retry(few).when(|error| matches!(error, SiteError::Lost { .. })).call()
 }
 
 /// The beginning of what is only told to a person. A longer one costs its connection.

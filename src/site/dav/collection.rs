@@ -39,6 +39,12 @@ enum Kind {
 pub fn list(session: &Session) -> Result<(Vec<Collection>, Vec<Rejection>), SiteError> {
     let mut found: BTreeMap<FolderKey, Collection> = BTreeMap::new();
     let mut rejected = Vec::new();
+    // An answer that breaks off is given once more.
+    let mut reject = |one: Rejection| {
+        if !rejected.contains(&one) {
+            rejected.push(one);
+        }
+    };
     for home in session.homes() {
         let mut cut_off = false;
         let mut take = |resource: Resource| {
@@ -49,15 +55,14 @@ pub fn list(session: &Session) -> Result<(Vec<Collection>, Vec<Rejection>), Site
             match read(session, home, &resource) {
                 Ok(Some(collection)) => {
                     let key = collection.folder.key.clone();
-                    if found.insert(key.clone(), collection).is_some() {
+                    let url = collection.url.clone();
+                    if found.insert(key.clone(), collection).is_some_and(|other| other.url != url) {
                         let reason = Reason::BadName("another collection has the same name".to_owned());
-                        rejected.push(Rejection { place: Place::folder(&session.account, &key), reason });
+                        reject(Rejection { place: Place::folder(&session.account, &key), reason });
                     }
                 }
                 Ok(None) => {}
-                Err((name, reason)) => {
-                    rejected.push(Rejection { place: Place::folder(&session.account, &name), reason });
-                }
+                Err((name, reason)) => reject(Rejection { place: Place::folder(&session.account, &name), reason }),
             }
             Ok(())
         };

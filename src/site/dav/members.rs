@@ -108,8 +108,9 @@ impl Look {
             return Ok(());
         }
         let Some(name) = href::name_in(&collection.url, &resource.url) else {
-            if self.strange.len() < limits::DAV_STRANGE {
-                self.strange.push(resource.url.path().to_owned());
+            let path = resource.url.path().to_owned();
+            if self.strange.len() < limits::DAV_STRANGE && !self.strange.contains(&path) {
+                self.strange.push(path);
             }
             return Ok(());
         };

@@ -1,6 +1,6 @@
 //! Answers about several resources at once (RFC 4918 13): sent for, read as a stream, given on one by one.
 
-use super::client::{Client, Say};
+use super::client::{Client, Say, to_its_end};
 use super::href;
 use super::xml::{self, Node, Ns};
 use crate::limits;
@@ -42,8 +42,17 @@ pub enum Outcome {
 }
 
 /// Sends a request whose answer is a multistatus and hands on each resource in it. One whose address is not on the same
-/// server ends it.
+/// server ends it. Where an answer breaks off it is asked for again, and then resources are handed on that were before.
 pub fn ask(
+    client: &Client,
+    url: &Url,
+    say: &Say<'_>,
+    each: &mut dyn FnMut(Resource) -> io::Result<()>,
+) -> Result<Outcome, SiteError> {
+    to_its_end(|| ask_once(client, url, say, each))
+}
+
+fn ask_once(
     client: &Client,
     url: &Url,
     say: &Say<'_>,

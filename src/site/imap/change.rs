@@ -1,9 +1,10 @@
 //! Changing messages that are there: flags, moves, removal; and settling what an import announced.
 
-use super::client::{Code, Command, Untagged};
+use super::client::{Code, Command, Selected, Untagged};
 use super::flags::{flag_names, split_flags};
+use super::look::Opening;
 use super::state::{FolderRow, MessageRow};
-use super::{ImapStore, look, pool};
+use super::{ImapStore, pool};
 use crate::model::id::ObjectId;
 use crate::model::mailbox::{Flags, FolderKey, FolderKind};
 use crate::site::{Delivered, Delivery, Present, SiteError, StoredAs};
@@ -20,8 +21,12 @@ impl ImapStore {
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         let id = self.state.account(account)?;
         self.settle_intents(account, id)?;
+        if !self.state.copyings(id)?.is_empty() {
+            pool::patiently(|| self.end_copies(&mut self.lease(account)?, id))?;
+        }
         seen.fresh.remove(key.path());
-        self.present(account, key, &mut seen)?;
+        // What is settled is changed or removed next, so the folder is opened for that at once.
+        self.present(account, key, &mut seen, Opening::ToWrite)?;
         let here = self.state.folder(id, key.path())?.map(|row| row.id);
         let missing = |state: &super::state::State| -> Result<bool, SiteError> {
             for name in names {
@@ -54,12 +59,13 @@ impl ImapStore {
     }
 
     /// Opens a folder for writing; `false`: it is another one now, and what the state says of UIDs means nothing.
-    fn open_to_write(&self, lease: &mut pool::Lease, row: &FolderRow) -> Result<bool, SiteError> {
-        if lease.selected().is_some_and(|open| open.writable && open.name == row.wire) {
-            return Ok(true);
+    pub(super) fn open_to_write(&self, lease: &mut pool::Lease, row: &FolderRow) -> Result<bool, SiteError> {
+        let same = |open: &Selected| row.uid_validity == 0 || open.uid_validity == row.uid_validity;
+        if let Some(open) = lease.selected().filter(|open| open.writable && open.name == row.wire) {
+            return Ok(same(open));
         }
         match lease.open(&row.wire, true, "", &mut |_| Ok(()))? {
-            Ok(selected) => Ok(row.uid_validity == 0 || selected.uid_validity == row.uid_validity),
+            Ok(selected) => Ok(same(&selected)),
             Err(said) => Err(lease.complaint(format!("does not open the folder {} for writing: {said}", row.path))),
         }
     }
@@ -126,7 +132,7 @@ impl ImapStore {
         }
         let there = match self.state.folder(id, to.path())? {
             Some(there) => there,
-            None => self.present(account, to, &mut seen)?.ok_or_else(|| {
+            None => self.present(account, to, &mut seen, Opening::ToRead)?.ok_or_else(|| {
                 let what = format!("has no folder {to} of {account} to move a message to");
                 SiteError::Server { server: self.pool.server(), what }
             })?,
@@ -134,13 +140,13 @@ impl ImapStore {
         seen.fresh.remove(&row.path);
         seen.fresh.remove(&there.path);
         let mut lease = self.lease(account)?;
+        let moves = lease.can("MOVE") || lease.can("IMAP4REV2");
+        self.end_copies(&mut lease, id)?;
         // What a move that was cut off did, a look at both folders tells: the state knows the message by its content.
-        for folder in [&row, &there] {
-            let now = self.state.folder_by_id(folder.id)?;
-            if let Some(now) = now
-                && (now.uid_next <= message.uid || !lease.can("UIDPLUS"))
-            {
-                drop(look::look(&mut lease, &self.state, id, &now)?);
+        for folder in [row.id, there.id] {
+            let now = self.state.folder_by_id(folder)?;
+            if now.is_some_and(|now| now.uid_next <= message.uid || !moves || !lease.can("UIDPLUS")) {
+                drop(self.looked_at(&mut lease, id, folder)?);
             }
         }
         self.state.give_names(id, false)?;
@@ -148,12 +154,30 @@ impl ImapStore {
         if folder == there.id {
             return Ok(true);
         }
-        if !self.open_to_write(&mut lease, &row)? {
+        if !moves {
+            let (Some(row), Some(there)) = (self.state.folder_by_id(folder)?, self.state.folder_by_id(there.id)?)
+            else {
+                return Ok(false);
+            };
+            self.move_by_copy(&mut lease, id, (&row, &message), &there)?;
+        } else if !self.move_at_once(&mut lease, id, (&row, &message), &there)? {
             return Ok(false);
         }
-        let moves = lease.can("MOVE") || lease.can("IMAP4REV2");
-        let verb = if moves { "MOVE" } else { "COPY" };
-        let command = Command::new(format!("UID {verb} {}", message.uid)).string(&there.wire);
+        Ok(self.state.find(id, name)?.is_some_and(|(folder, _)| folder == there.id))
+    }
+
+    /// `false`: the folder is another one now.
+    fn move_at_once(
+        &self,
+        lease: &mut pool::Lease,
+        id: i64,
+        (row, message): (&FolderRow, &MessageRow),
+        there: &FolderRow,
+    ) -> Result<bool, SiteError> {
+        if !self.open_to_write(lease, row)? {
+            return Ok(false);
+        }
+        let command = Command::new(format!("UID MOVE {}", message.uid)).string(&there.wire);
         let mut copied = None;
         let mut note = |code: &Option<Code>| {
             if let Some(Code::CopyUid(validity, uids, _)) = code {
@@ -167,19 +191,14 @@ impl ImapStore {
             Ok(())
         })?;
         note(&said.code);
-        if !moves {
-            self.expunge(&mut lease, message.uid)?;
-        }
         match copied {
             Some((validity, uid)) if there.uid_validity == 0 || there.uid_validity == validity => {
                 self.state.moved((row.id, message.uid), (there.id, uid))?;
             }
             _ => {
                 self.state.leave(id, row.id, &[message.uid])?;
-                let now = self.state.folder_by_id(there.id)?.unwrap_or(there.clone());
-                drop(look::look(&mut lease, &self.state, id, &now)?);
+                drop(self.looked_at(lease, id, there.id)?);
                 self.state.give_names(id, false)?;
-                return Ok(self.state.find(id, name)?.is_some_and(|(folder, _)| folder == there.id));
             }
         }
         Ok(true)
@@ -224,7 +243,7 @@ impl ImapStore {
 
     /// Removes one message of the open folder, and never one that somebody else marked. Without UIDPLUS nothing removes
     /// a single message; then all that are marked go only where this is the only one.
-    fn expunge(&self, lease: &mut pool::Lease, uid: u32) -> Result<(), SiteError> {
+    pub(super) fn expunge(&self, lease: &mut pool::Lease, uid: u32) -> Result<(), SiteError> {
         lease.demand(&Command::new(format!("UID STORE {uid} +FLAGS.SILENT (\\Deleted)")), &mut |_| Ok(()))?;
         if lease.can("UIDPLUS") || lease.can("IMAP4REV2") {
             lease.demand(&Command::new(format!("UID EXPUNGE {uid}")), &mut |_| Ok(()))?;

@@ -7,9 +7,10 @@
 
 use super::client::{Code, Command, Message, Untagged};
 use super::flags::flag_names;
+use super::look::{self, Opening};
 use super::outgoing::{Outgoing, group, look_through};
 use super::state::{FolderRow, Intent};
-use super::{ImapStore, Seen, look, pool};
+use super::{ImapStore, Seen, pool};
 use crate::event::Reason;
 use crate::limits;
 use crate::model::mailbox::FolderKey;
@@ -37,7 +38,9 @@ impl ImapStore {
         let id = self.state.account(account)?;
         let row = match self.state.folder(id, key.path())? {
             Some(row) => row,
-            None => self.present(account, key, &mut seen)?.ok_or_else(|| self.no_folder(account, key))?,
+            None => {
+                self.present(account, key, &mut seen, Opening::ToRead)?.ok_or_else(|| self.no_folder(account, key))?
+            }
         };
         let wants_uids = batch.iter().any(|delivery| delivery.uid.is_some());
         let mut outcomes: Vec<Option<Delivered>> = Vec::with_capacity(batch.len());
@@ -191,7 +194,7 @@ impl ImapStore {
         };
         if row.uid_validity != 0
             && row.uid_validity != validity
-            && let Err(said) = look::look(lease, &self.state, id, row)?
+            && let Err(said) = look::look(lease, &self.state, id, row, Opening::ToRead)?
         {
             return Err(lease.complaint(format!("does not open {}: {said}", row.path)));
         }

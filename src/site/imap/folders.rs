@@ -2,6 +2,7 @@
 
 use super::client::{Command, Said, Untagged};
 use super::listing::{PRIVATE_COMMENT, SHARED_COMMENT, SPECIAL_USES};
+use super::look::Opening;
 use super::names::stand_ins;
 use super::rights::{self, Dialect};
 use super::state::{About, FolderRow};
@@ -181,7 +182,7 @@ impl ImapStore {
         let id = self.state.account(account)?;
         let row = match self.state.folder(id, key.path())? {
             Some(row) => row,
-            None => match self.present(account, key, &mut seen)? {
+            None => match self.present(account, key, &mut seen, Opening::ToRead)? {
                 Some(row) => row,
                 None => return Ok(Err(Reason::Refused(format!("there is no folder {key}")))),
             },

@@ -49,12 +49,21 @@ pub fn is_as_before(state: &State, row: &FolderRow, status: &Status) -> Result<b
     Ok(same && status.messages.map(u64::from) == Some(state.count(row.id)?))
 }
 
+/// How a look leaves the folder open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Opening {
+    ToRead,
+    /// So that what follows need not open it once more.
+    ToWrite,
+}
+
 /// Looks at a folder; `Err` inside: the server refuses to open it.
 pub fn look(
     connection: &mut Connection,
     state: &State,
     account: i64,
     row: &FolderRow,
+    opening: Opening,
 ) -> Result<Result<(), Said>, SiteError> {
     let known = row.uid_validity != 0;
     let quick = known && row.modseq > 0 && connection.enabled("QRESYNC");
@@ -64,14 +73,15 @@ pub fn look(
         false => String::new(),
     };
     let from = if known { row.uid_next } else { 1 };
-    let opening = connection.send_open(&row.wire, false, &parameters)?;
+    let writable = opening == Opening::ToWrite;
+    let sent = connection.send_open(&row.wire, writable, &parameters)?;
     let ahead = connection.send(&all_about(connection, from))?;
     let mut changes = Changes::default();
     // What is told here is about messages that were known, and at once applied: should the folder turn out to be another
     // one now, all of them leave anyway.
     let (mut told, mut ranges, there) = (0, 0, messages_bound(state.count(row.id)?));
     let server = connection.server().to_owned();
-    let opened = connection.finish_open(opening, &row.wire, false, &mut |untagged| match untagged {
+    let opened = connection.finish_open(sent, &row.wire, writable, &mut |untagged| match untagged {
         Untagged::Vanished(numbers) if known => {
             ranges += numbers.ranges().len();
             if ranges > limits::IMAP_RANGES {
@@ -245,7 +255,7 @@ impl Look<'_> {
         }
         changes.put_down(state, row.id)?;
         drop(known);
-        for uids in unknown.chunks(500) {
+        for uids in unknown.chunks(limits::IMAP_SET_UIDS) {
             let command = about(connection, &super::client::set_of(uids));
             let sent = connection.send(&command)?;
             let selected = connection.selected().cloned().unwrap_or_default();

@@ -7,6 +7,7 @@
 mod ahead;
 mod change;
 pub mod client;
+mod copying;
 mod deliver;
 mod flags;
 mod folders;
@@ -20,6 +21,7 @@ mod pieces;
 mod pool;
 mod rights;
 mod sent;
+mod several;
 mod source;
 mod state;
 mod subscriptions;
@@ -34,8 +36,8 @@ use crate::model::share::Grant;
 use crate::net::{Dialer, Endpoint, Protection, Scheme};
 use crate::site::server::{Login, Store, Survey};
 use crate::site::{
-    Content, Delivered, Delivery, Depth, FolderPut, FolderScan, FoundItem, MailboxScan, Present, SiteError, StoredAs,
-    UidsKept,
+    Content, Delivered, Delivery, Depth, FolderPut, FolderScan, FoundItem, MailboxScan, Marking, Present, SiteError,
+    StoredAs, UidsKept,
 };
 use ahead::Readers;
 use client::ClientOptions;
@@ -220,6 +222,10 @@ impl Store for ImapStore {
         self.set_mail_flags(account, name, flags, keywords)
     }
 
+    fn mark_items(&self, account: &str, key: &FolderKey, wanted: &[Marking]) -> Result<Vec<bool>, SiteError> {
+        self.mark_mails(account, key, wanted)
+    }
+
     fn move_item(&self, account: &str, _from: &FolderKey, name: &str, to: &FolderKey) -> Result<bool, SiteError> {
         pool::patiently(|| self.move_mail(account, name, to))
     }
@@ -230,6 +236,10 @@ impl Store for ImapStore {
 
     fn remove_item(&self, account: &str, _key: &FolderKey, name: &str) -> Result<bool, SiteError> {
         self.remove_mail(account, name)
+    }
+
+    fn remove_items(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<bool>, SiteError> {
+        self.remove_mails(account, key, names)
     }
 
     fn stored_as(&self, account: &str, _key: &FolderKey, names: &[String]) -> Result<Vec<Option<StoredAs>>, SiteError> {

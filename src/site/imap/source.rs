@@ -2,9 +2,10 @@
 
 use super::ahead::{Got, Place};
 use super::listing::{self, Listing};
+use super::look::{self, Opening};
 use super::pieces::Pieces;
 use super::state::{FolderRow, MessageRow};
-use super::{ImapStore, Seen, look, pool};
+use super::{ImapStore, Seen, pool};
 use crate::event::Reason;
 use crate::limits;
 use crate::model::mailbox::{Folder, FolderKey, FolderKind};
@@ -61,7 +62,7 @@ impl ImapStore {
                     None => false,
                 };
                 // A folder that cannot be opened says so when somebody asks for it.
-                if same || look::look(&mut lease, &self.state, id, &row)?.is_ok() {
+                if same || look::look(&mut lease, &self.state, id, &row, Opening::ToRead)?.is_ok() {
                     seen.fresh.insert(key.path().to_owned());
                 }
             }
@@ -79,6 +80,7 @@ impl ImapStore {
         account: &str,
         key: &FolderKey,
         seen: &mut MutexGuard<'_, Seen>,
+        opening: Opening,
     ) -> Result<Option<FolderRow>, SiteError> {
         let id = self.state.account(account)?;
         if seen.fresh.remove(key.path()) {
@@ -89,7 +91,7 @@ impl ImapStore {
             seen.fresh.remove(key.path());
             return self.state.folder(id, key.path());
         };
-        let looked = pool::patiently(|| look::look(&mut *self.lease(account)?, &self.state, id, &row))?;
+        let looked = pool::patiently(|| look::look(&mut *self.lease(account)?, &self.state, id, &row, opening))?;
         if let Err(said) = looked {
             let listing = self.refresh(account, seen)?;
             if !listing.folders.contains_key(key) {
@@ -112,7 +114,9 @@ impl ImapStore {
     ) -> Result<FolderScan, SiteError> {
         let seen = self.seen(account);
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(row) = self.present(account, key, &mut seen)? else { return Ok(FolderScan::Vanished) };
+        let Some(row) = self.present(account, key, &mut seen, Opening::ToRead)? else {
+            return Ok(FolderScan::Vanished);
+        };
         let now = self.mark(&row);
         if depth == Depth::Marks && mark == Some(now.as_slice()) {
             return Ok(FolderScan::Unchanged);

@@ -23,15 +23,32 @@ pub struct Draft {
     pub imap: Option<String>,
     pub managesieve: Option<String>,
     pub dav: Option<String>,
+    pub login: DraftLogin,
+    /// Of `dav`, where that is another one.
+    pub dav_login: DraftLogin,
+    pub tls_ca: Option<String>,
+    pub pin: Option<String>,
+    pub insecure: bool,
+}
+
+/// How a server is logged in to.
+#[derive(Clone, Debug, Default)]
+pub struct DraftLogin {
     /// `master`, `proxy`, `oauth2` or `own`.
-    pub login: Option<String>,
+    pub mode: Option<String>,
     pub user: Option<String>,
     pub password: Option<SecretSource>,
     /// A file with passwords or tokens of the accounts.
     pub passwords: Option<String>,
-    pub tls_ca: Option<String>,
-    pub pin: Option<String>,
-    pub insecure: bool,
+}
+
+impl DraftLogin {
+    fn put(&self, text: &mut String) {
+        put(text, "login", self.mode.as_deref());
+        put(text, "user", self.user.as_deref());
+        put_secret(text, self.password.as_ref());
+        put(text, "passwords", self.passwords.as_deref());
+    }
 }
 
 impl Draft {
@@ -60,17 +77,16 @@ impl Draft {
             ("filters", "managesieve", &self.managesieve),
             ("groupware", "dav", &self.dav),
         ];
-        // The later sections take their logins from the first.
+        // A section without a login takes the first one's.
         let mut first = true;
         for (section, key, url) in servers {
             let Some(url) = url else { continue };
             let _ = writeln!(text, "\n[{section}]");
             put(&mut text, key, Some(url));
             if std::mem::take(&mut first) {
-                put(&mut text, "login", self.login.as_deref());
-                put(&mut text, "user", self.user.as_deref());
-                put_secret(&mut text, self.password.as_ref());
-                put(&mut text, "passwords", self.passwords.as_deref());
+                self.login.put(&mut text);
+            } else if section == "groupware" {
+                self.dav_login.put(&mut text);
             }
         }
         text
@@ -138,9 +154,18 @@ mod tests {
             bind_password: Some(SecretSource::Command("pass 'a b' | head -1".to_owned())),
             imap: Some("imaps://imap.example.org".to_owned()),
             managesieve: Some("sieve://imap.example.org".to_owned()),
-            login: Some("master".to_owned()),
-            user: Some("migrate".to_owned()),
-            password: Some(SecretSource::Env("IMAP_MASTER".to_owned())),
+            dav: Some("https://dav.example.org/".to_owned()),
+            login: DraftLogin {
+                mode: Some("master".to_owned()),
+                user: Some("migrate".to_owned()),
+                password: Some(SecretSource::Env("IMAP_MASTER".to_owned())),
+                passwords: None,
+            },
+            dav_login: DraftLogin {
+                mode: Some("own".to_owned()),
+                passwords: Some("logins \"x\".csv".to_owned()),
+                ..DraftLogin::default()
+            },
             ..Draft::default()
         };
         let site = Description::parse(Path::new("x.toml"), &draft.text()).unwrap();
@@ -148,8 +173,9 @@ mod tests {
         assert_eq!(Some(&ldap.base), draft.base.as_ref());
         assert_eq!(ldap.password, draft.bind_password);
         let mail = site.mail.unwrap();
-        assert_eq!((mail.login.mode, mail.login.password.clone()), (LoginMode::Master, draft.password));
+        assert_eq!((mail.login.mode, mail.login.password.clone()), (LoginMode::Master, draft.login.password));
         assert_eq!(site.filters.unwrap().login, mail.login);
+        assert_eq!(site.groupware.unwrap().login.mode, LoginMode::Own);
     }
 
     #[test]

@@ -10,8 +10,8 @@ use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::model::share::Grant;
 use crate::site::{
-    Content, Delivered, Delivery, Depth, FolderPut, FolderScan, FoundItem, MailboxScan, Present, SiteError, StoredAs,
-    UidsKept,
+    Content, Delivered, Delivery, Depth, FolderPut, FolderScan, FoundItem, MailboxScan, Marking, Present, SiteError,
+    StoredAs, UidsKept,
 };
 
 /// What a server told about itself for `wagon site check`.
@@ -173,6 +173,11 @@ pub trait Store: Send + Sync {
         Err(self.read_only())
     }
 
+    /// As [`Target::mark_items`](crate::site::Target::mark_items).
+    fn mark_items(&self, account: &str, key: &FolderKey, wanted: &[Marking]) -> Result<Vec<bool>, SiteError> {
+        wanted.iter().map(|one| self.set_flags(account, key, &one.name, one.flags, &one.keywords)).collect()
+    }
+
     fn move_item(&self, account: &str, from: &FolderKey, name: &str, to: &FolderKey) -> Result<bool, SiteError> {
         let _ = (account, from, name, to);
         Err(self.read_only())
@@ -186,6 +191,11 @@ pub trait Store: Send + Sync {
     fn remove_item(&self, account: &str, key: &FolderKey, name: &str) -> Result<bool, SiteError> {
         let _ = (account, key, name);
         Err(self.read_only())
+    }
+
+    /// As [`Target::remove_items`](crate::site::Target::remove_items).
+    fn remove_items(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<bool>, SiteError> {
+        names.iter().map(|name| self.remove_item(account, key, name)).collect()
     }
 
     /// The error of a store that cannot be written.

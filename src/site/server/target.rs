@@ -9,8 +9,8 @@ use crate::model::provisioning::Record;
 use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::model::share::Grant;
 use crate::site::{
-    Capabilities, Delivered, Delivery, FolderPut, LineEnds, PlannedRecords, Present, RecordChange, SiteError, StoredAs,
-    Target, UidsKept,
+    Capabilities, Delivered, Delivery, FolderPut, LineEnds, Marking, PlannedRecords, Present, RecordChange, SiteError,
+    StoredAs, Target, UidsKept,
 };
 use std::path::PathBuf;
 
@@ -197,6 +197,10 @@ impl Target for ServerSite {
         self.holder(key)?.set_flags(account, key, name, flags, keywords)
     }
 
+    fn mark_items(&self, account: &str, key: &FolderKey, wanted: &[Marking]) -> Result<Vec<bool>, SiteError> {
+        self.holder(key)?.mark_items(account, key, wanted)
+    }
+
     fn move_item(&self, account: &str, from: &FolderKey, name: &str, to: &FolderKey) -> Result<bool, SiteError> {
         let store = self.holder(from)?;
         if !store.kinds().contains(&to.kind()) {
@@ -213,6 +217,10 @@ impl Target for ServerSite {
 
     fn remove_item(&self, account: &str, key: &FolderKey, name: &str) -> Result<bool, SiteError> {
         self.holder(key)?.remove_item(account, key, name)
+    }
+
+    fn remove_items(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<Vec<bool>, SiteError> {
+        self.holder(key)?.remove_items(account, key, names)
     }
 
     fn finish(&self) -> Result<(), SiteError> {

@@ -7,7 +7,7 @@ use super::account::{Folders, Job};
 use super::contents;
 use super::deliver;
 use super::ledger::{AccountLedger, Fate, Tally};
-use super::merge::{self, Verdict, one};
+use super::merge::{self, Verdict};
 use super::pass::Pass;
 use crate::event::{Place, Reason};
 use crate::format::items::ItemAt;
@@ -17,7 +17,7 @@ use crate::limits;
 use crate::map::{ItemRow, ItemState};
 use crate::model::id::{ItemId, ObjectId};
 use crate::model::mailbox::{Flags, FolderKey};
-use crate::site::{Content, Depth, FolderListing, FolderScan, Present, SiteError};
+use crate::site::{Content, Depth, FolderListing, FolderScan, Marking, Present, SiteError};
 use std::collections::BTreeMap;
 use std::io;
 
@@ -150,6 +150,7 @@ pub fn apply(
             pass.go_on()?;
             let names: Vec<_> = chunk.iter().map(|row| row.target_name.clone()).collect();
             let present = pass.target.settle(&job.target, &key, &names)?;
+            let mut merging = Vec::new();
             for (row, present) in chunk.iter().zip(present) {
                 let Some(at) = state.items.get(row.id) else { continue };
                 let Some(present) = present else {
@@ -157,8 +158,16 @@ pub fn apply(
                     settled.push(gone);
                     continue;
                 };
-                let next = merge_one(pass, job, folders, &mut contents, (row, &at, present))?;
-                complete &= next.object == at.item.object || next.state == ItemState::DeletedOnTarget;
+                match moved(pass, job, folders, Merging::new(pass, row, at, present))? {
+                    Ok(one) => merging.push(one),
+                    Err(gone) => settled.push(gone),
+                }
+            }
+            mark(pass, job, folders, &merging)?;
+            for one in merging {
+                let wanted = one.at.item.object;
+                let next = replaced(pass, job, folders, &mut contents, one)?;
+                complete &= next.object == wanted;
                 settled.push(next);
             }
             if settled.len() >= limits::BATCH_ITEMS {
@@ -191,79 +200,125 @@ pub fn by_place(rows: Vec<ItemRow>, folders: &Folders) -> BTreeMap<FolderKey, Ve
     placed
 }
 
-/// One item: move, flags, content. Returns its new row; doing it twice changes nothing.
-fn merge_one(
+/// An item that is being merged.
+struct Merging<'r> {
+    row: &'r ItemRow,
+    at: ItemAt,
+    present: Present,
+    /// Its row after that.
+    next: ItemRow,
+}
+
+impl<'r> Merging<'r> {
+    fn new(pass: &Pass<'_>, row: &'r ItemRow, at: ItemAt, present: Present) -> Self {
+        let item = &at.item;
+        let next = ItemRow {
+            source_name: item.name.clone(),
+            tags: item.tags.clone(),
+            flags: item.flags,
+            keywords: item.keywords.clone(),
+            snapshot: pass.snapshot,
+            ..row.clone()
+        };
+        Self { row, at, present, next }
+    }
+
+    fn place(&self, job: &Job, folders: &Folders) -> Place {
+        let folder = folders.rows.get(&self.at.folder).map(|folder| folder.source_key.to_string()).unwrap_or_default();
+        Place::item(&job.source, &folder, &self.at.item.name)
+    }
+}
+
+/// Moves an item where the source has moved it; `Err` inside: its row, for it is gone. Doing it twice changes nothing, here
+/// and in what follows.
+fn moved<'r>(
+    pass: &Pass<'_>,
+    job: &Job,
+    folders: &Folders,
+    mut one: Merging<'r>,
+) -> Result<Result<Merging<'r>, ItemRow>, ImportError> {
+    let (row, folder) = (one.row, one.at.folder);
+    let key_of = |id| folders.rows.get(&id).map(|folder| &folder.target_key);
+    if row.folder != folder
+        && !pass.options.additive
+        && let (Some(from), Some(to)) = (key_of(row.folder), key_of(folder))
+    {
+        match merge::one(from, to, &one.present.key) {
+            Verdict::Apply => {
+                if !pass.target.move_item(&job.target, &one.present.key, &row.target_name, to)? {
+                    return Ok(Err(ItemRow { state: ItemState::DeletedOnTarget, ..one.next }));
+                }
+                one.present.key = to.clone();
+            }
+            Verdict::Conflict => {
+                let there = &one.present.key;
+                let text = format!("moved on the source; on the target it lies in {there}");
+                pass.conflict(one.place(job, folders), text);
+            }
+            Verdict::Keep => {}
+        }
+        one.next.folder = folder;
+    }
+    Ok(Ok(one))
+}
+
+/// Sets flags and keywords where the source changed them, those of a folder together.
+fn mark(pass: &Pass<'_>, job: &Job, folders: &Folders, merging: &[Merging<'_>]) -> Result<(), ImportError> {
+    let mut wanted: BTreeMap<&FolderKey, (Vec<Marking>, Vec<Place>)> = BTreeMap::new();
+    for one in merging {
+        let Merging { row, at: ItemAt { item, .. }, present, .. } = one;
+        let flags = Flags::merge(row.flags, item.flags, present.flags);
+        let keywords = merge::keywords(&row.keywords, &item.keywords, &present.keywords);
+        if flags != present.flags || keywords != present.keywords {
+            let (markings, places) = wanted.entry(&present.key).or_default();
+            markings.push(Marking { name: row.target_name.clone(), flags, keywords });
+            places.push(one.place(job, folders));
+        }
+    }
+    for (key, (markings, places)) in wanted {
+        pass.target.mark_items(&job.target, key, &markings)?;
+        // Only now the target knows what its server refuses.
+        for (marking, place) in markings.iter().zip(&places) {
+            deliver::tell_keywords(pass, place, key.kind(), &marking.keywords);
+        }
+    }
+    Ok(())
+}
+
+/// Brings an item's content, where the source has another one now. Returns its new row.
+fn replaced(
     pass: &Pass<'_>,
     job: &Job,
     folders: &Folders,
     contents: &mut Contents<'_>,
-    (row, at, mut present): (&ItemRow, &ItemAt, Present),
+    one: Merging<'_>,
 ) -> Result<ItemRow, ImportError> {
-    let item = &at.item;
-    let mut next = ItemRow {
-        source_name: item.name.clone(),
-        tags: item.tags.clone(),
-        flags: item.flags,
-        keywords: item.keywords.clone(),
-        snapshot: pass.snapshot,
-        ..row.clone()
-    };
-    let place = |name: &str| {
-        let folder = folders.rows.get(&at.folder).map(|folder| folder.source_key.to_string()).unwrap_or_default();
-        Place::item(&job.source, &folder, name)
-    };
-    let key_of = |id| folders.rows.get(&id).map(|folder| &folder.target_key);
-    if row.folder != at.folder
-        && !pass.options.additive
-        && let (Some(from), Some(to)) = (key_of(row.folder), key_of(at.folder))
-    {
-        match one(from, to, &present.key) {
-            Verdict::Apply => {
-                if !pass.target.move_item(&job.target, &present.key, &row.target_name, to)? {
-                    return Ok(ItemRow { state: ItemState::DeletedOnTarget, ..next });
-                }
-                present.key = to.clone();
-            }
-            Verdict::Conflict => {
-                pass.conflict(
-                    place(&item.name),
-                    format!("moved on the source; on the target it lies in {}", present.key),
-                );
-            }
-            Verdict::Keep => {}
-        }
-        next.folder = at.folder;
-    }
-    let flags = Flags::merge(row.flags, item.flags, present.flags);
-    let keywords = merge::keywords(&row.keywords, &item.keywords, &present.keywords);
-    if flags != present.flags || keywords != present.keywords {
-        pass.target.set_flags(&job.target, &present.key, &row.target_name, flags, &keywords)?;
-        // Only now the target knows what its server refuses.
-        deliver::tell_keywords(pass, &place(&item.name), present.key.kind(), &keywords);
-    }
+    let place = || one.place(job, folders);
+    let (row, at, item, present) = (one.row, &one.at, &one.at.item, &one.present);
+    let mut next = one.next.clone();
     if row.object != item.object {
         let contents::Found { content, target_object, .. } = match contents::content(pass, at, present.key.kind())? {
             Ok(found) => found,
             Err(reason) => {
-                pass.reject(place(&item.name), reason);
+                pass.reject(place(), reason);
                 return Ok(ItemRow { object: row.object, ..next });
             }
         };
         let (mut target_object, base) = (target_object, row.target_object.unwrap_or(row.object));
         let wanted = target_object.unwrap_or(item.object);
-        let has = match contents.object(&present)? {
+        let has = match contents.object(present)? {
             Ok(has) => has,
             Err(reason) => {
-                pass.reject(place(&item.name), reason);
+                pass.reject(place(), reason);
                 return Ok(ItemRow { object: row.object, ..next });
             }
         };
-        match one(&Some(base), &Some(wanted), &has) {
+        match merge::one(&Some(base), &Some(wanted), &has) {
             Verdict::Apply => {
                 let delivery = deliver::delivery(row.target_name.clone(), content, item);
                 let replaced = match pass.target.replace_item(&job.target, &present.key, delivery) {
                     Err(SiteError::Refused(reason)) => {
-                        pass.reject(place(&item.name), reason);
+                        pass.reject(place(), reason);
                         return Ok(ItemRow { object: row.object, ..next });
                     }
                     outcome => outcome?,
@@ -277,7 +332,7 @@ fn merge_one(
                     target_object = altered.or(target_object);
                 }
             }
-            Verdict::Conflict => pass.conflict(place(&item.name), "edited on both sides; the target's stays"),
+            Verdict::Conflict => pass.conflict(place(), "edited on both sides; the target's stays"),
             Verdict::Keep => {}
         }
         (next.object, next.target_object) = (item.object, target_object);

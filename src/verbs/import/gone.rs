@@ -37,36 +37,34 @@ pub fn follow(
             pass.go_on()?;
             let names: Vec<_> = chunk.iter().map(|row| row.target_name.clone()).collect();
             let present = pass.target.settle(&job.target, &key, &names)?;
+            let mut going = Vec::new();
             for (row, present) in chunk.iter().zip(present) {
                 let touched = match &present {
                     Some(present) => is_touched(&mut contents, row, &key, present)?,
                     None => Ok(false),
                 };
-                let touched = match touched {
-                    Ok(touched) => touched,
+                match touched {
                     Err(reason) => {
                         pass.reject(Place::item(&job.source, &key, &row.source_name), reason);
                         unread.insert(key.clone());
                         pass.postpone(job.record);
-                        continue;
                     }
-                };
-                let state = match present {
-                    // By its user, or by this very pass before it was killed: gone on both sides.
-                    None => ItemState::Removed,
-                    Some(_) if touched => {
+                    Ok(true) => {
                         let place = Place::item(&job.source, &key, &row.source_name);
                         pass.conflict(place, "removed on the source, changed on the target: it stays");
-                        continue;
                     }
-                    Some(present) => {
-                        pass.target.remove_item(&job.target, &present.key, &row.target_name)?;
-                        let place = Place::folder(&job.source, source_key(folders, row, &key));
-                        pass.removed(place, |removed| removed.items += 1);
-                        ItemState::Removed
-                    }
-                };
-                settled.push(ItemRow { state, snapshot: pass.snapshot, ..row.clone() });
+                    Ok(false) if present.is_some() => going.push(row),
+                    // By its user, or by this very pass before it was killed: gone on both sides.
+                    Ok(false) => settled.push(removed(pass, row)),
+                }
+            }
+            // What was touched is kept, so all of these lie where import left them.
+            let names: Vec<_> = going.iter().map(|row| row.target_name.clone()).collect();
+            pass.target.remove_items(&job.target, &key, &names)?;
+            for row in going {
+                let place = Place::folder(&job.source, source_key(folders, row, &key));
+                pass.removed(place, |removed| removed.items += 1);
+                settled.push(removed(pass, row));
             }
             // Each waits for the disk, so the few of many folders go together.
             if settled.len() >= limits::BATCH_ITEMS {
@@ -77,6 +75,10 @@ pub fn follow(
     changes::remember(pass, job, &settled)?;
     remove_folders(pass, job, state, folders, &unread)?;
     Ok(unread.is_empty())
+}
+
+fn removed(pass: &Pass<'_>, row: &ItemRow) -> ItemRow {
+    ItemRow { state: ItemState::Removed, snapshot: pass.snapshot, ..row.clone() }
 }
 
 /// What the source calls the item's folder.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use stationwagon::model::text::printable;
 use stationwagon::site::Source;
 use stationwagon::site::server::description::{Description, Server};
-use stationwagon::site::server::draft::{Draft, SecretSource, secret_source};
+use stationwagon::site::server::draft::{Draft, DraftLogin, SecretSource, secret_source};
 use stationwagon::site::server::{self, Examination, ExamineOptions, FirstPass, ServerReport};
 use stationwagon::verbs::show::globs;
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -95,6 +95,18 @@ struct InitArgs {
     /// A CSV file with the columns address and password, for own and oauth2
     #[arg(long, value_name = "FILE")]
     passwords: Option<String>,
+    /// How to log in for calendars and contacts, where that is otherwise
+    #[arg(long, value_name = "HOW", help_heading = DAV)]
+    dav_login: Option<String>,
+    /// The administrator there
+    #[arg(long, value_name = "NAME", help_heading = DAV)]
+    dav_user: Option<String>,
+    /// Where his password is: "file PATH", "env NAME" or "command LINE"
+    #[arg(long, value_name = "WHERE", help_heading = DAV)]
+    dav_password: Option<String>,
+    /// A CSV file with the columns address and password, for own and oauth2
+    #[arg(long, value_name = "FILE", help_heading = DAV)]
+    dav_passwords: Option<String>,
     /// Trust the certificates of this file instead of the system's
     #[arg(long, value_name = "FILE")]
     tls_ca: Option<String>,
@@ -105,6 +117,8 @@ struct InitArgs {
     #[arg(long, conflicts_with_all = ["tls_ca", "pin"])]
     insecure: bool,
 }
+
+const DAV: &str = "Another login for calendars and contacts";
 
 pub fn run(args: &SiteArgs, screen: &Screen) -> Result<Outcome, CliError> {
     match &args.what {
@@ -255,13 +269,8 @@ fn write_init(out: &mut dyn Write, file: &Path, description: &Description) -> io
 }
 
 fn draft(args: &InitArgs, ask: &mut Questions) -> Result<Draft, CliError> {
-    let mut draft = Draft {
-        tls_ca: args.tls_ca.clone(),
-        pin: args.pin.clone(),
-        insecure: args.insecure,
-        passwords: args.passwords.clone(),
-        ..Draft::default()
-    };
+    let mut draft =
+        Draft { tls_ca: args.tls_ca.clone(), pin: args.pin.clone(), insecure: args.insecure, ..Draft::default() };
     let accounts = ask.about("where are the accounts (ldaps://HOST, or a CSV file or passwd-file)?", &args.accounts)?;
     draft.accounts =
         accounts.ok_or_else(|| CliError::Usage("a site needs accounts; give --accounts PLACE".to_owned()))?;
@@ -283,26 +292,59 @@ fn draft(args: &InitArgs, ask: &mut Questions) -> Result<Draft, CliError> {
     if draft.imap.is_none() && draft.managesieve.is_none() && draft.dav.is_none() {
         return Ok(draft);
     }
-    draft.login = ask.about("how does one log in for the accounts (master, proxy, oauth2 or own)?", &args.login)?;
-    match draft.login.as_deref() {
+    let only_dav = draft.imap.is_none() && draft.managesieve.is_none();
+    let how = if only_dav && args.dav_login.is_some() { LoginArgs::of_dav(args) } else { LoginArgs::of_all(args) };
+    let mode = ask.about("how does one log in for the accounts (master, proxy, oauth2 or own)?", how.mode)?;
+    draft.login = login(mode, &how, ask)?;
+    if draft.dav.is_some() && !only_dav {
+        let how = LoginArgs::of_dav(args);
+        let question = "and for calendars and contacts (master, proxy, oauth2 or own; empty: the same way)?";
+        if let Some(mode) = ask.about(question, how.mode)? {
+            draft.dav_login = login(Some(mode), &how, ask)?;
+        }
+    }
+    Ok(draft)
+}
+
+/// What the options say of a login.
+struct LoginArgs<'a> {
+    mode: &'a Option<String>,
+    user: &'a Option<String>,
+    password: &'a Option<String>,
+    passwords: &'a Option<String>,
+}
+
+impl<'a> LoginArgs<'a> {
+    fn of_all(args: &'a InitArgs) -> Self {
+        Self { mode: &args.login, user: &args.user, password: &args.password, passwords: &args.passwords }
+    }
+
+    fn of_dav(args: &'a InitArgs) -> Self {
+        let InitArgs { dav_login, dav_user, dav_password, dav_passwords, .. } = args;
+        Self { mode: dav_login, user: dav_user, password: dav_password, passwords: dav_passwords }
+    }
+}
+
+fn login(mode: Option<String>, how: &LoginArgs<'_>, ask: &mut Questions) -> Result<DraftLogin, CliError> {
+    let mut login = DraftLogin { mode, passwords: how.passwords.clone(), ..DraftLogin::default() };
+    match login.mode.as_deref() {
         Some("master" | "proxy") => {
-            draft.user = ask.about("who is the master or administrator?", &args.user)?;
-            draft.password =
-                ask.secret("where is his password (file PATH, env NAME or command LINE)?", &args.password)?;
+            login.user = ask.about("who is the master or administrator?", how.user)?;
+            login.password =
+                ask.secret("where is his password (file PATH, env NAME or command LINE)?", how.password)?;
         }
         Some("oauth2") => {
-            draft.password = ask.secret(
+            login.password = ask.secret(
                 "where is the token (file PATH, env NAME or command LINE; empty: each has one)?",
-                &args.password,
+                how.password,
             )?;
         }
         _ => {}
     }
-    if matches!(draft.login.as_deref(), Some("own" | "oauth2")) && draft.password.is_none() {
-        let question = "which CSV file has the columns address and password?";
-        draft.passwords = ask.about(question, &args.passwords)?;
+    if matches!(login.mode.as_deref(), Some("own" | "oauth2")) && login.password.is_none() {
+        login.passwords = ask.about("which CSV file has the columns address and password?", how.passwords)?;
     }
-    Ok(draft)
+    Ok(login)
 }
 
 /// Asks on standard error, a line at a time, and hears standard input.

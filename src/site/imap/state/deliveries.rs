@@ -38,12 +38,7 @@ impl State {
         const SQL: &str = "INSERT OR REPLACE INTO intent \
             (account, name, folder, uid_validity, uid_from, size, hash, less, mended, date) \
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-        let durable = |on: bool| {
-            let mode = if on { "FULL" } else { "NORMAL" };
-            self.read(|db| db.pragma_update(None, "synchronous", mode))
-        };
-        durable(true)?;
-        let written = self.write(|db| {
+        self.durably(|db| {
             for one in intents {
                 let size = i64::try_from(one.size).unwrap_or(i64::MAX);
                 let (validity, from, hash) = (one.uid_validity, one.uid_from, one.hash.as_slice());
@@ -53,9 +48,7 @@ impl State {
                 db.prepare_cached(SQL)?.execute(values)?;
             }
             Ok(())
-        });
-        durable(false)?;
-        written
+        })
     }
 
     /// Announced deliveries of an account whose end is not known, folder by folder.

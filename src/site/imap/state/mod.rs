@@ -4,9 +4,11 @@
 //! Promises: a name is borne by one message of an account at a time. Deleting the file costs a look at every folder,
 //! and the names of messages that are there twice; what an import was cut off in could then no longer be settled.
 
+mod copies;
 mod deliveries;
 mod messages;
 
+pub use copies::Copying;
 pub use deliveries::{Intent, Settled};
 pub use messages::{Arrival, MessageRow};
 
@@ -21,7 +23,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const KIND: Kind = Kind {
     application_id: 0x5749_4d41, // "WIMA"
-    migrations: &[include_str!("schema_1.sql"), include_str!("schema_2.sql")],
+    migrations: &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")],
     // What announces deliveries is written to the disk at once; the rest a server would tell again.
     durability: Durability::Rebuildable,
 };
@@ -94,6 +96,18 @@ impl State {
         run().map_err(|error| self.bad(error))
     }
 
+    /// [`State::write`] that outlives a power loss when it returns.
+    fn durably<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>) -> Result<T, SiteError> {
+        let durable = |on: bool| {
+            let mode = if on { "FULL" } else { "NORMAL" };
+            self.read(|db| db.pragma_update(None, "synchronous", mode))
+        };
+        durable(true)?;
+        let written = self.write(work);
+        durable(false)?;
+        written
+    }
+
     fn bad(&self, error: rusqlite::Error) -> SiteError {
         SiteError::Database { path: self.path.clone(), source: DbError::from(error) }
     }
@@ -154,6 +168,7 @@ impl State {
         self.write(|db| {
             messages::depart(db, account, folder, None)?;
             db.prepare_cached("DELETE FROM intent WHERE folder = ?1")?.execute([folder])?;
+            db.prepare_cached("DELETE FROM copying WHERE to_folder = ?1")?.execute([folder])?;
             db.prepare_cached("DELETE FROM folder WHERE id = ?1")?.execute([folder]).map(drop)
         })
     }
