@@ -107,6 +107,7 @@ fn login(mode: LoginMode, user: &str, secret: Option<&str>) -> Login {
         user: user.to_owned(),
         separator: "*".to_owned(),
         secret: secret.map(Secret::new),
+        token: None,
         own: if secret.is_some() { BTreeMap::new() } else { own.into_iter().collect() },
     }
 }

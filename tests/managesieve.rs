@@ -59,7 +59,7 @@ fn store(port: u16, tls: TlsPolicy, login: Login) -> SieveStore {
 
 fn as_master(user: &str, mode: LoginMode, secret: &str) -> Login {
     let secret = Some(Secret::new(secret));
-    Login { mode, user: user.to_owned(), separator: "*".to_owned(), secret, own: BTreeMap::new() }
+    Login { mode, user: user.to_owned(), separator: "*".to_owned(), secret, token: None, own: BTreeMap::new() }
 }
 
 fn of_dovecot(server: &Server) -> SieveStore {

@@ -40,3 +40,6 @@ pub const SERVER_RETRY_LEAST: Duration = Duration::from_millis(500);
 /// Connections to one server that wait for more to do, each logged in for one account. An importer has a few accounts at
 /// work at a time, and servers bound their connections (Dovecot: 10 a user and address, 1024 logins in all).
 pub const SERVER_IDLE: usize = 16;
+
+/// A bearer token is fetched anew when it is so old. They live for five minutes (Keycloak's default) to an hour.
+pub const TOKEN_FRESH: Duration = Duration::from_secs(240);

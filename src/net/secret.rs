@@ -17,7 +17,7 @@ pub enum SecretSource {
     File(PathBuf),
     /// The variable of that name.
     Env(String),
-    /// The first line that `sh -c` prints for it; asked once a run.
+    /// The first line that `sh -c` prints for it; asked once a run, for a token every few minutes.
     Command(String),
 }
 

@@ -5,6 +5,7 @@ use super::{ANN, login};
 use stationwagon::fs::RealFs;
 use stationwagon::net::TlsPolicy;
 use stationwagon::site::dav::{DavOptions, DavStore};
+use stationwagon::site::server::Login;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -71,9 +72,14 @@ pub fn serve(stream: TcpStream, answer: &dyn Fn(&Request, &mut TcpStream)) {
 
 /// A store on the server at this port, with at most so many connections to it at once.
 pub fn store(port: u16, max_connections: usize) -> DavStore {
+    store_as(port, max_connections, login())
+}
+
+/// The same with another login.
+pub fn store_as(port: u16, max_connections: usize, login: Login) -> DavStore {
     let (url, tls, principal) = (format!("http://127.0.0.1:{port}/"), TlsPolicy::System, None);
     let (insecure, scheduling_is_off) = (false, false);
-    let options = DavOptions { url, tls, login: login(), insecure, principal, scheduling_is_off, max_connections };
+    let options = DavOptions { url, tls, login, insecure, principal, scheduling_is_off, max_connections };
     DavStore::open(&RealFs, options).unwrap()
 }
 

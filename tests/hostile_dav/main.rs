@@ -10,6 +10,7 @@
 )]
 
 mod crowds;
+mod half_answers;
 mod http;
 mod increments;
 mod lost_answers;
@@ -44,7 +45,7 @@ const ACCOUNTS: [&str; 6] = [ANN, "bob@a.test", "carl@a.test", "dora@a.test", "e
 
 fn login() -> Login {
     let own = ACCOUNTS.map(|account| (account.to_owned(), Secret::new("pw"))).into();
-    Login { mode: LoginMode::Own, user: String::new(), separator: "*".into(), secret: None, own }
+    Login { mode: LoginMode::Own, user: String::new(), separator: "*".into(), secret: None, token: None, own }
 }
 
 /// A server that answers each request, method and path, as it likes. It ends with the test.

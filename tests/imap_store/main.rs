@@ -62,7 +62,7 @@ fn store_at(host: &str, port: u16, state: &Path, login: Login) -> ImapStore {
 
 fn login(mode: LoginMode, user: &str, secret: &str) -> Login {
     let secret = Some(Secret::new(secret));
-    Login { mode, user: user.to_owned(), separator: "*".to_owned(), secret, own: BTreeMap::new() }
+    Login { mode, user: user.to_owned(), separator: "*".to_owned(), secret, token: None, own: BTreeMap::new() }
 }
 
 /// A Dovecot with an empty account, and a store that enters it as master.

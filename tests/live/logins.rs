@@ -10,7 +10,7 @@ use std::process::Command;
 
 const ANN: &str = "ann@a.test";
 
-/// A site with one message, served by a Dovecot.
+/// A site with one message and one script, served by a Dovecot.
 fn dovecot(world: &World) -> Server {
     world.empty_site("old", &[ANN]);
     let inbox = world.path("old/mail/a.test/ann/Maildir");
@@ -18,25 +18,27 @@ fn dovecot(world: &World) -> Server {
         fs::create_dir_all(inbox.join(sub)).unwrap();
     }
     fs::write(inbox.join("cur/1600000000.M1P1.host:2,S"), "Subject: one\n\ntext\n").unwrap();
+    let home = world.path("old/mail/a.test/ann");
+    fs::create_dir_all(home.join("sieve")).unwrap();
+    fs::write(home.join("sieve/main.sieve"), "keep;\n").unwrap();
     Server::start("dovecot", &world.path("old"), &[])
 }
 
-/// A description of it with this login.
+/// A description of it with this login; the same of its mail alone, for logins that fail: the server lets each one wait longer.
 fn describe(world: &World, name: &str, server: &Server, login: &str) {
-    let port = server.port("DOVECOT_IMAP_PORT");
-    world.write(
-        &format!("{name}.toml"),
-        &format!(
-            "insecure = true\n[accounts]\nlist = [{{ address = \"{ANN}\" }}]\n[mail]\nimap = \"imap://localhost:{port}\"\n\
-             {login}\n"
-        ),
+    let [imap, sieve] = ["DOVECOT_IMAP_PORT", "DOVECOT_SIEVE_PORT"].map(|name| server.port(name));
+    let mail = format!(
+        "insecure = true\n[accounts]\nlist = [{{ address = \"{ANN}\" }}]\n[mail]\nimap = \"imap://localhost:{imap}\"\n{login}\n"
     );
+    let filters = format!("[filters]\nmanagesieve = \"sieve://localhost:{sieve}\"\n");
+    world.write(&format!("{name}.toml"), &(mail.clone() + &filters));
+    world.write(&format!("{name}-mail.toml"), &mail);
 }
 
-/// Exports the one message of that description.
-fn exports_one(world: &World, name: &str) {
+/// Exports the message and the script of that description.
+fn exports_both(world: &World, name: &str) {
     let said = world.wagon(0, &format!("export --from {{}}/{name}.toml --archive {{}}/{name}"));
-    assert!(said.contains("1 added"), "{said}");
+    assert!(said.contains("2 added"), "{said}");
 }
 
 #[test]
@@ -48,9 +50,9 @@ fn each_account_logs_in_with_its_own_password() {
     let server = dovecot(&world);
     world.write("logins.csv", &format!("address,password\n{ANN},{}\n", password(ANN)));
     describe(&world, "file", &server, "login = \"own\"\npasswords = \"logins.csv\"");
-    exports_one(&world, "file");
+    exports_both(&world, "file");
     world.write("logins.csv", &format!("address,password\n{ANN},wrong\n"));
-    let (_, said) = world.report("export --from {}/file.toml --archive {}/again", &[3]);
+    let (_, said) = world.report("export --from {}/file-mail.toml --archive {}/again", &[3]);
     assert!(said.contains(ANN) && said.contains("AUTHENTICATIONFAILED"), "{said}");
 }
 
@@ -113,13 +115,13 @@ fn a_bearer_token_that_the_server_checks_lets_in_by_either_mechanism() {
         with_tokens(&server, key, mechanism);
         world.write("token", &format!("{}\n", token(ANN, key)));
         describe(&world, name, &server, "login = \"oauth2\"\npassword = { file = \"token\" }");
-        exports_one(&world, name);
+        exports_both(&world, name);
         // Signed with another key, or for somebody else.
         for (nth, wrong) in [token(ANN, "another key"), token("bob@a.test", key)].into_iter().enumerate() {
             world.write("token", &format!("{wrong}\n"));
-            let line = format!("export --from {{}}/{name}.toml --archive {{}}/{name}{nth}");
+            let line = format!("export --from {{}}/{name}-mail.toml --archive {{}}/{name}{nth}");
             let (_, said) = world.report(&line, &[1, 3]);
-            assert!(!said.contains("1 added") && !said.contains(&wrong), "{said}");
+            assert!(!said.contains("1 added") && !said.contains("2 added") && !said.contains(&wrong), "{said}");
         }
     }
 }

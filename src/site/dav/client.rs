@@ -7,7 +7,7 @@ use super::{href, xml};
 use crate::limits;
 use crate::net::Dialer;
 use crate::site::SiteError;
-use crate::site::server::Credentials;
+use crate::site::server::{Credentials, Login, LoginMode};
 use backon::{BackoffBuilder as _, BlockingRetryable as _, ExponentialBuilder};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -49,9 +49,11 @@ pub struct Client {
     wires: Wires,
     /// Scheme, host and port that all requests go to.
     pub base: Url,
-    authorization: HeaderValue,
-    /// The account for which an administrator acts.
-    acts_for: Option<HeaderValue>,
+    /// Says anew with each request who asks: a token may have become another one.
+    login: Arc<Login>,
+    account: String,
+    /// An administrator asks for himself and not for the account.
+    as_itself: bool,
     /// Who logs in, and for whom, for a person.
     who: String,
 }
@@ -136,17 +138,25 @@ enum Trouble {
 }
 
 impl Client {
-    pub fn new(wires: &Wires, base: &Url, credentials: &Credentials) -> Result<Self, SiteError> {
-        let (text, acts_for) = match credentials {
+    /// An error where nothing is known to log in with, or nothing that HTTP can carry.
+    pub fn new(wires: &Wires, base: &Url, login: &Arc<Login>, account: &str) -> Result<Self, SiteError> {
+        let who = match login.of(account)? {
+            Credentials::Password { user, acts_for: Some(account), .. } => format!("{user} for {account}"),
+            Credentials::Password { user, .. } | Credentials::Bearer { user, .. } => user,
+        };
+        let (wires, base, account) = (wires.clone(), base.clone(), account.to_owned());
+        let client = Self { wires, base, login: Arc::clone(login), account, as_itself: false, who };
+        client.says_who().map(|_| client)
+    }
+
+    /// The headers `authorization` and, where an administrator acts for the account, `authorize-as`.
+    fn says_who(&self) -> Result<(HeaderValue, Option<HeaderValue>), SiteError> {
+        let (text, acts_for) = match self.login.of(&self.account)? {
             Credentials::Password { user, acts_for, password } => {
                 let pair = Zeroizing::new(format!("{user}:{}", password.reveal()));
-                (format!("Basic {}", STANDARD.encode(pair.as_bytes())), acts_for.as_deref())
+                (format!("Basic {}", STANDARD.encode(pair.as_bytes())), acts_for)
             }
             Credentials::Bearer { token, .. } => (format!("Bearer {}", token.reveal()), None),
-        };
-        let who = match credentials {
-            Credentials::Password { user, acts_for: Some(account), .. } => format!("{user} for {account}"),
-            Credentials::Password { user, .. } | Credentials::Bearer { user, .. } => user.clone(),
         };
         let header = |text: &str| {
             HeaderValue::from_str(text).map_err(|_| {
@@ -155,8 +165,8 @@ impl Client {
         };
         let mut authorization = header(&Zeroizing::new(text))?;
         authorization.set_sensitive(true);
-        let acts_for = acts_for.map(header).transpose()?;
-        Ok(Self { wires: wires.clone(), base: base.clone(), authorization, acts_for, who })
+        let acts_for = acts_for.filter(|_| !self.as_itself).map(|account| header(&account)).transpose()?;
+        Ok((authorization, acts_for))
     }
 
     /// The same login, for nobody but itself.
@@ -164,14 +174,15 @@ impl Client {
         Self {
             wires: self.wires.clone(),
             base: self.base.clone(),
-            authorization: self.authorization.clone(),
-            acts_for: None,
+            login: Arc::clone(&self.login),
+            account: self.account.clone(),
+            as_itself: true,
             who: self.who.clone(),
         }
     }
 
     pub fn acts_for_another(&self) -> bool {
-        self.acts_for.is_some()
+        self.login.mode == LoginMode::Proxy && !self.as_itself
     }
 
     /// Sends a request and waits for the beginning of its answer. A lost connection, a busy server and a gateway that has
@@ -204,9 +215,10 @@ impl Client {
         for (name, value) in say.headers {
             builder = builder.header(*name, *value);
         }
-        builder = builder.header("authorization", self.authorization.clone());
-        if let Some(account) = &self.acts_for {
-            builder = builder.header("authorize-as", account.clone());
+        let (authorization, acts_for) = self.says_who().map_err(Trouble::Other)?;
+        builder = builder.header("authorization", authorization);
+        if let Some(account) = acts_for {
+            builder = builder.header("authorize-as", account);
         }
         let bad = |error: &dyn std::fmt::Display| Trouble::Other(self.says(&format!("{error}, {}", doing(url, say))));
         let Wires { agent, places } = &self.wires;

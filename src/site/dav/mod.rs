@@ -55,7 +55,7 @@ pub struct DavOptions {
 pub struct DavStore {
     url: Url,
     wires: Wires,
-    login: Login,
+    login: Arc<Login>,
     principal: Option<String>,
     scheduling_is_off: bool,
     sessions: Mutex<BTreeMap<String, Arc<Session>>>,
@@ -86,7 +86,7 @@ impl DavStore {
         url.set_fragment(None);
         let wires = Wires::new(&tls.dialer(fs).map_err(SiteError::Net)?, max_connections);
         let (sessions, owners) = (Mutex::default(), Mutex::default());
-        Ok(Self { url, wires, login, principal, scheduling_is_off, sessions, owners })
+        Ok(Self { url, wires, login: Arc::new(login), principal, scheduling_is_off, sessions, owners })
     }
 }
 

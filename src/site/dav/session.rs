@@ -66,7 +66,7 @@ impl DavStore {
     }
 
     fn discover(&self, account: &str) -> Result<Session, SiteError> {
-        let client = Client::new(&self.wires, &self.url, &self.login.of(account)?)?;
+        let client = Client::new(&self.wires, &self.url, &self.login, account)?;
         let mut homes = Homes::default();
         let mut own = None;
         for start in self.starts(account)? {

@@ -34,7 +34,7 @@ fn open(fs: Arc<dyn Fs>, path: &Path, purpose: Use) -> Result<ServerSite, SiteEr
     if description.asks_servers() {
         state.make()?;
     }
-    let mut secrets = Secrets::of(fs.as_ref(), &description);
+    let mut secrets = Secrets::of(&fs, &description);
     let book = book(&fs, &description, &mut secrets, purpose)?;
     let stores = stores(&fs, &description, &mut secrets)?;
     let quotas = description.servers().any(|server| server.quotas);

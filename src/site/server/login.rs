@@ -1,9 +1,13 @@
 //! As whom a connector logs in for an account.
 
+use crate::limits;
 use crate::model::provisioning::Secret;
 use crate::site::SiteError;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// How a login for somebody else's account is made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
@@ -27,8 +31,10 @@ pub struct Login {
     pub user: String,
     /// What stands between account and master; `*` unless the description says otherwise.
     pub separator: String,
-    /// The master's or administrator's password, or the token.
+    /// The master's or administrator's password.
     pub secret: Option<Secret>,
+    /// The token for all accounts.
+    pub token: Option<Arc<Token>>,
     /// Passwords or tokens of single accounts, by address.
     pub own: BTreeMap<String, Secret>,
 }
@@ -46,6 +52,37 @@ pub enum Credentials {
         user: String,
         token: Secret,
     },
+}
+
+/// A bearer token that is fetched anew before it can have become invalid: a first pass takes longer than a token lives.
+pub struct Token {
+    fetch: Box<dyn Fn() -> Result<Secret, SiteError> + Send + Sync>,
+    held: Mutex<(Instant, Secret)>,
+}
+
+impl Token {
+    /// Fetches it for the first time.
+    pub fn new(
+        fetch: impl Fn() -> Result<Secret, SiteError> + Send + Sync + 'static,
+        now: Instant,
+    ) -> Result<Self, SiteError> {
+        let held = Mutex::new((now, fetch()?));
+        Ok(Self { fetch: Box::new(fetch), held })
+    }
+
+    fn at(&self, now: Instant) -> Result<Secret, SiteError> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.saturating_duration_since(held.0) >= limits::TOKEN_FRESH {
+            *held = (now, (self.fetch)()?);
+        }
+        Ok(held.1.clone())
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
 }
 
 impl Login {
@@ -66,7 +103,13 @@ impl Login {
                 acts_for: Some(account.to_owned()),
                 password: shared()?,
             },
-            LoginMode::OAuth2 => Credentials::Bearer { user: account.to_owned(), token: shared()? },
+            LoginMode::OAuth2 => {
+                let token = match (&self.token, self.own.get(account)) {
+                    (Some(token), None) => token.at(Instant::now())?,
+                    _ => shared()?,
+                };
+                Credentials::Bearer { user: account.to_owned(), token }
+            }
             LoginMode::Own => {
                 let none =
                     || SiteError::Unsupported(format!("the accounts give no password of {account} to log in with"));
@@ -74,5 +117,25 @@ impl Login {
                 Credentials::Password { user: account.to_owned(), acts_for: None, password }
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    #[test]
+    fn a_token_is_fetched_again_before_it_can_be_too_old() {
+        let (fetched, began) = (AtomicU32::new(0), Instant::now());
+        let fetch = move || Ok(Secret::new(format!("token {}", fetched.fetch_add(1, Ordering::Relaxed))));
+        let token = Arc::new(Token::new(fetch, began).unwrap());
+        let said = |after: Duration| token.at(began + after).unwrap().reveal().to_owned();
+        assert_eq!(said(Duration::ZERO), "token 0");
+        assert_eq!(said(limits::TOKEN_FRESH - Duration::from_secs(1)), "token 0");
+        assert_eq!(said(limits::TOKEN_FRESH), "token 1");
+        assert_eq!(said(limits::TOKEN_FRESH + Duration::from_secs(1)), "token 1");
+        assert_eq!(said(3 * limits::TOKEN_FRESH), "token 2");
     }
 }

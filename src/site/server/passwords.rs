@@ -1,8 +1,8 @@
 //! The logins of a site of servers: secrets fetched from where a description says they are, and passwords of single
 //! accounts from a CSV file with the columns `address` and `password`.
 
-use super::Login;
 use super::description::{Accounts, Description, Logins};
+use super::{Login, LoginMode, Token};
 use crate::fs::Fs;
 use crate::limits;
 use crate::model::provisioning::Secret;
@@ -10,17 +10,19 @@ use crate::net::{NetError, SecretSource};
 use crate::site::SiteError;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
 use zeroize::Zeroizing;
 
 /// Fetches secrets, each once a run.
 pub struct Secrets<'a> {
-    fs: &'a dyn Fs,
+    fs: &'a Arc<dyn Fs>,
     description: &'a Description,
     fetched: Vec<(SecretSource, Secret)>,
 }
 
 impl<'a> Secrets<'a> {
-    pub fn of(fs: &'a dyn Fs, description: &'a Description) -> Self {
+    pub fn of(fs: &'a Arc<dyn Fs>, description: &'a Description) -> Self {
         Self { fs, description, fetched: Vec::new() }
     }
 
@@ -30,16 +32,19 @@ impl<'a> Secrets<'a> {
             return Ok(known.clone());
         }
         let beside = self.description.path.parent().unwrap_or(Path::new(""));
-        let secret = source.fetch(self.fs, beside).map_err(SiteError::Net)?;
+        let secret = source.fetch(self.fs.as_ref(), beside).map_err(SiteError::Net)?;
         self.fetched.push((source.clone(), secret.clone()));
         Ok(secret)
     }
 
     /// The logins of a server.
     pub fn login(&mut self, logins: &Logins) -> Result<Login, SiteError> {
-        let secret = logins.password.as_ref().map(|source| self.fetch(source)).transpose()?;
+        let (secret, token) = match (&logins.password, logins.mode) {
+            (Some(source), LoginMode::OAuth2) => (None, Some(Arc::new(self.token(source)?))),
+            (source, _) => (source.as_ref().map(|source| self.fetch(source)).transpose()?, None),
+        };
         let mut own = match &logins.passwords {
-            Some(path) => read(self.fs, path)?,
+            Some(path) => read(self.fs.as_ref(), path)?,
             None => BTreeMap::new(),
         };
         if let Accounts::List(accounts) = &self.description.accounts {
@@ -49,7 +54,14 @@ impl<'a> Secrets<'a> {
                 }
             }
         }
-        Ok(Login { mode: logins.mode, user: logins.user.clone(), separator: logins.separator.clone(), secret, own })
+        let (user, separator) = (logins.user.clone(), logins.separator.clone());
+        Ok(Login { mode: logins.mode, user, separator, secret, token, own })
+    }
+
+    fn token(&self, source: &SecretSource) -> Result<Token, SiteError> {
+        let (fs, source) = (Arc::clone(self.fs), source.clone());
+        let beside = self.description.path.parent().unwrap_or(Path::new("")).to_owned();
+        Token::new(move || source.fetch(fs.as_ref(), &beside).map_err(SiteError::Net), Instant::now())
     }
 }
 
