@@ -3,7 +3,7 @@
 //! All archive and site I/O goes through [`Fs`]; `std::fs` is a disallowed method elsewhere (clippy.toml). [`Fs::replace`]
 //! is the only way a file gets its final name: written, synced, renamed, and its folder synced.
 
-mod forward;
+pub(crate) mod forward;
 mod patient;
 mod real;
 mod throttled;

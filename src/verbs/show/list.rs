@@ -102,7 +102,7 @@ pub fn list(view: &View<'_>, address: Option<&str>) -> Result<Listing, ShowError
         let name = mailbox.folders.get(&folder).map(|folder| folder.key.to_string()).unwrap_or_default();
         (name, items(mailbox, folder, keep))
     };
-    Ok(match found.within {
+    let listing = match found.within {
         Within::Account => Listing::Account { account, folders: folders(mailbox, |_| true) },
         Within::Above(name) => {
             let beneath = format!("{name}/");
@@ -117,7 +117,9 @@ pub fn list(view: &View<'_>, address: Option<&str>) -> Result<Listing, ShowError
             let (folder, items) = items_where(folder, &|other| *other == id);
             Listing::Folder { account, folder, items }
         }
-    })
+    };
+    view.archive.check_scratch()?;
+    Ok(listing)
 }
 
 fn accounts(view: &View<'_>, wanted: impl Fn(&str) -> bool) -> Listing {
