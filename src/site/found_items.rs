@@ -6,6 +6,7 @@ use crate::model::packed::{Packer, Unpacker};
 use crate::shelf::{Cursor, Scratch, Shelf, Sorter};
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Items of a folder. What it gives out is unpacked anew each time.
 #[derive(Default)]
@@ -19,6 +20,8 @@ pub struct FoundItems {
     /// The last name, and whether each was above the one before.
     last: String,
     is_disordered: bool,
+    /// The step where somebody last found an item.
+    last_step: AtomicUsize,
 }
 
 /// Items from one whose place is remembered to the next such one.
@@ -82,10 +85,19 @@ impl FoundItems {
         std::iter::from_fn(move || walk.name(self))
     }
 
-    /// The item of that name, among items that are sorted.
+    /// The item of that name, among items that are sorted. Whoever asks for one name after the other, in about the order of
+    /// names, has each at the first or second look.
     pub fn find(&self, name: &str) -> Option<FoundItem> {
-        let is_before = |step: &u64| Walk(Cursor::at(*step)).name(self).is_some_and(|first| *first <= *name);
-        let step = self.steps.partition_point(is_before).checked_sub(1)?;
+        let is_before = |from: &mut Unpacker<'_>| from.text().map(|first| first <= name);
+        let is_before = |step: &u64| self.packed.read(*step, is_before).unwrap_or_default();
+        let last = self.last_step.load(Relaxed);
+        let near = last..last + 2;
+        let in_it = |step: &usize| {
+            self.steps.get(*step).is_some_and(is_before) && !self.steps.get(step + 1).is_some_and(is_before)
+        };
+        let step = near.into_iter().find(in_it);
+        let step = step.or_else(|| self.steps.partition_point(is_before).checked_sub(1))?;
+        self.last_step.store(step, Relaxed);
         let mut walk = Walk(Cursor::at(*self.steps.get(step)?));
         for _ in 0..STEP {
             let mut this = Walk(Cursor::at(walk.0.place()));

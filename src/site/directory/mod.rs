@@ -37,7 +37,7 @@ use crate::shelf::Scratch;
 use crate::site::SiteError;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What becomes of a site's own file that cannot be read.
@@ -99,6 +99,10 @@ impl DirectorySite {
             scratch: Mutex::default(),
             clock: system_clock,
         }
+    }
+
+    fn scratch(&self) -> Scratch {
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The root of the site, absolute and resolved.
