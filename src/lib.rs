@@ -27,6 +27,7 @@ pub mod map;
 pub mod message;
 pub mod model;
 pub mod net;
+pub mod shelf;
 pub mod site;
 pub mod testing;
 pub mod verbs;

@@ -15,21 +15,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Module, and the modules it may use.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     ("limits", &[]),
     ("model", &["limits"]),
     ("event", &["model"]),
     ("fs", &["limits"]),
     ("db", &["fs", "limits"]),
+    ("shelf", &["model", "fs", "limits"]),
     ("message", &["format", "model", "limits"]),
-    ("format", &["message", "model", "limits", "event"]),
-    ("archive", &["format", "message", "model", "fs", "db", "limits", "event"]),
+    ("format", &["message", "model", "shelf", "limits", "event"]),
+    ("archive", &["format", "message", "model", "shelf", "fs", "db", "limits", "event"]),
     ("catalog", &["format", "model", "fs", "db", "limits", "event"]),
     ("map", &["format", "model", "fs", "db", "limits", "event"]),
     ("net", &["model", "fs", "limits"]),
-    ("site", &["model", "fs", "db", "net", "limits", "event"]),
-    ("verbs", &["archive", "catalog", "map", "site", "format", "message", "model", "fs", "db", "limits", "event"]),
-    ("testing", &["site", "model", "fs", "db", "limits", "event"]),
+    ("site", &["model", "shelf", "fs", "db", "net", "limits", "event"]),
+    (
+        "verbs",
+        &["archive", "catalog", "map", "site", "format", "message", "model", "shelf", "fs", "db", "limits", "event"],
+    ),
+    ("testing", &["site", "model", "shelf", "fs", "db", "limits", "event"]),
     ("lib", &[]),
 ];
 

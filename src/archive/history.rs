@@ -144,7 +144,7 @@ impl<'a> History<'a> {
         if !self.lost.is_empty() {
             return Ok(self.salvage_account(account)?.state);
         }
-        let mut state = AccountState::default();
+        let mut state = AccountState::new(self.archive.scratch());
         self.replay(account, SnapshotNo(0), &mut state)?;
         Ok(state)
     }
@@ -160,9 +160,11 @@ impl<'a> History<'a> {
             let damaged = |source| ArchiveError::Format { path: snapshot.path().to_owned(), source };
             let name = manifest_name(account);
             if Some(at) == full {
-                *state = AccountState::default();
+                *state = AccountState::new(self.archive.scratch());
             }
-            if !snapshot.lines(&name, |line: ManifestLine| state.apply(line))? {
+            let read = snapshot.lines(&name, |line: ManifestLine| state.apply(line));
+            self.archive.check_scratch()?;
+            if !read? {
                 return Err(damaged(FormatError::Malformed { what: format!("{name} is missing"), at: 0 }));
             }
         }

@@ -52,7 +52,7 @@ impl Archive {
             let full = before.is_none() || all().any(|entry| entry.full);
             let base = match &before {
                 Some(before) if !full => before.account(id)?,
-                _ => AccountState::default(),
+                _ => AccountState::new(self.scratch()),
             };
             let state = after.account(id)?;
             let mut bytes = Vec::new();
@@ -79,6 +79,7 @@ impl Archive {
             accounts,
             ..after.head().clone()
         };
+        self.check_scratch()?;
         writer.publish(&head)
     }
 

@@ -54,6 +54,7 @@ use crate::format::FormatError;
 use crate::format::archive_header::ArchiveHeader;
 use crate::fs::{Fs, PatientFs};
 use crate::model::id::{ObjectId, SiteId, SnapshotNo};
+use crate::shelf::Scratch;
 use seal::Seal;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -119,7 +120,9 @@ pub struct Archive {
     /// Says that somebody reads (`readers`).
     sharing: Arc<readers::Sharing>,
     /// Where tables of objects are made and kept; without it they go with the process.
-    scratch: Option<PathBuf>,
+    tables_dir: Option<PathBuf>,
+    /// Where what an account has of items lies once it is much.
+    scratch: Scratch,
     notes: Arc<notes::Notes>,
 }
 
@@ -141,12 +144,14 @@ impl Archive {
             signer: None,
             open_snapshots: snapshot::OpenSnapshots::default(),
             sharing: Arc::default(),
-            scratch: None,
+            tables_dir: None,
+            scratch: Scratch::default(),
             notes: Arc::default(),
         };
         if let Some(recipients) = recipients {
             archive.seal(Seal { recipients, identities: Identities::default(), copies: None });
         }
+        archive.choose_scratch();
         for worn in &archive.worn {
             archive.notes.add(format!("{}: {}", archive.dir.join(worn.name).display(), worn.what));
         }
@@ -158,12 +163,39 @@ impl Archive {
     /// files is used, and nothing is left.
     #[must_use]
     pub fn with_tables_in(mut self, dir: &Path) -> Self {
-        self.scratch = Some(dir.to_owned());
+        self.tables_dir = Some(dir.to_owned());
+        self.choose_scratch();
         self
     }
 
+    /// The same with another place for what accounts and listings of folders have of items once that is much; without it,
+    /// the one for tables.
+    #[must_use]
+    pub fn with_scratch(mut self, scratch: Scratch) -> Self {
+        self.scratch = scratch;
+        self
+    }
+
+    /// What an encrypted archive holds should not lie in a scratch folder, so all of it stays in memory.
+    fn choose_scratch(&mut self) {
+        if self.seal.is_none() {
+            self.scratch = Scratch::new(self.raw.clone(), &self.scratch_dir());
+        }
+    }
+
+    /// Where what is too much for memory lies of the accounts that are read from this archive.
+    pub fn scratch(&self) -> &Scratch {
+        &self.scratch
+    }
+
+    /// Whether all of that could be read again. To be asked before anything that was concluded from an account's items is
+    /// made to last: what cannot be read looks as if it were not there.
+    pub fn check_scratch(&self) -> Result<(), ArchiveError> {
+        self.scratch.check().map_err(layout::io_error("read a scratch file in", self.scratch.dir()))
+    }
+
     fn scratch_dir(&self) -> PathBuf {
-        self.scratch.clone().unwrap_or_else(std::env::temp_dir)
+        self.tables_dir.clone().unwrap_or_else(std::env::temp_dir)
     }
 
     /// The same archive for somebody who outlives this value.
@@ -179,6 +211,7 @@ impl Archive {
             signer: self.signer.clone(),
             open_snapshots: snapshot::OpenSnapshots::default(),
             sharing: self.sharing.clone(),
+            tables_dir: self.tables_dir.clone(),
             scratch: self.scratch.clone(),
             notes: self.notes.clone(),
         }

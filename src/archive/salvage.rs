@@ -60,7 +60,7 @@ impl<'a> History<'a> {
     /// numbers are passed over.
     pub fn salvage_account(&self, account: RecordId) -> Result<Salvaged, ArchiveError> {
         let newest_lost = self.lost.last().copied().unwrap_or_default();
-        let mut found = Salvaged { state: AccountState::default(), exact: self.lost.is_empty() };
+        let mut found = Salvaged { state: AccountState::new(self.archive.scratch()), exact: self.lost.is_empty() };
         for head in &self.chain {
             let Some(entry) = entry_of(head, account) else { continue };
             let bytes = self.archive.open_snapshot(head.no).and_then(|s| s.entry(&manifest_name(account)));
@@ -78,7 +78,8 @@ impl<'a> History<'a> {
             };
             if entry.full {
                 let (folder, item) = (found.state.last_folder, found.state.last_item);
-                found.state = AccountState { last_folder: folder, last_item: item, ..AccountState::default() };
+                let fresh = AccountState::new(self.archive.scratch());
+                found.state = AccountState { last_folder: folder, last_item: item, ..fresh };
                 found.exact = head.no > newest_lost;
             }
             let mut skipped = false;
@@ -89,6 +90,7 @@ impl<'a> History<'a> {
             });
             found.exact &= !skipped && parsed.is_ok();
         }
+        self.archive.check_scratch()?;
         if !found.exact {
             drop_doubles(&mut found.state);
             let state = &mut found.state;
@@ -122,6 +124,6 @@ fn drop_doubles(state: &mut AccountState) {
     let folders = &state.folders;
     state.items.retain(|_, at| folders.contains_key(&at.folder));
     let newest: BTreeMap<(FolderId, String), ItemId> =
-        state.items.names().map(|(id, folder, name)| ((folder, name.to_owned()), id)).collect();
+        state.items.names().map(|(id, folder, name)| ((folder, name), id)).collect();
     state.items.retain(|id, at| newest.get(&(at.folder, at.item.name.clone())) == Some(&id));
 }

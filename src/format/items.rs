@@ -3,6 +3,7 @@
 use crate::model::id::{FolderId, ItemId, ObjectId};
 use crate::model::mailbox::{Flags, Item};
 use crate::model::packed::{Packer, Unpacker};
+use crate::shelf::{Scratch, Shelf};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
@@ -16,27 +17,38 @@ pub struct ItemAt {
 }
 
 /// Items by id. What it gives out is unpacked anew each time.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Items {
-    packed: Vec<u8>,
+    packed: Shelf,
     /// Where each item begins there.
-    places: BTreeMap<ItemId, u64>,
+    places: Places,
     /// How many lie in each folder that has any.
     counts: BTreeMap<FolderId, usize>,
     /// Bytes of `packed` that no item needs any more.
-    dead: usize,
+    dead: u64,
 }
 
 /// Fewer dead bytes than that are no reason to pack anew.
-const DEAD_BYTES: usize = 1 << 20;
+const DEAD_BYTES: u64 = 1 << 20;
 
 impl Items {
+    /// None yet; those that are too many for memory will lie in `scratch`, and are there for certain only while
+    /// [`Scratch::check`] says so.
+    pub fn new(scratch: &Scratch) -> Self {
+        Self { packed: Shelf::new(scratch), ..Self::default() }
+    }
+
+    /// Where those that are too many for memory lie.
+    pub fn scratch(&self) -> &Scratch {
+        self.packed.scratch()
+    }
+
     pub fn get(&self, id: ItemId) -> Option<ItemAt> {
-        ItemAt::unpack(&mut self.at(*self.places.get(&id)?))
+        self.packed.read(self.places.get(id)?, ItemAt::unpack)
     }
 
     pub fn contains(&self, id: ItemId) -> bool {
-        self.places.contains_key(&id)
+        self.places.get(id).is_some()
     }
 
     pub fn len(&self) -> usize {
@@ -44,28 +56,34 @@ impl Items {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.len() == 0
     }
 
     /// In order of id.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (ItemId, ItemAt)> + '_ {
-        self.places.iter().filter_map(|(&id, &place)| Some((id, ItemAt::unpack(&mut self.at(place))?)))
+        self.places.iter().filter_map(|(id, place)| Some((id, self.packed.read(place, ItemAt::unpack)?)))
     }
 
     pub fn ids(&self) -> impl Iterator<Item = ItemId> + '_ {
-        self.places.keys().copied()
+        self.places.iter().map(|(id, _)| id)
     }
 
-    pub fn name(&self, id: ItemId) -> Option<&str> {
-        head(&mut self.at(*self.places.get(&id)?)).map(|(_, name)| name)
+    pub fn name(&self, id: ItemId) -> Option<String> {
+        self.packed.read(self.places.get(id)?, head).map(|(_, name)| name)
     }
 
     /// Where each item lies and what it is called, in order of id.
-    pub fn names(&self) -> impl Iterator<Item = (ItemId, FolderId, &str)> {
-        self.places.iter().filter_map(|(&id, &place)| {
-            let (folder, name) = head(&mut self.at(place))?;
+    pub fn names(&self) -> impl Iterator<Item = (ItemId, FolderId, String)> {
+        self.places.iter().filter_map(|(id, place)| {
+            let (folder, name) = self.packed.read(place, head)?;
             Some((id, folder, name))
         })
+    }
+
+    /// Where each item lies, in order of id.
+    pub fn folders(&self) -> impl Iterator<Item = (ItemId, FolderId)> {
+        let folder = |place| self.packed.read(place, |from| from.number32().map(FolderId));
+        self.places.iter().filter_map(move |(id, place)| Some((id, folder(place)?)))
     }
 
     /// The items of a folder, in order of id.
@@ -73,22 +91,26 @@ impl Items {
         if !self.counts.contains_key(&folder) {
             return Vec::new();
         }
-        self.names().filter_map(|(id, at, _)| (at == folder).then_some(id)).collect()
+        self.folders().filter_map(|(id, at)| (at == folder).then_some(id)).collect()
+    }
+
+    /// Whether a folder has any.
+    pub fn has_in(&self, folder: FolderId) -> bool {
+        self.counts.contains_key(&folder)
     }
 
     /// Puts an item in, in the place of what had its id.
     pub fn insert(&mut self, id: ItemId, at: &ItemAt) {
-        let place = self.packed.len() as u64;
         *self.counts.entry(at.folder).or_default() += 1;
-        at.pack(&mut Packer::new(&mut self.packed));
+        let place = self.packed.push(|into| at.pack(into));
         if let Some(old) = self.places.insert(id, place) {
             self.bury(old);
         }
     }
 
     pub fn remove(&mut self, id: ItemId) -> Option<ItemAt> {
-        let place = self.places.remove(&id)?;
-        let at = ItemAt::unpack(&mut self.at(place));
+        let at = self.get(id);
+        let place = self.places.remove(id)?;
         self.bury(place);
         at
     }
@@ -100,28 +122,84 @@ impl Items {
         }
     }
 
-    /// From a place on.
-    fn at(&self, place: u64) -> Unpacker<'_> {
-        let rest = usize::try_from(place).ok().and_then(|place| self.packed.get(place..));
-        Unpacker::new(rest.unwrap_or_default())
-    }
-
     /// Counts the bytes of an item that nothing names any more, and packs anew once they are most of all.
     fn bury(&mut self, place: u64) {
-        let mut unpacker = self.at(place);
-        let before = unpacker.left();
-        let folder = ItemAt::unpack(&mut unpacker).map(|at| at.folder);
-        self.dead += before - unpacker.left();
-        if let Some(Entry::Occupied(mut count)) = folder.map(|folder| self.counts.entry(folder)) {
+        let head = self.packed.read(place, |from| Some((from.left() as u64, from.number32()?)));
+        let Some((bytes, folder)) = head else { return };
+        self.dead += bytes;
+        if let Entry::Occupied(mut count) = self.counts.entry(FolderId(folder)) {
             match count.get() {
                 0 | 1 => drop(count.remove()),
                 more => *count.get_mut() = more - 1,
             }
         }
-        if self.dead > DEAD_BYTES && self.dead > self.packed.len() / 2 {
-            *self = self.iter().collect();
+        if self.dead > DEAD_BYTES && self.dead > self.packed.end() / 2 {
+            let mut fresh = Self::new(self.packed.scratch());
+            self.iter().for_each(|(id, at)| fresh.insert(id, &at));
+            *self = fresh;
         }
     }
+}
+
+/// Where each item begins, by id. Ids are given one after the other, so they lie in pages: eight bytes for each, where a
+/// map of single ids takes thirty.
+#[derive(Default)]
+struct Places {
+    pages: BTreeMap<u32, Box<[u64; PAGE_IDS]>>,
+    count: usize,
+}
+
+/// Ids of a page. What is left of an account of which most items were removed takes a page each.
+const PAGE_IDS: usize = 32;
+
+/// In the place of the place of an id that is nobody's.
+const NOWHERE: u64 = u64::MAX;
+
+impl Places {
+    fn len(&self) -> usize {
+        self.count
+    }
+
+    fn get(&self, id: ItemId) -> Option<u64> {
+        let (page, at) = page_of(id);
+        self.pages.get(&page)?.get(at).copied().filter(|place| *place != NOWHERE)
+    }
+
+    /// Gives back the place that the id had before.
+    fn insert(&mut self, id: ItemId, place: u64) -> Option<u64> {
+        let (page, at) = page_of(id);
+        let slot = self.pages.entry(page).or_insert_with(|| Box::new([NOWHERE; PAGE_IDS])).get_mut(at)?;
+        let old = Some(std::mem::replace(slot, place)).filter(|old| *old != NOWHERE);
+        self.count += usize::from(old.is_none());
+        old
+    }
+
+    fn remove(&mut self, id: ItemId) -> Option<u64> {
+        let old = self.get(id)?;
+        let (page, at) = page_of(id);
+        if let Entry::Occupied(mut entry) = self.pages.entry(page) {
+            entry.get_mut().get_mut(at).into_iter().for_each(|slot| *slot = NOWHERE);
+            if entry.get().iter().all(|place| *place == NOWHERE) {
+                entry.remove();
+            }
+        }
+        self.count -= 1;
+        Some(old)
+    }
+
+    /// In order of id.
+    fn iter(&self) -> impl DoubleEndedIterator<Item = (ItemId, u64)> + '_ {
+        self.pages.iter().flat_map(|(page, places)| {
+            let first = page * PAGE_IDS as u32;
+            let ids = (0..PAGE_IDS as u32).map(move |at| ItemId(first + at));
+            ids.zip(places.iter().copied()).filter(|(_, place)| *place != NOWHERE)
+        })
+    }
+}
+
+/// An id's page, and its place there.
+fn page_of(id: ItemId) -> (u32, usize) {
+    (id.0 / PAGE_IDS as u32, id.0 as usize % PAGE_IDS)
 }
 
 impl FromIterator<(ItemId, ItemAt)> for Items {
@@ -147,8 +225,8 @@ impl fmt::Debug for Items {
 }
 
 /// What every item begins with.
-fn head<'p>(from: &mut Unpacker<'p>) -> Option<(FolderId, &'p str)> {
-    Some((FolderId(from.number32()?), from.text()?))
+fn head(from: &mut Unpacker<'_>) -> Option<(FolderId, String)> {
+    Some((FolderId(from.number32()?), from.text()?.to_owned()))
 }
 
 impl ItemAt {
@@ -171,7 +249,7 @@ impl ItemAt {
     fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
         let (folder, name) = head(from)?;
         let item = Item {
-            name: name.to_owned(),
+            name,
             object: ObjectId::from_digest(from.fixed()?),
             size: from.number()?,
             date: from.signed()?,
@@ -188,7 +266,9 @@ impl ItemAt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fs::RealFs;
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     fn item(seed: u64) -> ItemAt {
         let text = |kind: &str| format!("{kind}{seed}\u{e9}");
@@ -208,8 +288,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn they_are_what_a_map_of_them_would_be(steps in prop::collection::vec((0u32..40, 0u64..1000, 0u8..4), 0..200)) {
-            let mut items = Items::default();
+        fn they_are_what_a_map_of_them_would_be(
+            steps in prop::collection::vec((0u32..80, 0u64..1000, 0u8..4), 0..200), held: bool,
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let file = Scratch::holding(Arc::new(RealFs), dir.path(), 500);
+            let scratch = if held { Scratch::default() } else { file };
+            let mut items = Items::new(&scratch);
             let mut map = BTreeMap::new();
             for (id, seed, what) in steps {
                 let id = ItemId(id);
@@ -233,9 +318,10 @@ mod tests {
                 prop_assert_eq!(items.of_folder(folder), of_it.collect::<Vec<_>>());
                 prop_assert_eq!(items.counts.contains_key(&folder), map.values().any(|at| at.folder == folder));
             }
-            prop_assert!(items.names().eq(map.iter().map(|(id, at)| (*id, at.folder, at.item.name.as_str()))));
+            prop_assert!(items.names().eq(map.iter().map(|(id, at)| (*id, at.folder, at.item.name.clone()))));
             prop_assert!(items.iter().rev().eq(map.clone().into_iter().rev()));
             prop_assert_eq!(items, map.into_iter().collect());
+            prop_assert!(scratch.check().is_ok());
         }
     }
 
@@ -245,7 +331,7 @@ mod tests {
         for seed in 0..100_000 {
             items.insert(ItemId(1), &item(seed));
         }
-        assert!(items.packed.capacity() < 8 * DEAD_BYTES, "{}", items.packed.capacity());
+        assert!(items.packed.end() < 8 * DEAD_BYTES, "{}", items.packed.end());
         assert_eq!(items.get(ItemId(1)), Some(item(99_999)));
     }
 }

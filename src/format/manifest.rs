@@ -6,6 +6,7 @@ use super::items::{ItemAt, Items};
 use crate::model::id::{FolderId, ItemId};
 use crate::model::mailbox::{Flags, Folder, FolderKey, Item};
 use crate::model::setting::{Setting, SettingKey};
+use crate::shelf::Scratch;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -74,7 +75,7 @@ pub struct ItemChange {
 }
 
 /// A mailbox at one snapshot.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(PartialEq, Eq, Debug, Default)]
 pub struct AccountState {
     pub folders: BTreeMap<FolderId, Folder>,
     pub items: Items,
@@ -89,6 +90,12 @@ pub struct AccountState {
 }
 
 impl AccountState {
+    /// An empty one. What its items are too many for memory will lie in `scratch`, and is there for certain only while
+    /// [`Scratch::check`] says so.
+    pub fn new(scratch: &Scratch) -> Self {
+        Self { items: Items::new(scratch), removed: Items::new(scratch), ..Self::default() }
+    }
+
     /// Takes in one line. An operation on what does not exist is malformed: manifests come from outside.
     pub fn apply(&mut self, line: ManifestLine) -> Result<(), FormatError> {
         let missing = |what: &str, id: u32| FormatError::Malformed { what: format!("no {what} {id}"), at: 0 };

@@ -47,4 +47,4 @@ macro_rules! forward_changes {
     };
 }
 
-pub(super) use {forward, forward_changes, forward_looking};
+pub(crate) use {forward, forward_changes, forward_looking};

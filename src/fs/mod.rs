@@ -3,7 +3,7 @@
 //! All archive and site I/O goes through [`Fs`]; `std::fs` is a disallowed method elsewhere (clippy.toml). [`Fs::replace`]
 //! is the only way a file gets its final name: written, synced, renamed, and its folder synced.
 
-mod forward;
+pub(crate) mod forward;
 mod patient;
 mod real;
 mod throttled;
@@ -92,6 +92,11 @@ pub trait Fs: Send + Sync {
     }
     /// Everything in the folder but `.` and `..`, in no order.
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>>;
+    /// [`Fs::list`] for a folder of which not all should be held: hands over one after the other.
+    fn each_entry(&self, dir: &Path, take: &mut dyn FnMut(DirEntry)) -> io::Result<()> {
+        self.list(dir)?.into_iter().for_each(take);
+        Ok(())
+    }
     /// Does not follow a symbolic link.
     fn lstat(&self, path: &Path) -> io::Result<Stat>;
     /// Follows symbolic links.

@@ -106,12 +106,17 @@ impl Fs for RealFs {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        std::fs::read_dir(dir)?
-            .map(|entry| {
-                let entry = entry?;
-                Ok(DirEntry { name: entry.file_name(), kind: to_kind(entry.file_type()?) })
-            })
-            .collect()
+        let mut entries = Vec::new();
+        self.each_entry(dir, &mut |entry| entries.push(entry))?;
+        Ok(entries)
+    }
+
+    fn each_entry(&self, dir: &Path, take: &mut dyn FnMut(DirEntry)) -> io::Result<()> {
+        for entry in std::fs::read_dir(dir)? {
+            let entry = entry?;
+            take(DirEntry { name: entry.file_name(), kind: to_kind(entry.file_type()?) });
+        }
+        Ok(())
     }
 
     fn lstat(&self, path: &Path) -> io::Result<Stat> {

@@ -10,6 +10,9 @@ pub const FOLDER_PATH_BYTES: usize = 8 * KIB as usize;
 /// million messages has about 60 MB.
 pub const CONTROL_FILE_BYTES: u64 = 256 * MIB;
 
+/// Bytes that are held of a control file that is read piece by piece: a thousand lines of a uidlist.
+pub const CONTROL_WINDOW_BYTES: usize = 64 * KIB as usize;
+
 /// Folder levels a mailbox may have; deeper folders are rejected. Dovecot's own bound is of the same order.
 pub const FOLDER_DEPTH: usize = 64;
 

@@ -63,6 +63,11 @@ impl<'b> Unpacker<'b> {
         self.0.len()
     }
 
+    /// All of that.
+    pub fn rest(&self) -> &'b [u8] {
+        self.0
+    }
+
     pub fn number(&mut self) -> Option<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {

@@ -16,7 +16,7 @@ mod source;
 mod target;
 
 pub use error::SiteError;
-pub use found_items::FoundItems;
+pub use found_items::{FoundItems, Walk};
 pub use source::{
     Content, Depth, FolderListing, FolderScan, FoundFolder, FoundItem, FoundRecord, MailboxScan, ProvisioningScan,
     Seen, SiteDescription, Source,

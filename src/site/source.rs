@@ -8,6 +8,7 @@ use crate::model::id::SiteId;
 use crate::model::mailbox::{Flags, Folder, FolderKey};
 use crate::model::provisioning::{Record, RecordKind};
 use crate::model::setting::Setting;
+use crate::shelf::Scratch;
 use std::collections::BTreeSet;
 use std::io;
 use std::num::NonZeroU32;
@@ -155,6 +156,9 @@ pub trait Source: Send + Sync {
     fn cautions(&self) -> Vec<String> {
         Vec::new()
     }
+
+    /// Says where listings of folders lie once they are much; before that, all of each is held in memory.
+    fn keep_in(&self, _shelves: &Scratch) {}
 
     /// Tells which accounts bore other addresses before, as (former, present), oldest first. What the site keeps by
     /// address beside files may still lie under a former one, where somebody renamed an account by hand; from now on it

@@ -15,5 +15,6 @@ mod first_pass;
 mod later_passes;
 mod links;
 mod servers;
+mod set_aside;
 mod way_back;
 mod world;

@@ -209,14 +209,14 @@ impl Checking<'_> {
         objects: &ObjectTable,
         missing: &mut HashMap<SnapshotNo, usize>,
     ) -> Result<(), ArchiveError> {
-        let mut state = AccountState::default();
+        let mut state = AccountState::new(self.archive.scratch());
         let mut known = chain.whole;
         let mut told: HashSet<ItemId> = HashSet::new();
         for no in &chain.numbers {
             let Some((name, head)) = heads.get(no) else { continue };
             let Some(entry) = head.accounts.iter().find(|entry| entry.id == account) else { continue };
             if entry.full {
-                (state, known) = (AccountState::default(), true);
+                (state, known) = (AccountState::new(self.archive.scratch()), true);
             }
             if !known {
                 continue; // it builds on a snapshot that is missing, which is a finding already
@@ -236,6 +236,7 @@ impl Checking<'_> {
                     costs.push((cause, item.object, Place::item(&entry.address, &folder, &item.name)));
                 }
             });
+            self.archive.check_scratch()?;
             if let Some(error) = unanswered {
                 return Err(error);
             }

@@ -158,7 +158,7 @@ impl Archive {
 
     /// Where the table lies between passes; `None` when the archive was given no place for it.
     fn kept_table(&self) -> Option<PathBuf> {
-        Some(self.scratch.as_ref()?.join(format!("objects_{}.table", self.id())))
+        Some(self.tables_dir.as_ref()?.join(format!("objects_{}.table", self.id())))
     }
 
     fn drop_kept_table(&self) -> Result<(), ArchiveError> {

@@ -163,7 +163,7 @@ impl CollectionScan<'_> {
         match stat.map(|stat| stat.kind) {
             Some(FileKind::Symlink) => {
                 let target = fs.read_link(&active).map_err(io_error("read", &active))?;
-                let name = script_of(&target).filter(|name| self.listing.items.names().any(|item| item == name));
+                let name = script_of(&target).filter(|name| self.listing.items.names().any(|item| item == *name));
                 if name.is_none() {
                     self.reject(OsStr::new(layout::ACTIVE_SIEVE), "it leads to none of the account's scripts");
                 }

@@ -4,58 +4,73 @@
 //! and both again when they changed while they were listed, since a directory read can miss a file that is being renamed
 //! in it. What cannot be read is an error of the call: an absence would look like a deletion.
 
-use super::maildir::{self, folder_dir, keywords::Keywords, name, uidlist};
+use super::maildir::uidlist::{self, UidList};
+use super::maildir::{self, folder_dir, keywords::Keywords, name};
 use super::mark::Fingerprint;
 use super::site_db::FolderRow;
 use super::text_file::BadLines;
 use super::view::View;
 use super::{DirectorySite, acl, io_error, layout, tree};
 use crate::event::{Place, Reason, Rejection};
-use crate::fs::{FileKind, Stat};
+use crate::fs::{DirEntry, FileKind, Stat};
 use crate::limits;
 use crate::model::mailbox::{Folder, FolderKey, SpecialUse};
+use crate::model::packed::{Packer, Unpacker};
 use crate::model::text;
+use crate::shelf::{Sorted, Sorter};
 use crate::site::{Depth, FolderListing, FolderScan, FoundItem, FoundItems, SiteError};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
+use std::num::NonZeroU32;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-/// The message files of a folder: a million of them may be there, so their names lie in one text.
-#[derive(Default)]
-struct Files {
-    names: Vec<u8>,
-    found: Vec<Found>,
-}
-
 /// A message file as a directory names it.
 struct Found {
-    /// Where its name begins in the text.
-    start: usize,
-    /// Bytes of the name. What the kernel tells of a directory's entry, its name within, has a length of two bytes.
-    length: u16,
+    /// What comes before the flags.
+    base: Vec<u8>,
+    name: Vec<u8>,
     in_cur: bool,
-    /// Counted from 0; the last listing knows best.
-    round: u8,
-}
-
-impl Files {
-    fn push(&mut self, name: &[u8], in_cur: bool, round: u8) {
-        let start = self.names.len();
-        let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
-        self.names.extend_from_slice(name);
-        self.found.push(Found { start, length, in_cur, round });
-    }
 }
 
 impl Found {
-    fn name<'n>(&self, names: &'n [u8]) -> &'n [u8] {
-        names.get(self.start..self.start + usize::from(self.length)).unwrap_or_default()
+    /// By which files are sorted: by base name; then what the last listing saw, counted from 0, comes first, what lies in
+    /// `cur`, and the name. No name has a NUL.
+    fn key(name: &[u8], in_cur: bool, round: u8) -> Vec<u8> {
+        [name::base(name), &[0, u8::MAX - round, u8::from(!in_cur)], name].concat()
+    }
+
+    fn of_key(key: &[u8]) -> Option<Self> {
+        let (base, rest) = key.split_at_checked(memchr::memchr(0, key)?)?;
+        let (&[_, _, not_in_cur], name) = rest.split_first_chunk()?;
+        Some(Self { base: base.to_vec(), name: name.to_vec(), in_cur: not_in_cur == 0 })
     }
 
     fn dir(&self) -> &'static str {
         if self.in_cur { "cur" } else { "new" }
+    }
+}
+
+/// What a UID list says of a message.
+struct Listed {
+    base: Vec<u8>,
+    uid: Option<NonZeroU32>,
+    uidl: Option<String>,
+}
+
+impl Listed {
+    fn push(entry: &uidlist::Entry<'_>, into: &mut Sorter) {
+        let mut value = Vec::new();
+        let mut packer = Packer::new(&mut value);
+        packer.number(entry.uid.get().into());
+        packer.text_or_none(entry.uidl().map(text::from_bytes).as_deref());
+        into.push(entry.base(), &value);
+    }
+
+    fn of((base, value): (Vec<u8>, Vec<u8>)) -> Option<Self> {
+        let mut value = Unpacker::new(&value);
+        Some(Self { base, uid: NonZeroU32::new(value.number32()?), uidl: value.text_or_none()? })
     }
 }
 
@@ -148,8 +163,9 @@ impl DirectorySite {
 
     fn list_mail(&self, account: &str, key: &FolderKey, dir: &Path, view: &View) -> Result<FolderListing, SiteError> {
         let place = |item: &str| Place::item(account, key, item);
+        let scratch = self.scratch();
         let mut rejected = Vec::new();
-        let mut files = self.message_files(dir, |name, reason| {
+        let files = self.message_files(dir, |name, reason| {
             rejected.push(Rejection { place: place(&text::from_bytes(name)), reason });
         })?;
         // The control files are read after the listing, so that every message seen has its UID if it has one.
@@ -157,36 +173,30 @@ impl DirectorySite {
             let path = dir.join(file);
             tree::read_control(self.fs.as_ref(), &path).map_err(io_error("read", &path))
         };
-        let uid_bytes = match read(maildir::UIDLIST)? {
-            Some(bytes) => bytes,
-            None => read(maildir::COURIER_UIDS)?.unwrap_or_default(),
-        };
-        let (uids, bad) = uidlist::parse(uid_bytes);
+        let mut listed = Sorter::new(&scratch);
+        let (uids, bad) = self.uid_list(dir, |entry| Listed::push(&entry, &mut listed))?;
         reject_lines(&mut rejected, &Place::folder(account, key), maildir::UIDLIST, bad);
         let words = read(maildir::KEYWORDS)?.map(|bytes| Keywords::parse(&bytes)).unwrap_or_default();
         let (mut grants, bad) = read(maildir::ACL)?.map(|bytes| acl::parse(&bytes)).unwrap_or_default();
         reject_lines(&mut rejected, &Place::folder(account, key), maildir::ACL, bad);
 
-        self.keep_one_of_each(dir, &mut files, |name| {
-            let reason = Reason::BadName("another message of the folder has the same name without flags".to_owned());
-            rejected.push(Rejection { place: place(&text::from_bytes(name)), reason });
-        });
         let row = view.row(key);
         let mut maker = ItemMaker { words: &words, row, nameless: BTreeSet::new() };
         let relative = dir.strip_prefix(&self.root).unwrap_or(dir);
-        let mut by_base: Vec<u32> = (0..).take(uids.entries.len()).collect();
-        let base = |number: &u32| uids.entries.get(*number as usize).map(|entry| entry.base());
-        by_base.sort_by(|a, b| base(a).cmp(&base(b)).then(a.cmp(b)));
-        let mut entries = by_base.iter().filter_map(|&number| uids.entries.get(number as usize)).peekable();
-        let mut items = FoundItems::default();
-        for file in &files.found {
-            let name = file.name(&files.names);
+        let mut listed = listed.finish().filter_map(Listed::of).peekable();
+        let mut items = FoundItems::new(&scratch);
+        let mut doubles = Vec::new();
+        self.one_of_each(dir, files, &mut doubles, |file| {
             let mut entry = None;
-            while let Some(next) = entries.next_if(|next| next.base() <= name::base(name)) {
-                entry = Some(next).filter(|next| next.base() == name::base(name)).or(entry);
+            while let Some(next) = listed.next_if(|next| next.base <= file.base) {
+                entry = Some(next).filter(|next| next.base == file.base).or(entry.take());
             }
-            items.push(&maker.item(relative, (file.dir(), name), entry.as_ref()));
-        }
+            items.push(&maker.item(relative, file, entry));
+        });
+        rejected.extend(doubles.into_iter().map(|name| {
+            let reason = Reason::BadName("another message of the folder has the same name without flags".to_owned());
+            Rejection { place: place(&text::from_bytes(&name)), reason }
+        }));
         items.sort(|name| {
             let reason = Reason::BadName("another message has a name that looks the same".to_owned());
             rejected.push(Rejection { place: place(name), reason });
@@ -219,30 +229,37 @@ impl DirectorySite {
         })
     }
 
-    /// Every message file, from as many listings as it takes for one in which nothing changed.
-    fn message_files(&self, dir: &Path, mut reject: impl FnMut(&[u8], Reason)) -> Result<Files, SiteError> {
+    /// The UID list of a folder, Dovecot's or Courier's; each entry goes to `each`.
+    fn uid_list(&self, dir: &Path, each: impl FnMut(uidlist::Entry<'_>)) -> Result<(UidList, BadLines), SiteError> {
+        for file in [maildir::UIDLIST, maildir::COURIER_UIDS] {
+            let path = dir.join(file);
+            if let Some(file) = tree::open_control(self.fs.as_ref(), &path).map_err(io_error("read", &path))? {
+                return uidlist::read(file, each).map_err(io_error("read", &path));
+            }
+        }
+        Ok((UidList::default(), BadLines::default()))
+    }
+
+    /// Every message file, by its [`Found::key`], from as many listings as it takes for one in which nothing changed.
+    fn message_files(&self, dir: &Path, mut reject: impl FnMut(&[u8], Reason)) -> Result<Sorted, SiteError> {
         let (cur, new) = (dir.join("cur"), dir.join("new"));
         let times = |path: &Path| -> Result<_, SiteError> {
             let stat = tree::stat(self.fs.as_ref(), path).map_err(io_error("look at", path))?;
             Ok(stat.map(|Stat { mtime_nanos, ctime_nanos, ino, .. }| (mtime_nanos, ctime_nanos, ino)))
         };
         let mut before = (times(&new)?, times(&cur)?);
-        let mut files = Files::default();
+        let mut files = Sorter::new(&self.scratch());
         let mut strange = BTreeSet::new();
         for round in 0..limits::LISTING_ROUNDS {
             for (path, in_cur) in [(&new, false), (&cur, true)] {
-                let entries = tree::list(self.fs.as_ref(), path).map_err(io_error("list", path))?;
-                for entry in entries.unwrap_or_default() {
+                let mut take = |entry: DirEntry| {
                     let name = entry.name.into_vec();
                     if name.starts_with(b".") {
-                        continue;
+                        return;
                     }
                     let reason = match entry.kind {
                         FileKind::File if name::base(&name).is_empty() => "it has nothing before its flags",
-                        FileKind::File => {
-                            files.push(&name, in_cur, round);
-                            continue;
-                        }
+                        FileKind::File => return files.push(&Found::key(&name, in_cur, round), &[]),
                         FileKind::Dir => "it is a directory among messages",
                         FileKind::Symlink => "it is a symbolic link among messages",
                         FileKind::Other => "it is no file, among messages",
@@ -250,7 +267,8 @@ impl DirectorySite {
                     if strange.insert(name.clone()) {
                         reject(&name, Reason::BadName(reason.to_owned()));
                     }
-                }
+                };
+                tree::each_entry(self.fs.as_ref(), path, &mut take).map_err(io_error("list", path))?;
             }
             let after = (times(&new)?, times(&cur)?);
             if after == before {
@@ -258,37 +276,33 @@ impl DirectorySite {
             }
             before = after;
         }
-        Ok(files)
+        Ok(files.finish())
     }
 
-    /// Leaves one file of each base name, sorted: of those in `cur` and `new` the one in `cur`, of several in one place
-    /// what the last listing saw. A rename makes such twins for a moment; two files that are still there are two messages,
-    /// and the second is handed to `reject`.
-    fn keep_one_of_each(&self, dir: &Path, files: &mut Files, mut reject: impl FnMut(&[u8])) {
-        let names = files.names.as_slice();
-        let base = |file: &Found| name::base(file.name(names));
-        files.found.sort_unstable_by(|a, b| {
-            let rank = |file: &Found| (std::cmp::Reverse(file.round), !file.in_cur, file.name(names));
-            base(a).cmp(base(b)).then_with(|| rank(a).cmp(&rank(b)))
-        });
+    /// Hands over one file of each base name, in order of that: of those in `cur` and `new` the one in `cur`, of several in
+    /// one place what the last listing saw. A rename makes such twins for a moment; two files that are still there are two
+    /// messages, and the name of the second is put among the `doubles`.
+    fn one_of_each(&self, dir: &Path, files: Sorted, doubles: &mut Vec<Vec<u8>>, mut take: impl FnMut(&Found)) {
         let stat = |file: &Found| {
-            let path = dir.join(file.dir()).join(OsStr::from_bytes(file.name(names)));
+            let path = dir.join(file.dir()).join(OsStr::from_bytes(&file.name));
             self.fs.lstat(&path).ok().map(|stat| (stat.dev, stat.ino))
         };
-        files.found.dedup_by(|later, kept| {
-            if base(later) != base(kept) {
-                return false;
-            }
-            if (later.name(names), later.in_cur) != (kept.name(names), kept.in_cur) {
-                match (stat(kept), stat(later)) {
-                    (Some(a), Some(b)) if a != b => reject(later.name(names)),
+        let mut kept: Option<Found> = None;
+        for later in files.filter_map(|(key, _)| Found::of_key(&key)) {
+            let Some(first) = kept.as_mut().filter(|first| first.base == later.base) else {
+                kept.replace(later).iter().for_each(&mut take);
+                continue;
+            };
+            if (&later.name, later.in_cur) != (&first.name, first.in_cur) {
+                match (stat(first), stat(&later)) {
+                    (Some(a), Some(b)) if a != b => doubles.push(later.name),
                     // What was seen first is gone: the message has the other name now.
-                    (None, Some(_)) => std::mem::swap(later, kept),
+                    (None, Some(_)) => *first = later,
                     _ => {}
                 }
             }
-            true
-        });
+        }
+        kept.iter().for_each(take);
     }
 }
 
@@ -301,8 +315,9 @@ struct ItemMaker<'a> {
 }
 
 impl ItemMaker<'_> {
-    fn item(&mut self, relative: &Path, (dir, file): (&str, &[u8]), entry: Option<&uidlist::Entry<'_>>) -> FoundItem {
-        let parsed = name::parse(file);
+    fn item(&mut self, relative: &Path, file: &Found, entry: Option<Listed>) -> FoundItem {
+        let parsed = name::parse(&file.name);
+        let (uid, uidl) = entry.map(|entry| (entry.uid, entry.uidl)).unwrap_or_default();
         let name = text::from_bytes(parsed.base);
         let labels = self.row.and_then(|row| row.labels.get(&name));
         let mut keywords = Vec::new();
@@ -316,12 +331,12 @@ impl ItemMaker<'_> {
             keywords.dedup();
         }
         FoundItem {
-            place: [relative.as_os_str().as_bytes(), b"/", dir.as_bytes(), b"/", file].concat(),
+            place: [relative.as_os_str().as_bytes(), b"/", file.dir().as_bytes(), b"/", &file.name].concat(),
             flags: parsed.flags,
             keywords,
             tags: labels.map(|labels| labels.tags.clone()).unwrap_or_default(),
-            uid: entry.map(|entry| entry.uid),
-            uidl: entry.and_then(|entry| entry.uidl()).map(text::from_bytes),
+            uid,
+            uidl,
             version: 0,
             name,
         }

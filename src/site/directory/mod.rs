@@ -33,10 +33,11 @@ pub mod vdir;
 mod view;
 
 use crate::fs::Fs;
+use crate::shelf::Scratch;
 use crate::site::SiteError;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What becomes of a site's own file that cannot be read.
@@ -57,6 +58,8 @@ pub struct DirectorySite {
     owner: Option<(u32, u32)>,
     views: view::Views,
     unreadable: Unreadable,
+    /// Where listings lie once they are much.
+    scratch: Mutex<Scratch>,
     /// Nanoseconds since 1970; a test sets another.
     clock: fn() -> i128,
 }
@@ -87,7 +90,19 @@ impl DirectorySite {
     }
 
     fn at(fs: Arc<dyn Fs>, root: PathBuf, owner: Option<(u32, u32)>, unreadable: Unreadable) -> Self {
-        Self { fs, root, owner, views: view::Views::default(), unreadable, clock: system_clock }
+        Self {
+            fs,
+            root,
+            owner,
+            views: view::Views::default(),
+            unreadable,
+            scratch: Mutex::default(),
+            clock: system_clock,
+        }
+    }
+
+    fn scratch(&self) -> Scratch {
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The root of the site, absolute and resolved.

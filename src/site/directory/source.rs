@@ -3,11 +3,13 @@
 use super::{DirectorySite, Unreadable};
 use crate::model::mailbox::{FolderKey, FolderKind};
 use crate::model::text;
+use crate::shelf::Scratch;
 use crate::site::{
     Content, Depth, FolderListing, FolderScan, FoundItem, MailboxScan, ProvisioningScan, SiteDescription, SiteError,
     Source,
 };
 use std::os::unix::ffi::OsStrExt as _;
+use std::sync::PoisonError;
 
 impl Source for DirectorySite {
     fn describe(&self) -> Result<SiteDescription, SiteError> {
@@ -18,6 +20,10 @@ impl Source for DirectorySite {
             Err(error) => return Err(error),
         };
         Ok(SiteDescription { scheme: "dir", locator, id, id_unseen })
+    }
+
+    fn keep_in(&self, scratch: &Scratch) {
+        *self.scratch.lock().unwrap_or_else(PoisonError::into_inner) = scratch.clone();
     }
 
     fn follow_accounts(&self, renamed: Vec<(String, String)>) {

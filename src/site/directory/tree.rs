@@ -6,7 +6,7 @@
 
 use crate::fs::{DirEntry, FileKind, FileRead, Fs, Stat, not_regular, read_whole};
 use crate::limits;
-use std::io;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 /// What lies at `path`, through links that may be followed; `None` where nothing does.
@@ -32,6 +32,15 @@ pub fn list(fs: &dyn Fs, dir: &Path) -> io::Result<Option<Vec<DirEntry>>> {
     }
 }
 
+/// Hands over the entries of a directory, if there is one.
+pub fn each_entry(fs: &dyn Fs, dir: &Path, take: &mut dyn FnMut(DirEntry)) -> io::Result<()> {
+    match stat(fs, dir)? {
+        Some(stat) if stat.kind == FileKind::Dir => found(fs.each_entry(dir, take)).map(Option::unwrap_or_default),
+        Some(_) => Err(io::ErrorKind::NotADirectory.into()),
+        None => Ok(()),
+    }
+}
+
 /// Opens a regular file that no link stands for; `None` where there is none. Never waits, as opening a pipe would.
 pub fn open_regular(fs: &dyn Fs, path: &Path) -> io::Result<Option<(Box<dyn FileRead>, Stat)>> {
     let Some(file) = found(fs.open_plain(path))? else { return Ok(None) };
@@ -48,6 +57,36 @@ pub fn read_control(fs: &dyn Fs, path: &Path) -> io::Result<Option<Vec<u8>>> {
         Some(stat) if stat.kind == FileKind::File => found(fs.read(path, limits::CONTROL_FILE_BYTES)),
         Some(_) => Err(not_regular()),
         None => Ok(None),
+    }
+}
+
+/// The same to be read from its beginning to its end, of which not all should be held.
+pub fn open_control(fs: &dyn Fs, path: &Path) -> io::Result<Option<impl BufRead + use<>>> {
+    match stat(fs, path)? {
+        Some(stat) if stat.kind == FileKind::File => {
+            let Some(file) = found(fs.open(path))? else { return Ok(None) };
+            if file.stat()?.size > limits::CONTROL_FILE_BYTES {
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
+            let reader = Reader { file, at: 0 }.take(limits::CONTROL_FILE_BYTES);
+            Ok(Some(BufReader::with_capacity(limits::CONTROL_WINDOW_BYTES, reader)))
+        }
+        Some(_) => Err(not_regular()),
+        None => Ok(None),
+    }
+}
+
+/// Reads an open file from its beginning on.
+struct Reader {
+    file: Box<dyn FileRead>,
+    at: u64,
+}
+
+impl Read for Reader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buf, self.at)?;
+        self.at += read as u64;
+        Ok(read)
     }
 }
 

@@ -34,6 +34,7 @@ use crate::model::mailbox::{FolderKey, FolderKind};
 use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::model::share::Grant;
 use crate::net::{Dialer, Endpoint, Protection, Scheme};
+use crate::shelf::Scratch;
 use crate::site::server::{Login, Store, Survey};
 use crate::site::{
     Content, Delivered, Delivery, Depth, FolderPut, FolderScan, FoundItem, MailboxScan, Marking, Present, SiteError,
@@ -75,6 +76,8 @@ pub struct ImapStore {
     accounts: Mutex<HashMap<String, Arc<Mutex<Seen>>>>,
     /// Keywords that the server refused in this run.
     refused_keywords: Mutex<BTreeSet<String>>,
+    /// Where listings lie once they are much.
+    scratch: Mutex<Scratch>,
 }
 
 /// What this run knows of an account.
@@ -108,12 +111,17 @@ impl ImapStore {
             state,
             accounts: Mutex::default(),
             refused_keywords: Mutex::default(),
+            scratch: Mutex::default(),
         })
     }
 
     fn seen(&self, account: &str) -> Arc<Mutex<Seen>> {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(accounts.entry(account.to_owned()).or_default())
+    }
+
+    fn scratch(&self) -> Scratch {
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn lease(&self, account: &str) -> Result<pool::Lease, SiteError> {
@@ -128,6 +136,10 @@ impl Store for ImapStore {
 
     fn locator(&self) -> String {
         self.pool.server()
+    }
+
+    fn keep_in(&self, scratch: &Scratch) {
+        *self.scratch.lock().unwrap_or_else(PoisonError::into_inner) = scratch.clone();
     }
 
     fn survey(&self, account: &str) -> Result<Survey, SiteError> {

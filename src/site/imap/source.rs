@@ -122,7 +122,7 @@ impl ImapStore {
             return Ok(FolderScan::Unchanged);
         }
         let before = mark.and_then(|mark| seen_before(mark, &now));
-        let (mut items, mut order) = (FoundItems::default(), Vec::new());
+        let (mut items, mut order) = (FoundItems::new(&self.scratch()), Vec::new());
         let all = self.state.each_message(row.id, |message| {
             // What the reader will probably be asked for: what came since the mark, or everything.
             if before.is_none_or(|before| message.uid >= before) {

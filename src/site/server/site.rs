@@ -9,6 +9,7 @@ use crate::event::{Place, Reason, Rejection};
 use crate::limits;
 use crate::model::mailbox::{FolderKey, FolderKind};
 use crate::model::provisioning::Record;
+use crate::shelf::Scratch;
 use crate::site::{
     Content, Depth, FolderScan, FoundItem, FoundRecord, MailboxScan, ProvisioningScan, Seen, SiteDescription,
     SiteError, Source,
@@ -133,6 +134,10 @@ impl Source for ServerSite {
         places.sort();
         places.dedup();
         Ok(SiteDescription { scheme: "servers", locator: places.join(" "), id: self.state.id()?, id_unseen: false })
+    }
+
+    fn keep_in(&self, scratch: &Scratch) {
+        self.stores().for_each(|store| store.keep_in(scratch));
     }
 
     fn cautions(&self) -> Vec<String> {

@@ -9,6 +9,7 @@ use crate::event::Reason;
 use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use crate::model::setting::{Setting, SettingKey, SettingKind};
 use crate::model::share::Grant;
+use crate::shelf::Scratch;
 use crate::site::{
     Content, Delivered, Delivery, Depth, FolderPut, FolderScan, FoundItem, MailboxScan, Marking, Present, SiteError,
     StoredAs, UidsKept,
@@ -37,6 +38,9 @@ pub trait Store: Send + Sync {
 
     /// Where it is, without any secret: an URL.
     fn locator(&self) -> String;
+
+    /// As [`Source::keep_in`](crate::site::Source::keep_in).
+    fn keep_in(&self, _shelves: &Scratch) {}
 
     /// Logs in for `account` and tells what the server says of itself.
     fn survey(&self, account: &str) -> Result<Survey, SiteError>;

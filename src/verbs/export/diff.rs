@@ -1,14 +1,16 @@
 //! Compares an account as it was found with the account as the archive has it: which folder is which, which items are
 //! new, changed, moved or gone. Decides nothing about content; that is read later.
 
-use super::scan::{Begin, End, Pass, Read, Seen, blind};
-use super::steps::{NewItems, Steps};
+use super::names::{ByName, Names};
+use super::scan::{Begin, End, Pass, Seen, blind};
+use super::steps::{Lines, Steps, ToRead};
 use super::{ExportError, unseen};
 use crate::catalog::{AccountMark, FolderMark};
 use crate::format::manifest::{AccountState, FolderLine, ItemChange, ManifestLine};
 use crate::model::id::{FolderId, ItemId, RecordId};
 use crate::model::mailbox::{Folder, FolderKey, FolderKind, Item};
-use crate::site::{Depth, FolderListing, FolderScan, FoundFolder, FoundItem, MailboxScan};
+use crate::shelf::{Scratch, Sorter};
+use crate::site::{Depth, FolderListing, FolderScan, FoundFolder, FoundItem, FoundItems, MailboxScan};
 use std::cell::LazyCell;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -36,24 +38,50 @@ struct Placed {
 
 /// Items that are in no folder any more.
 #[derive(Default)]
-struct Gone<'a> {
+struct Gone {
     /// Messages keep their names where they move, so they are looked for by them.
-    mail: HashMap<&'a str, ItemId>,
+    mail: ByName<ItemId>,
     /// Those of which another one has the name, and those of other kinds: a name is one folder's there.
     more: Vec<ItemId>,
 }
 
-impl<'a> Gone<'a> {
-    fn add(&mut self, is_mail: bool, items: impl IntoIterator<Item = (&'a str, ItemId)>) {
-        for (name, item) in items {
-            match self.mail.entry(name) {
-                Entry::Vacant(entry) if is_mail => {
-                    entry.insert(item);
-                }
-                _ => self.more.push(item),
-            }
+impl Gone {
+    fn add(&mut self, is_mail: bool, known: &Known) {
+        if !is_mail || !self.mail.insert(&known.name, known.item) {
+            self.more.push(known.item);
         }
     }
+}
+
+/// An item of the archive.
+struct Known {
+    /// The number of its folder among those that are compared.
+    rank: u32,
+    name: String,
+    item: ItemId,
+}
+
+/// What the archive has in the folders that `ranks` numbers, by that number and by name.
+fn known(
+    state: &AccountState,
+    ranks: &HashMap<FolderId, u32>,
+    scratch: &Scratch,
+) -> impl Iterator<Item = Known> + use<> {
+    let mut sorter = Sorter::new(scratch);
+    let mut key = Vec::new();
+    for (item, folder, name) in state.items.names() {
+        if let Some(rank) = ranks.get(&folder) {
+            key.clear();
+            key.extend_from_slice(&rank.to_be_bytes());
+            key.extend_from_slice(name.as_bytes());
+            sorter.push(&key, &item.0.to_be_bytes());
+        }
+    }
+    sorter.finish().filter_map(|(key, item)| {
+        let (rank, name) = key.split_first_chunk()?;
+        let item = ItemId(u32::from_be_bytes(item.try_into().ok()?));
+        Some(Known { rank: u32::from_be_bytes(*rank), name: String::from_utf8(name.to_vec()).ok()?, item })
+    })
 }
 
 /// The steps that bring the archive's state of the account up to what was found.
@@ -64,8 +92,9 @@ pub(super) fn account(
     state: AccountState,
     found: Found<'_>,
 ) -> Result<Steps, ExportError> {
-    let mut lines = Vec::new();
-    setting_lines(&state, found.mailbox, &mut lines);
+    let scratch = state.items.scratch();
+    let mut lines = Lines::new(scratch);
+    setting_lines(&state, found.mailbox).iter().try_for_each(|line| lines.push(line))?;
     let mut last_folder = state.last_folder;
     let (unchanged, mut placed) = place_folders(&state, found.seen, &found.versions, &mut last_folder);
     let mut marks: Vec<FolderMark> = unchanged;
@@ -76,7 +105,8 @@ pub(super) fn account(
             unseen::fill_folder(&mut folder.listing, known);
         }
         if state.folders.get(&folder.id) != Some(&folder.listing.folder) {
-            lines.push(ManifestLine::Folder(FolderLine { id: folder.id, folder: folder.listing.folder.clone() }));
+            let folder = FolderLine { id: folder.id, folder: folder.listing.folder.clone() };
+            lines.push(&ManifestLine::Folder(folder))?;
         }
     }
     let here: HashSet<FolderId> = marks.iter().map(|mark| mark.id).chain(placed.iter().map(|f| f.id)).collect();
@@ -89,31 +119,27 @@ pub(super) fn account(
     let folders_gone: Vec<FolderId> =
         state.folders.iter().filter(|(id, folder)| !kept(id, folder)).map(|(id, _)| *id).collect();
 
-    // By folder, what the archive has; whatever is left at the end is gone.
-    let unchanged: HashSet<FolderId> = marks.iter().map(|mark| mark.id).collect();
-    let mut old: HashMap<FolderId, Vec<ItemId>> = HashMap::new();
-    for (item, folder, _) in state.items.names().filter(|(_, folder, _)| !unchanged.contains(folder)) {
-        old.entry(folder).or_default().push(item);
-    }
-    let named = |item: ItemId| (state.items.name(item).unwrap_or_default(), item);
+    // Both sides come folder by folder, and by name; whatever the archive alone has is gone.
+    let ranks = (0..).zip(folders_gone.iter().copied().chain(placed.iter().map(|folder| folder.id)));
+    let ranks: HashMap<FolderId, u32> = ranks.map(|(rank, folder)| (folder, rank)).collect();
+    let mut known = known(&state, &ranks, scratch).peekable();
     let mut gone = Gone::default();
-    for folder in &folders_gone {
+    for (rank, folder) in (0..).zip(&folders_gone) {
         let is_mail = state.folders.get(folder).is_some_and(|folder| folder.key.kind() == FolderKind::Mail);
-        gone.add(is_mail, old.remove(folder).unwrap_or_default().into_iter().map(named));
+        while let Some(left) = known.next_if(|known| known.rank == rank) {
+            gone.add(is_mail, &left);
+        }
     }
     let account: Arc<str> = Arc::from(address);
-    let mut new: Vec<(NewItems, bool)> = Vec::new();
-    let mut reads: Vec<Read> = Vec::new();
+    let mut new: Vec<(ToRead, bool)> = Vec::new();
+    let mut reads: Vec<ToRead> = Vec::new();
     let versions: HashMap<FolderId, &HashMap<String, u64>> =
         found.versions.iter().map(|mark| (mark.id, &mark.versions)).collect();
-    for Placed { id: folder, found, listing: mut listed } in placed {
-        let items = std::mem::take(&mut listed.items);
-        let listing = listed;
+    for Placed { id: folder, found, mut listing } in placed {
+        let items = std::mem::take(&mut listing.items);
+        let rank = ranks.get(&folder).copied().unwrap_or(u32::MAX);
         let key = Arc::new(found.key.clone());
         let is_mail = key.kind() == FolderKind::Mail;
-        let mut known = old.remove(&folder).unwrap_or_default();
-        known.sort_by_key(|item| named(*item));
-        let mut known = known.into_iter().map(named).peekable();
         let mut mark = FolderMark {
             id: folder,
             key: found.key.clone(),
@@ -123,75 +149,90 @@ pub(super) fn account(
         };
         let rejected: HashSet<&str> =
             listing.rejected.iter().filter_map(|rejection| rejection.place.item.as_deref()).collect();
-        let mut items = NewItems::new(Arc::clone(&account), Arc::clone(&key), folder, items);
-        items.retain(|mut found_item| {
+        let mut leave = |known: Known| {
+            if !rejected.contains(known.name.as_str()) {
+                gone.add(is_mail, &known);
+            }
+        };
+        let mut fresh = ToRead::new(&account, &key, folder, scratch);
+        let mut again = ToRead::new(&account, &key, folder, scratch);
+        for mut found_item in items.iter() {
             if found_item.version != 0 {
                 mark.versions.insert(found_item.name.clone(), found_item.version);
             }
-            // Both sides come by name.
-            while let Some(left) = known.next_if(|(name, _)| *name < found_item.name.as_str()) {
-                gone.add(is_mail, Some(left).filter(|(name, _)| !rejected.contains(name)));
+            let name = found_item.name.as_str();
+            while let Some(left) = known.next_if(|known| known.rank == rank && *known.name < *name) {
+                leave(left);
             }
-            let Some((_, item)) = known.next_if(|(name, _)| *name == found_item.name.as_str()) else { return true };
+            let Some(Known { item, .. }) = known.next_if(|known| known.rank == rank && known.name == name) else {
+                fresh.push_new(&found_item);
+                continue;
+            };
             if let Some(at) = state.items.get(item) {
                 if listing.beside_unseen {
                     unseen::fill_item(&mut found_item, &at.item);
                 }
-                lines.extend(change(item, &at.item, &found_item, None).map(ManifestLine::Change));
+                if let Some(change) = change(item, &at.item, &found_item, None) {
+                    lines.push(&ManifestLine::Change(change))?;
+                }
             }
             let before = versions.get(&folder).and_then(|versions| versions.get(&found_item.name)).copied();
             if pass.is_deep(id) || (found_item.version != 0 && before != Some(found_item.version)) {
-                let (account, key) = (Arc::clone(&account), Arc::clone(&key));
-                reads.push(Read { account, key, folder, found: found_item, known: Some(item) });
+                again.push_known(&found_item, item);
             }
-            false
-        });
-        if !items.is_empty() {
-            new.push((items, listing.beside_unseen));
         }
-        gone.add(is_mail, known.filter(|(name, _)| !rejected.contains(name)));
+        while let Some(left) = known.next_if(|known| known.rank == rank) {
+            leave(left);
+        }
+        if !fresh.is_empty() {
+            new.push((fresh, listing.beside_unseen));
+        }
+        if !again.is_empty() {
+            reads.push(again);
+        }
         marks.push(mark);
     }
+    drop(known);
 
     // Of an account of which nothing is known yet nothing can have come from elsewhere.
-    let asked = new.iter().filter(|_| !state.items.is_empty());
-    let new_names = asked.flat_map(|(items, _)| items.names()).collect();
-    let mut elsewhere = Elsewhere::new(pass, address, &state, &new_names);
-    let mut came: Vec<NewItems> = Vec::new();
-    for (mut items, beside_unseen) in new {
-        let (folder, is_mail) = (items.folder, items.key.kind() == FolderKind::Mail);
-        items.retain(|mut found| {
-            let moved = match is_mail {
-                true => gone.mail.remove(found.name.as_str()).or_else(|| elsewhere.left(&found.name, folder)),
-                false => None,
-            };
-            let Some((item, at)) = moved.and_then(|item| Some((item, state.items.get(item)?))) else { return true };
-            if beside_unseen {
-                unseen::fill_item(&mut found, &at.item);
+    let mut moved: HashSet<ItemId> = HashSet::new();
+    if !state.items.is_empty() {
+        let mut elsewhere = Elsewhere::new(pass, address, &state, &new);
+        for (items, beside_unseen) in &mut new {
+            if items.key.kind() != FolderKind::Mail {
+                continue;
             }
-            lines.extend(change(item, &at.item, &found, Some(folder)).map(ManifestLine::Change));
-            false
-        });
-        came.push(items);
+            let folder = items.folder;
+            let mut left = ToRead::new(&account, &items.key, folder, scratch);
+            for mut found in items.items() {
+                let is_it = |item| state.items.name(item).as_ref() == Some(&found.name);
+                let item = gone.mail.take(&found.name, is_it).or_else(|| elsewhere.left(&found.name, folder));
+                let Some((item, at)) = item.and_then(|item| Some((item, state.items.get(item)?))) else {
+                    left.push_new(&found);
+                    continue;
+                };
+                if *beside_unseen {
+                    unseen::fill_item(&mut found, &at.item);
+                }
+                if let Some(change) = change(item, &at.item, &found, Some(folder)) {
+                    lines.push(&ManifestLine::Change(change))?;
+                }
+                moved.insert(item);
+            }
+            *items = left;
+        }
     }
-    drop(elsewhere);
-    let moved: HashSet<ItemId> = lines
-        .iter()
-        .filter_map(|line| match line {
-            ManifestLine::Change(change) => Some(change.id),
-            _ => None,
-        })
-        .collect();
-    let mut gone: Vec<ItemId> = gone.mail.into_values().chain(gone.more).filter(|item| !moved.contains(item)).collect();
+    reads.extend(new.into_iter().map(|(items, _)| items));
+    let gone = gone.mail.into_values().chain(gone.more).filter(|item| !moved.contains(item));
+    let mut gone: Vec<ItemId> = gone.collect();
     gone.sort_unstable();
 
     let end = End { folders_gone, mark: AccountMark { settings: found.settings, folders: marks } };
     let (address, full, salvaged) = (address.to_owned(), found.full, found.salvaged);
     Ok(Steps {
         begin: Some(Box::new(Begin { id, address, state, gone, full, salvaged })),
-        lines: lines.into_iter(),
-        again: reads.into_iter(),
-        new: came.into_iter(),
+        lines: Some(lines),
+        reads: reads.into_iter(),
         open: None,
         end: Some(Box::new(end)),
     })
@@ -215,7 +256,8 @@ fn carry_beside(
     Ok(())
 }
 
-fn setting_lines(state: &AccountState, mailbox: &MailboxScan, lines: &mut Vec<ManifestLine>) {
+fn setting_lines(state: &AccountState, mailbox: &MailboxScan) -> Vec<ManifestLine> {
+    let mut lines = Vec::new();
     let mut old: HashSet<_> = state.settings.keys().collect();
     for setting in &mailbox.settings {
         let key = setting.key();
@@ -229,6 +271,7 @@ fn setting_lines(state: &AccountState, mailbox: &MailboxScan, lines: &mut Vec<Ma
         gone.sort();
         lines.extend(gone.into_iter().map(ManifestLine::SettingGone));
     }
+    lines
 }
 
 /// Finds out which known folder each listed one is: the same place and hint, the same lasting name (GUID), the same
@@ -255,17 +298,17 @@ fn place_folders(
         remembered.iter().filter_map(|mark| Some((mark.id, mark.ident.as_deref()?))).collect();
     let taken: HashSet<FolderKey> = listed.iter().map(|(found, _)| found.key.clone()).collect();
     // Only a folder that is elsewhere asks for it.
-    let names: LazyCell<HashMap<FolderId, HashSet<&str>>, _> = LazyCell::new(|| {
-        let mut names: HashMap<_, HashSet<&str>> = HashMap::new();
+    let names: LazyCell<HashMap<FolderId, Names>, _> = LazyCell::new(|| {
+        let mut names: HashMap<_, Names> = HashMap::new();
         for (_, folder, name) in state.items.names() {
-            names.entry(folder).or_default().insert(name);
+            names.entry(folder).or_default().insert(&name);
         }
         names
     });
     // An inode is given away again once it is free, so it counts only where the content agrees. Two empty folders agree
     // unless they bear different lasting names.
     let agrees = |id: FolderId, old: &Folder, listing: &FolderListing| match names.get(&id) {
-        Some(names) => listing.items.names().any(|name| names.contains(name)),
+        Some(names) => listing.items.names().any(|name| names.may_have(&name)),
         None => {
             let empty = listing.items.is_empty() && listing.rejected.is_empty();
             empty && (old.guid.is_none() || listing.folder.guid.is_none())
@@ -325,36 +368,40 @@ struct Elsewhere<'a> {
     pass: &'a Pass<'a>,
     address: &'a str,
     state: &'a AccountState,
-    /// Where the archive has items of these names.
-    by_name: HashMap<&'a str, ItemId>,
-    listed: HashMap<FolderId, HashSet<String>>,
+    /// Where the archive has items of the names that are asked for.
+    by_name: ByName<ItemId>,
+    /// What lies in its other folders now.
+    listed: HashMap<FolderId, FoundItems>,
 }
 
 impl<'a> Elsewhere<'a> {
-    /// `new` are the names that are asked for.
-    fn new(pass: &'a Pass<'a>, address: &'a str, state: &'a AccountState, new: &HashSet<&str>) -> Self {
-        let known = state.items.names().filter(|(_, _, name)| new.contains(name));
-        let by_name = known.map(|(id, _, name)| (name, id)).collect();
+    /// `new` are the items that are asked for.
+    fn new(pass: &'a Pass<'a>, address: &'a str, state: &'a AccountState, new: &[(ToRead, bool)]) -> Self {
+        let asked: Names = new.iter().flat_map(|(items, _)| items.names()).collect();
+        let mut by_name = ByName::default();
+        for (item, _, name) in state.items.names().filter(|(_, _, name)| asked.may_have(name)) {
+            by_name.replace(&name, item);
+        }
         Self { pass, address, state, by_name, listed: HashMap::new() }
     }
 
     /// The item of that name that the archive has in a folder other than `now`, where it no longer is.
     fn left(&mut self, name: &str, now: FolderId) -> Option<ItemId> {
-        let item = self.by_name.get(name).copied()?;
-        let folder = self.state.items.get(item)?.folder;
-        if folder == now {
+        let item = self.by_name.get(name)?;
+        let at = self.state.items.get(item).filter(|at| at.item.name == name)?;
+        if at.folder == now {
             return None;
         }
-        let names = match self.listed.entry(folder) {
+        let items = match self.listed.entry(at.folder) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let key = &self.state.folders.get(&folder)?.key;
+                let key = &self.state.folders.get(&at.folder)?.key;
                 match self.pass.source.folder(self.address, key, None, Depth::Marks).ok()? {
-                    FolderScan::Listed(listing) => entry.insert(listing.items.names().map(str::to_owned).collect()),
+                    FolderScan::Listed(listing) => entry.insert(listing.items),
                     FolderScan::Unchanged | FolderScan::Vanished => return None,
                 }
             }
         };
-        (!names.contains(name)).then_some(item)
+        items.find(name).is_none().then_some(item)
     }
 }

@@ -6,6 +6,7 @@
 mod bodies;
 mod budget;
 mod diff;
+mod names;
 mod reconcile;
 mod salvage;
 mod scan;
@@ -129,6 +130,7 @@ fn pass(
     let started = (options.clock)();
     let lock = archive.lock(&options.holder, started)?;
     let wanted = Wanted::new(&options.accounts, &options.exclude)?;
+    source.keep_in(archive.scratch());
     let site = source.describe()?;
     if archive.has_unknown_snapshots()? && options.full && !options.dry_run {
         archive.begin_anew(&lock)?;
@@ -170,7 +172,14 @@ fn pass(
     sink.emit(Event::PhaseStarted { phase: Phase::Store, total: None });
     let mut all_wanted = archive.wanted()?;
     let lacking = all_wanted.remove(&source_id).unwrap_or_default();
-    let pass = scan::Pass { source, history: history.as_ref(), options, sink, wanted: lacking.clone() };
+    let pass = scan::Pass {
+        source,
+        history: history.as_ref(),
+        options,
+        sink,
+        scratch: archive.scratch(),
+        wanted: lacking.clone(),
+    };
     let bodies = bodies::Bodies::default();
     let stored = thread::scope(|scope| {
         let (budget, bodies, accounts, snapshot) = (&budget, &bodies, &records.accounts, &mut snapshot);
@@ -199,6 +208,8 @@ fn pass(
         }
     });
     let (scanned, mut stored) = stored?;
+    // What of an account could not be read again would count as removed.
+    archive.check_scratch()?;
     sink.emit(Event::PhaseFinished { phase: Phase::Store });
 
     let mut rejected = std::mem::take(&mut records.rejected);

@@ -1,6 +1,7 @@
 //! Gives the records of a scan their lasting ids: finds out which record of the last snapshot each one is, also under
 //! another name, and which are gone.
 
+use super::names::Names;
 use super::{ExportError, Wanted, unseen};
 use crate::archive::history::History;
 use crate::event::Rejection;
@@ -154,11 +155,11 @@ fn same_content(
 ) -> Result<bool, ExportError> {
     let (Some(history), Record::Account(account)) = (history, &new.record) else { return Ok(false) };
     let state = history.account(id)?;
-    let names: HashSet<&str> = state.items.names().map(|(_, _, name)| name).collect();
+    let names: Names = state.items.names().map(|(_, _, name)| name).collect();
     let Ok(mailbox) = source.mailbox(&account.address) else { return Ok(false) };
     for folder in mailbox.folders {
         if let Ok(FolderScan::Listed(listing)) = source.folder(&account.address, &folder.key, None, Depth::Marks)
-            && listing.items.names().any(|name| names.contains(name))
+            && listing.items.names().any(|name| names.may_have(&name))
         {
             return Ok(true);
         }

@@ -15,6 +15,7 @@ use crate::limits::NUMBER_GAP;
 use crate::model::id::{RecordId, SiteId, SnapshotNo};
 use crate::model::mailbox::Folder;
 use crate::model::provisioning::{Account, Record, RecordKind};
+use crate::shelf::Scratch;
 use crate::site::{FoundRecord, Source};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -137,11 +138,12 @@ pub(super) fn all_lines(
 /// The account's mailbox as the archive has it, and whether that is certain.
 pub(super) fn state(
     history: Option<&History<'_>>,
+    scratch: &Scratch,
     full: bool,
     id: RecordId,
     remembered: &[crate::catalog::FolderMark],
 ) -> Result<(AccountState, bool), ExportError> {
-    let Some(history) = history else { return Ok((AccountState::default(), true)) };
+    let Some(history) = history else { return Ok((AccountState::new(scratch), true)) };
     if history.lost().is_empty() {
         match history.account(id) {
             Err(error) if full && error.is_damage() => {}

@@ -12,6 +12,7 @@ use crate::limits;
 use crate::model::id::{FolderId, ItemId, ObjectId, RecordId};
 use crate::model::mailbox::FolderKey;
 use crate::model::setting::Setting;
+use crate::shelf::Scratch;
 use crate::site::{Depth, FolderListing, FolderScan, FoundFolder, FoundItem, MailboxScan, Source};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -24,6 +25,8 @@ pub(super) struct Pass<'a> {
     pub history: Option<&'a History<'a>>,
     pub options: &'a ExportOptions,
     pub sink: &'a dyn Sink,
+    /// Where what is too much for memory lies.
+    pub scratch: &'a Scratch,
     /// Accounts of which the archive lost something: they are read as with `--deep`.
     pub wanted: BTreeSet<RecordId>,
 }
@@ -206,7 +209,7 @@ fn scan_account(pass: &Pass<'_>, id: RecordId, address: &str, remembered: Option
     // A full manifest needs the account's state anyway; marks that go with one that is not certain say nothing.
     let folders = remembered.as_ref().map(|account| account.folders.as_slice()).unwrap_or_default();
     let early = match pass.goes_on_without(id) {
-        true => Some(salvage::state(pass.history, true, id, folders)?),
+        true => Some(salvage::state(pass.history, pass.scratch, true, id, folders)?),
         false => None,
     };
     let certain = early.as_ref().is_none_or(|(_, exact)| *exact);
@@ -248,7 +251,7 @@ fn scan_account(pass: &Pass<'_>, id: RecordId, address: &str, remembered: Option
     }
     let (state, exact) = match early {
         Some(known) => known,
-        None => salvage::state(pass.history, false, id, &[])?,
+        None => salvage::state(pass.history, pass.scratch, false, id, &[])?,
     };
     let mut versions = remembered.map(|account| account.folders).unwrap_or_default();
     if !exact {

@@ -1,52 +1,84 @@
-//! The steps of one account, made as they are taken: what was listed is held once, packed, and unpacked item by item.
+//! The steps of one account, made as they are taken: lines and items wait on scratch, and are unpacked one by one.
 
+use super::ExportError;
 use super::scan::{Begin, End, Read, Step};
 use crate::format::manifest::ManifestLine;
-use crate::model::id::FolderId;
+use crate::model::id::{FolderId, ItemId};
 use crate::model::mailbox::FolderKey;
-use crate::site::{FoundItem, FoundItems};
+use crate::shelf::{Cursor, Scratch, Shelf};
+use crate::site::{FoundItem, FoundItems, Walk};
 use std::sync::Arc;
 
-/// Items of one folder of which the archive knows nothing.
-pub(super) struct NewItems {
+/// Lines of a manifest that wait for those after them; every message of a folder may have changed.
+pub(super) struct Lines {
+    packed: Shelf,
+    next: Cursor,
+}
+
+impl Lines {
+    pub fn new(scratch: &Scratch) -> Self {
+        Self { packed: Shelf::new(scratch), next: Cursor::default() }
+    }
+
+    pub fn push(&mut self, line: &ManifestLine) -> Result<(), ExportError> {
+        // A line of our own is always text.
+        let json = serde_json::to_vec(line).map_err(|_| ExportError::Broken)?;
+        self.packed.push(|into| into.fixed(&json));
+        Ok(())
+    }
+
+    fn next(&mut self) -> Option<ManifestLine> {
+        self.next.next(&self.packed, |from| serde_json::from_slice(from.rest()).ok())
+    }
+}
+
+/// Items of one folder whose content is to be read.
+pub(super) struct ToRead {
     pub account: Arc<str>,
     pub key: Arc<FolderKey>,
     pub folder: FolderId,
     listed: FoundItems,
-    /// Their numbers among what was listed.
-    left: std::vec::IntoIter<u32>,
+    /// Which item of the archive each of them is; empty where none is any.
+    known: Vec<ItemId>,
+    walk: Walk,
+    taken: usize,
 }
 
-impl NewItems {
-    pub fn new(account: Arc<str>, key: Arc<FolderKey>, folder: FolderId, listed: FoundItems) -> Self {
-        let left = (0..).take(listed.len()).collect::<Vec<_>>().into_iter();
-        Self { account, key, folder, listed, left }
+impl ToRead {
+    pub fn new(account: &Arc<str>, key: &Arc<FolderKey>, folder: FolderId, scratch: &Scratch) -> Self {
+        let (account, key, listed) = (Arc::clone(account), Arc::clone(key), FoundItems::new(scratch));
+        Self { account, key, folder, listed, known: Vec::new(), walk: Walk::default(), taken: 0 }
+    }
+
+    /// One of which the archive knows nothing.
+    pub fn push_new(&mut self, found: &FoundItem) {
+        self.listed.push(found);
+    }
+
+    /// One that the archive has, among others that it has.
+    pub fn push_known(&mut self, found: &FoundItem, item: ItemId) {
+        self.listed.push(found);
+        self.known.push(item);
     }
 
     pub fn is_empty(&self) -> bool {
-        self.left.as_slice().is_empty()
+        self.listed.is_empty()
     }
 
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.left.as_slice().iter().filter_map(|&number| self.listed.name(number as usize))
+    pub fn items(&self) -> impl Iterator<Item = FoundItem> + '_ {
+        self.listed.iter()
     }
 
-    /// Leaves those for which `is_new`.
-    pub fn retain(&mut self, mut is_new: impl FnMut(FoundItem) -> bool) {
-        let new: Vec<_> =
-            self.left.by_ref().filter(|&number| self.listed.get(number as usize).is_some_and(&mut is_new)).collect();
-        // It waits until its account is stored, and others with it.
-        let (mut listed, mut new) = (std::mem::take(&mut self.listed), new);
-        if new.len() < listed.len() / 2 {
-            listed = new.iter().filter_map(|&number| listed.get(number as usize)).collect();
-            new = (0..).take(listed.len()).collect();
-        }
-        self.listed = listed;
-        self.left = new.into_iter();
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        self.listed.names()
     }
 
-    fn next(&mut self) -> Option<FoundItem> {
-        self.listed.get(self.left.next()? as usize)
+    fn next(&mut self) -> Option<Read> {
+        let found = self.walk.next(&self.listed)?;
+        let known = self.known.get(self.taken).copied();
+        self.taken += 1;
+        let (account, key) = (Arc::clone(&self.account), Arc::clone(&self.key));
+        Some(Read { account, key, folder: self.folder, found, known })
     }
 }
 
@@ -54,11 +86,10 @@ impl NewItems {
 #[derive(Default)]
 pub(super) struct Steps {
     pub begin: Option<Box<Begin>>,
-    pub lines: std::vec::IntoIter<ManifestLine>,
-    pub again: std::vec::IntoIter<Read>,
-    pub new: std::vec::IntoIter<NewItems>,
-    /// The folder whose new items are being taken.
-    pub open: Option<NewItems>,
+    pub lines: Option<Lines>,
+    pub reads: std::vec::IntoIter<ToRead>,
+    /// The folder whose items are being taken.
+    pub open: Option<ToRead>,
     pub end: Option<Box<End>>,
 }
 
@@ -69,23 +100,17 @@ impl Iterator for Steps {
         if let Some(begin) = self.begin.take() {
             return Some(Step::Begin(begin));
         }
-        if let Some(line) = self.lines.next() {
+        if let Some(line) = self.lines.as_mut().and_then(Lines::next) {
             return Some(Step::Line(Box::new(line)));
         }
-        if let Some(read) = self.again.next() {
-            return Some(Step::Read(Box::new(read)));
-        }
+        self.lines = None;
         loop {
-            if let Some(open) = &mut self.open {
-                if let Some(found) = open.next() {
-                    let (account, key) = (Arc::clone(&open.account), Arc::clone(&open.key));
-                    return Some(Step::Read(Box::new(Read { account, key, folder: open.folder, found, known: None })));
-                }
-                self.open = None;
+            if let Some(read) = self.open.as_mut().and_then(ToRead::next) {
+                return Some(Step::Read(Box::new(read)));
             }
-            match self.new.next() {
-                Some(next) => self.open = Some(next),
-                None => return self.end.take().map(Step::End),
+            self.open = self.reads.next();
+            if self.open.is_none() {
+                return self.end.take().map(Step::End);
             }
         }
     }

@@ -168,7 +168,7 @@ fn opening(pass: &Pass<'_>, job: &Job, state: &AccountState) -> AccountLedger {
             ledger.grants.count_many(&Fate::Excluded(rule), grants);
         }
     }
-    for (_, folder, _) in state.items.names() {
+    for (_, folder) in state.items.folders() {
         let name = state.folders.get(&folder).map(|folder| folder.key.to_string()).unwrap_or_default();
         ledger.folders.entry(name).or_default().in_snapshot += 1;
     }
@@ -192,6 +192,7 @@ fn bring(pass: &Pass<'_>, job: &Job, state: &AccountState, ledger: &mut AccountL
         }
     }
     let mut sorted = changes::sort(pass, job, state, &folders, ledger)?;
+    pass.check_scratch()?;
     if !sorted.fresh.is_empty()
         && let Some(origins) = way_back::origins(pass, &job.source)?
     {
@@ -206,10 +207,12 @@ fn bring(pass: &Pass<'_>, job: &Job, state: &AccountState, ledger: &mut AccountL
     };
     deliver::deliver(pass, job, state, &mut folders, fresh, ledger)?;
     let changed = changes::apply(pass, job, state, &folders, sorted.changed)?;
+    pass.check_scratch()?;
     let followed = gone::follow(pass, job, state, &folders, sorted.gone)?;
     // After folders went: a subscription may outlive its folder.
     settings::bring(pass, job, state, &mut ledger.settings)?;
     folders::set_active_scripts(pass, job, state, &mut folders)?;
+    pass.check_scratch()?;
     finish(pass, job, ledger, changed && followed)
 }
 

@@ -65,6 +65,7 @@ pub fn adopt(
                 None => rest.push(id),
             }
         }
+        pass.check_scratch()?;
         for chunk in found.chunks(limits::BATCH_ITEMS) {
             pass.map.put_items(chunk)?;
         }

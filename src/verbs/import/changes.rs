@@ -183,6 +183,7 @@ pub fn apply(
 /// done again.
 pub fn remember(pass: &Pass<'_>, job: &Job, rows: &[ItemRow]) -> Result<(), ImportError> {
     if !rows.is_empty() {
+        pass.check_scratch()?;
         pass.target.changes_made(&job.target)?;
         pass.map.put_items(rows)?;
     }

@@ -18,6 +18,7 @@ use crate::limits;
 use crate::map::{ItemRow, ItemState};
 use crate::model::id::{FolderId, ItemId};
 use crate::model::mailbox::{FolderKey, FolderKind, Item};
+use crate::shelf::Sorter;
 use crate::site::{self, Delivered, Delivery, ItemContent, UidsKept};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -84,7 +85,7 @@ pub fn deliver(
     let mut present = Present::new(pass, &job.target);
     let share = limits::BATCH_BYTES / pass.options.jobs.get() as u64;
     let mut batch = Batch { bound: share.max(limits::BATCH_BYTES_LEAST), ..Batch::default() };
-    for id in newest_first(state, fresh) {
+    for id in newest_first(state, &fresh) {
         let Some(at) = state.items.get(id) else { continue };
         if batch.is_full_for(&at) {
             batch.run(pass, job, state, folders, &mut present, ledger)?;
@@ -95,20 +96,26 @@ pub fn deliver(
     batch.run(pass, job, state, folders, &mut present, ledger)
 }
 
-fn newest_first(state: &AccountState, fresh: Vec<ItemId>) -> Vec<ItemId> {
-    let mut by_folder: BTreeMap<FolderId, Vec<(i64, ItemId)>> = BTreeMap::new();
-    for id in fresh {
-        if let Some(at) = state.items.get(id) {
-            by_folder.entry(at.folder).or_default().push((at.item.date, id));
-        }
+fn newest_first(state: &AccountState, fresh: &[ItemId]) -> impl Iterator<Item = ItemId> + use<> {
+    let dated = || fresh.iter().filter_map(|id| state.items.get(*id).map(|at| (*id, at.folder, at.item.date)));
+    let mut newest: BTreeMap<FolderId, i64> = BTreeMap::new();
+    for (_, folder, date) in dated() {
+        newest.entry(folder).and_modify(|newest| *newest = date.max(*newest)).or_insert(date);
     }
-    let mut groups: Vec<_> = by_folder.into_iter().collect();
-    groups.iter_mut().for_each(|(_, items)| items.sort_by(|a, b| b.cmp(a)));
-    groups.sort_by_key(|(id, items)| {
+    let mut folders: Vec<_> = newest.into_iter().collect();
+    folders.sort_by_key(|(id, date)| {
         let is_inbox = state.folders.get(id).is_some_and(|folder| folder.key == FolderKey::inbox());
-        (!is_inbox, std::cmp::Reverse(items.first().map(|(date, _)| *date)), *id)
+        (!is_inbox, std::cmp::Reverse(*date), *id)
     });
-    groups.into_iter().flat_map(|(_, items)| items.into_iter().map(|(_, id)| id)).collect()
+    let ranks: BTreeMap<FolderId, u32> = folders.into_iter().map(|(id, _)| id).zip(0..).collect();
+    let mut sorter = Sorter::new(state.items.scratch());
+    for (id, folder, date) in dated() {
+        let rank = ranks.get(&folder).copied().unwrap_or_default();
+        // As bytes these sort as the numbers do: the later date and the higher id first.
+        let (date, number) = (date.cast_unsigned() ^ 1 << 63, id.0);
+        sorter.push(&[&rank.to_be_bytes()[..], &(!date).to_be_bytes(), &(!number).to_be_bytes()].concat(), &[]);
+    }
+    sorter.finish().filter_map(|(key, _)| key.last_chunk().map(|number| ItemId(!u32::from_be_bytes(*number))))
 }
 
 /// Items that are delivered together; they may lie in several folders, one after the other.

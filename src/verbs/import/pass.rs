@@ -114,6 +114,11 @@ impl<'a> Pass<'a> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Asked before anything is made to last that was concluded from an account's items or a folder's listing.
+    pub fn check_scratch(&self) -> Result<(), ImportError> {
+        Ok(self.started.archive.check_scratch()?)
+    }
+
     /// The archive's objects, opened with the first one that is needed.
     pub fn objects(&self) -> Result<Arc<ObjectReader>, ImportError> {
         let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,6 +8,7 @@ use crate::model::id::SiteId;
 use crate::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use crate::model::setting::{Setting, SettingKey};
 use crate::model::share::Grant;
+use crate::shelf::Scratch;
 use crate::site::{
     Capabilities, Content, Delivered, Delivery, Depth, FolderListing, FolderPut, FolderScan, FoundFolder, FoundItem,
     FoundItems, LineEnds, MailboxScan, Present, ProvisioningScan, RecordChange, SiteDescription, SiteError, Source,
@@ -100,6 +101,10 @@ fn unless_missing<T>(outcome: Result<T, SiteError>, empty: T) -> Result<T, SiteE
 }
 
 impl Source for Rehearsal<'_> {
+    fn keep_in(&self, scratch: &Scratch) {
+        self.real.keep_in(scratch);
+    }
+
     fn describe(&self) -> Result<SiteDescription, SiteError> {
         self.real.describe()
     }

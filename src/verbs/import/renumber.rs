@@ -96,6 +96,7 @@ pub fn account(pass: &Pass<'_>, job: &Job, state: &AccountState) -> Result<(), I
             found.is_none()
         });
     }
+    pass.check_scratch()?;
     pass.map.renumber_items(job.record, &numbers)?;
     if !numbers.is_empty() {
         let text =

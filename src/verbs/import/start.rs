@@ -52,6 +52,7 @@ pub fn start<'a>(
     target: &dyn Target,
     options: &ImportOptions,
 ) -> Result<Started<'a>, ImportError> {
+    target.keep_in(archive.scratch());
     let history = History::open(archive, options.source.as_ref(), options.snapshot)?;
     let (provisioning, _) = history.provisioning()?;
     let source_site = history.head().source.clone();

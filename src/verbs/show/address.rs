@@ -39,8 +39,11 @@ pub fn resolve(view: &View<'_>, text: &str) -> Result<Resolved, ShowError> {
     let mailbox = view.mailbox(account)?;
     let within = match rest {
         None | Some("") => Within::Account,
-        Some(rest) => within(&mailbox, rest)
-            .ok_or_else(|| ShowError::NotInAccount { account: address.clone(), what: rest.to_owned() })?,
+        Some(rest) => {
+            let found = within(&mailbox, rest);
+            view.archive.check_scratch()?;
+            found.ok_or_else(|| ShowError::NotInAccount { account: address.clone(), what: rest.to_owned() })?
+        }
     };
     Ok(Resolved { account, address, mailbox, within })
 }

@@ -66,6 +66,8 @@ pub fn diff(a: &View<'_>, b: &View<'_>, accounts: &[String]) -> Result<SnapshotD
             continue;
         }
         let differences = mailboxes(&mailbox(a, id)?, &mailbox(b, id)?);
+        a.archive.check_scratch()?;
+        b.archive.check_scratch()?;
         if !differences.is_empty() {
             found.push(AccountDifferences { account: address, differences });
         }

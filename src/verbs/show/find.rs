@@ -100,6 +100,7 @@ pub fn find(view: &View<'_>, query: &Query, sink: &dyn Sink) -> Result<FindRepor
         report.found.extend(found.into_iter().map(|(_, item)| item));
     }
     sink.emit(Event::PhaseFinished { phase: Phase::Scan });
+    view.archive.check_scratch()?;
     Ok(report)
 }
 

@@ -5,11 +5,13 @@ use super::{ShowError, View};
 use crate::archive::Archive;
 use crate::format::manifest::AccountState;
 use crate::model::id::{FolderId, SiteId, SnapshotNo};
-use crate::model::mailbox::{Flags, Folder, FolderKind, SpecialUse};
+use crate::model::mailbox::{Flags, Folder, FolderKind, Item, SpecialUse};
 use crate::model::provisioning::{AccountClass, domain_of};
 use crate::model::share::Grant;
-use serde::Serialize;
+use crate::shelf::{Cursor, Shelf, Sorter};
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::num::NonZeroU32;
 
 /// A source site that an archive holds snapshots of.
@@ -49,7 +51,7 @@ pub struct FolderLine {
     pub grants: Vec<Grant>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ItemLine {
     pub name: String,
     /// Seconds since 1970.
@@ -61,14 +63,37 @@ pub struct ItemLine {
     pub uid: Option<NonZeroU32>,
 }
 
+/// Items of a folder, by date and then by name; it may have a million, so each is made as it is asked for.
+pub struct ItemLines(Shelf);
+
+impl ItemLines {
+    /// All that could be read ([`Archive::check_scratch`]).
+    pub fn iter(&self) -> impl Iterator<Item = ItemLine> + '_ {
+        let mut cursor = Cursor::default();
+        std::iter::from_fn(move || cursor.next(&self.0, |line| serde_json::from_slice(line.rest()).ok()))
+    }
+}
+
+impl Serialize for ItemLines {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl fmt::Debug for ItemLines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
 /// What an address holds, one level down.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(tag = "of", rename_all = "kebab-case")]
 pub enum Listing {
     Archive { sources: Vec<SourceLine> },
     Site { source: SiteId, snapshot: SnapshotNo, accounts: Vec<AccountLine> },
     Account { account: String, folders: Vec<FolderLine> },
-    Folder { account: String, folder: String, items: Vec<ItemLine> },
+    Folder { account: String, folder: String, items: ItemLines },
 }
 
 /// The sources of an archive, by id.
@@ -102,7 +127,7 @@ pub fn list(view: &View<'_>, address: Option<&str>) -> Result<Listing, ShowError
         let name = mailbox.folders.get(&folder).map(|folder| folder.key.to_string()).unwrap_or_default();
         (name, items(mailbox, folder, keep))
     };
-    Ok(match found.within {
+    let listing = match found.within {
         Within::Account => Listing::Account { account, folders: folders(mailbox, |_| true) },
         Within::Above(name) => {
             let beneath = format!("{name}/");
@@ -117,7 +142,9 @@ pub fn list(view: &View<'_>, address: Option<&str>) -> Result<Listing, ShowError
             let (folder, items) = items_where(folder, &|other| *other == id);
             Listing::Folder { account, folder, items }
         }
-    })
+    };
+    view.archive.check_scratch()?;
+    Ok(listing)
 }
 
 fn accounts(view: &View<'_>, wanted: impl Fn(&str) -> bool) -> Listing {
@@ -172,23 +199,19 @@ fn folders(mailbox: &AccountState, wanted: impl Fn(&str) -> bool) -> Vec<FolderL
         .collect()
 }
 
-/// By date, then name.
-fn items(mailbox: &AccountState, folder: FolderId, keep: &dyn Fn(&crate::model::id::ItemId) -> bool) -> Vec<ItemLine> {
-    let wanted = mailbox.items.iter().filter(|(id, at)| at.folder == folder && keep(id));
-    let mut items: Vec<_> = wanted
-        .map(|(_, at)| {
-            let item = at.item;
-            ItemLine {
-                name: item.name,
-                date: item.date,
-                size: item.size,
-                flags: item.flags,
-                keywords: item.keywords,
-                tags: item.tags,
-                uid: item.uid,
-            }
-        })
-        .collect();
-    items.sort_by(|a, b| (a.date, &a.name).cmp(&(b.date, &b.name)));
-    items
+fn items(mailbox: &AccountState, folder: FolderId, keep: &dyn Fn(&crate::model::id::ItemId) -> bool) -> ItemLines {
+    let scratch = mailbox.items.scratch();
+    let mut sorter = Sorter::new(scratch);
+    for (_, at) in mailbox.items.iter().filter(|(id, at)| at.folder == folder && keep(id)) {
+        let Item { name, date, size, flags, keywords, tags, uid, .. } = at.item;
+        // As bytes these sort as the numbers do.
+        let key = [&(date.cast_unsigned() ^ 1 << 63).to_be_bytes()[..], name.as_bytes()].concat();
+        let line = ItemLine { name, date, size, flags, keywords, tags, uid };
+        sorter.push(&key, &serde_json::to_vec(&line).unwrap_or_default());
+    }
+    let mut lines = Shelf::new(scratch);
+    for (_, line) in sorter.finish() {
+        lines.push(|into| into.fixed(&line));
+    }
+    ItemLines(lines)
 }

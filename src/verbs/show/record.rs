@@ -111,6 +111,7 @@ pub fn show(view: &View<'_>, address: &str, secrets: Secrets) -> Result<Shown, S
             let stored = view.provisioning.records.get(&found.account);
             let stored = stored.ok_or_else(|| view.no_account(&found.address))?;
             let (items, bytes) = found.mailbox.totals();
+            view.archive.check_scratch()?;
             Ok(Shown::Account {
                 record: shown(stored, secrets),
                 changed: view.history.last_change(found.account),
@@ -125,6 +126,7 @@ pub fn show(view: &View<'_>, address: &str, secrets: Secrets) -> Result<Shown, S
             let folder = Box::new(found.mailbox.folders.get(&id).cloned().ok_or_else(none)?);
             let items = found.mailbox.items.iter().map(|(_, at)| at).filter(|at| at.folder == id);
             let (items, bytes) = items.fold((0, 0_u64), |sum, at| (sum.0 + 1, sum.1.saturating_add(at.item.size)));
+            view.archive.check_scratch()?;
             Ok(Shown::Folder { account: found.address, folder, items, bytes })
         }
         Within::Item(id) => {

@@ -227,7 +227,7 @@ fn listing_walks_from_the_site_down_to_an_item() {
     let Listing::Folder { items, .. } = list(&view, Some("ann@example.org:INBOX")).unwrap() else {
         panic!("another listing")
     };
-    let items: Vec<_> = items.iter().map(|line| line.name.as_str()).collect();
+    let items: Vec<_> = items.iter().map(|line| line.name).collect();
     assert_eq!(items, ["1.letter", "3.note"]);
     assert!(matches!(list(&view, Some("ann@example.org:Nowhere")), Err(ShowError::NotInAccount { .. })));
     assert!(matches!(list(&view, Some("carl@example.org")), Err(ShowError::NoAccount { .. })));

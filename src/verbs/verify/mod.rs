@@ -97,6 +97,7 @@ pub fn verify(
         let (path, map_target) = (map.path().to_owned(), map.meta().target_site.clone());
         return Err(MapError::OtherTarget { path, found: map_target, wanted: found }.into());
     }
+    target.keep_in(archive.scratch());
     rollback::compare(archive, &map.meta().source_site, map)?;
     let history = History::open(archive, Some(&map.meta().source_site), options.snapshot)?;
     let (provisioning, _) = history.provisioning()?;
@@ -122,6 +123,8 @@ pub fn verify(
         });
         let account = items::Account { history: &history, id, address: &account.address, target, map, rules };
         account.compare(&mut report, sink)?;
+        // What cannot be read again would be said to be missing.
+        archive.check_scratch()?;
     }
     sink.emit(Event::PhaseFinished { phase: Phase::Verify });
     report.differences.sort();

@@ -4,10 +4,13 @@ use super::open;
 use crate::cli::{ArchiveArg, AtArgs};
 use crate::exit::{CliError, Outcome};
 use crate::render::Screen;
-use crate::render::table::{Align, Table, bytes, time};
+use crate::render::table::{Align, Columns, Table, bytes, time};
 use clap::Args;
 use stationwagon::model::provisioning::AccountClass;
-use stationwagon::verbs::show::list::{AccountLine, FolderLine, ItemLine, Listing, SourceLine, list, sources};
+use stationwagon::verbs::show::list::{
+    AccountLine, FolderLine, ItemLine, ItemLines, Listing, SourceLine, list, sources,
+};
+use std::io::{self, Write};
 
 /// List sites, accounts, folders or items
 ///
@@ -38,8 +41,10 @@ pub fn run(args: &LsArgs, screen: &Screen) -> Result<Outcome, CliError> {
         Listing::Archive { sources } => source_table(sources).write(out),
         Listing::Site { accounts, .. } => account_table(accounts).write(out),
         Listing::Account { folders, .. } => folder_table(folders).write(out),
-        Listing::Folder { items, .. } => item_table(items).write(out),
+        Listing::Folder { items, .. } => write_items(items, out),
     })?;
+    // What could not be read again is missing in what was shown.
+    archive.check_scratch()?;
     Ok(Outcome::Done)
 }
 
@@ -91,17 +96,18 @@ fn folder_table(folders: &[FolderLine]) -> Table {
     table
 }
 
-fn item_table(items: &[ItemLine]) -> Table {
+fn write_items(items: &ItemLines, out: &mut dyn Write) -> io::Result<()> {
     use Align::{Left, Right};
     let columns =
         [("TIME", Left), ("SIZE", Right), ("FLAGS", Left), ("UID", Right), ("NAME", Left), ("KEYWORDS", Left)];
-    let mut table = Table::new(&columns);
-    for line in items {
-        let uid = line.uid.map(|uid| uid.to_string()).unwrap_or_default();
-        let words: Vec<_> = line.keywords.iter().chain(&line.tags).cloned().collect();
-        let cells =
-            [time(line.date), bytes(line.size), line.flags.to_string(), uid, line.name.clone(), words.join(" ")];
-        table.row(cells);
-    }
-    table
+    let mut columns = Columns::new(&columns);
+    items.iter().for_each(|line| columns.make_room(&cells(line)));
+    columns.write_headings(out)?;
+    items.iter().try_for_each(|line| columns.write(&cells(line), out))
+}
+
+fn cells(line: ItemLine) -> [String; 6] {
+    let uid = line.uid.map(|uid| uid.to_string()).unwrap_or_default();
+    let words: Vec<_> = line.keywords.into_iter().chain(line.tags).collect();
+    [time(line.date), bytes(line.size), line.flags.to_string(), uid, line.name, words.join(" ")]
 }

@@ -16,37 +16,68 @@ pub enum Align {
 
 /// Rows in columns as wide as their widest cell; the last column is not padded.
 pub struct Table {
-    aligns: Vec<Align>,
+    columns: Columns,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// The columns by their headings.
     pub fn new(columns: &[(&str, Align)]) -> Self {
-        let headings = columns.iter().map(|(heading, _)| (*heading).to_owned()).collect();
-        Self { aligns: columns.iter().map(|(_, align)| *align).collect(), rows: vec![headings] }
+        Self { columns: Columns::new(columns), rows: Vec::new() }
     }
 
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().map(|cell| printable(&cell)).collect());
+        let cells: Vec<String> = cells.into_iter().collect();
+        self.columns.make_room(&cells);
+        self.rows.push(cells);
     }
 
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let width = |at: usize| self.rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max();
-        let widths: Vec<usize> = (0..self.aligns.len()).map(|at| width(at).unwrap_or(0).min(COLUMN_CHARS)).collect();
-        for row in &self.rows {
-            let mut line = String::new();
-            for ((cell, width), align) in row.iter().zip(&widths).zip(&self.aligns) {
-                let padding = " ".repeat(width.saturating_sub(cell.chars().count()));
-                match align {
-                    Align::Left => line.extend([cell, padding.as_str()]),
-                    Align::Right => line.extend([padding.as_str(), cell]),
-                }
-                line.push_str("  ");
-            }
-            writeln!(out, "{}", line.trim_end())?;
+        self.columns.write_headings(out)?;
+        self.rows.iter().try_for_each(|row| self.columns.write(row, out))
+    }
+}
+
+/// The columns of a table of which nobody holds the rows: all are shown to it once, and then written.
+pub struct Columns {
+    headings: Vec<String>,
+    aligns: Vec<Align>,
+    widths: Vec<usize>,
+}
+
+impl Columns {
+    /// The columns by their headings.
+    pub fn new(columns: &[(&str, Align)]) -> Self {
+        let headings: Vec<String> = columns.iter().map(|(heading, _)| (*heading).to_owned()).collect();
+        let aligns = columns.iter().map(|(_, align)| *align).collect();
+        let mut columns = Self { widths: vec![0; headings.len()], headings: Vec::new(), aligns };
+        columns.make_room(&headings);
+        Self { headings, ..columns }
+    }
+
+    /// Makes the columns wide enough for a row.
+    pub fn make_room(&mut self, cells: &[String]) {
+        for (width, cell) in self.widths.iter_mut().zip(cells) {
+            *width = (*width).max(printable(cell).chars().count().min(COLUMN_CHARS));
         }
-        Ok(())
+    }
+
+    pub fn write_headings(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.write(&self.headings, out)
+    }
+
+    pub fn write(&self, cells: &[String], out: &mut dyn Write) -> io::Result<()> {
+        let mut line = String::new();
+        for ((cell, width), align) in cells.iter().zip(&self.widths).zip(&self.aligns) {
+            let cell = printable(cell);
+            let padding = " ".repeat(width.saturating_sub(cell.chars().count()));
+            match align {
+                Align::Left => line.extend([cell, padding]),
+                Align::Right => line.extend([padding, cell]),
+            }
+            line.push_str("  ");
+        }
+        writeln!(out, "{}", line.trim_end())
     }
 }
 

@@ -9,6 +9,7 @@
 use super::super::text_file::{BadLines, number, split_once};
 use super::name;
 use std::fmt;
+use std::io::{self, BufRead};
 use std::num::NonZeroU32;
 
 /// A parsed list.
@@ -163,55 +164,99 @@ impl UidList {
 /// Parses a list of either version; what cannot be read is in the second value. An empty file gives an empty list.
 pub fn parse(bytes: impl Into<Vec<u8>>) -> (UidList, BadLines) {
     let bytes = bytes.into();
-    let (mut list, bad, is_v3) = parse_lines(&bytes);
-    if is_v3 {
-        list.entries.text = bytes;
-    }
-    (list, bad)
-}
-
-/// The list, what is wrong with it, and whether it is of version 3: then its entries are to have `bytes` as their text.
-fn parse_lines(bytes: &[u8]) -> (UidList, BadLines, bool) {
-    let (mut list, mut bad) = (UidList::default(), BadLines::default());
+    let mut entries = Entries::default();
     // A last line without an end is still being written; Dovecot does not look at it either.
-    let complete = memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1);
+    let complete = memchr::memrchr(b'\n', &bytes).map_or(0, |at| at + 1);
     // Lines end in LF alone, as Dovecot reads them: a CR before it belongs to a file's name.
     let whole = bytes.get(..complete.saturating_sub(1)).unwrap_or_default();
+    let mut lines = Lines::default();
     let mut end = 0;
-    let lines = whole.split(|&byte| byte == b'\n').map(|line| {
+    for line in whole.split(|&byte| byte == b'\n').filter(|_| complete > 0) {
         end += line.len() + 1;
-        (line, end - 1)
-    });
-    let mut all = (1..).zip(lines).filter(|_| complete > 0);
-    let Some((_, (header, _))) = all.next() else { return (list, bad, false) };
-    let is_v3 = header.starts_with(b"3 ");
-    if is_v3 {
-        parse_header(header, &mut list);
-    } else if let Some((validity, next)) = header.strip_prefix(b"1 ").and_then(|rest| split_once(rest, b' ')) {
-        list.uid_validity = number(validity).and_then(NonZeroU32::new);
-        list.next_uid = number(next).and_then(NonZeroU32::new);
-    }
-    if list.uid_validity.is_none() {
-        bad.push(1, "the header has no UIDVALIDITY, so the UIDs mean nothing");
-        return (list, bad, false);
-    }
-    let mut last = 0;
-    for (line, (text, end)) in all.filter(|(_, (text, _))| !text.is_empty()) {
-        match parse_entry(text, is_v3) {
-            Some((entry, rest)) if entry.uid.get() > last => {
-                last = entry.uid.get();
-                match is_v3 {
-                    true => list.entries.places.push((entry.uid, end - rest.len())),
-                    false => list.entries.push(entry),
-                }
+        if let Some((entry, rest)) = lines.take(line) {
+            match lines.is_v3 {
+                true => entries.places.push((entry.uid, end - 1 - rest.len())),
+                false => entries.push(entry),
             }
-            Some(_) => bad.push(line, "the UID is not above those before it"),
-            None => bad.push(line, "is no UID with a file name"),
         }
     }
-    // A crash between appending an entry and rewriting the header leaves the header behind.
-    list.next_uid = list.next_uid.max(last.checked_add(1).and_then(NonZeroU32::new));
-    (list, bad, is_v3)
+    if lines.is_v3 {
+        entries.text = bytes;
+    }
+    let (list, bad) = lines.finish();
+    (UidList { entries, ..list }, bad)
+}
+
+/// Hands the entries of a list over as they are read, and gives back the rest of it.
+pub fn read(mut file: impl BufRead, mut each: impl FnMut(Entry<'_>)) -> io::Result<(UidList, BadLines)> {
+    let (mut lines, mut line) = (Lines::default(), Vec::new());
+    loop {
+        line.clear();
+        file.read_until(b'\n', &mut line)?;
+        let Some(line) = line.strip_suffix(b"\n") else { return Ok(lines.finish()) };
+        if let Some((entry, _)) = lines.take(line) {
+            each(entry);
+        }
+    }
+}
+
+/// What the lines so far say, but for the entries.
+#[derive(Default)]
+struct Lines {
+    list: UidList,
+    bad: BadLines,
+    is_v3: bool,
+    /// Lines so far, and the last UID.
+    count: usize,
+    last: u32,
+}
+
+impl Lines {
+    /// Takes in a line; an entry is given back with what stands behind its UID.
+    fn take<'l>(&mut self, line: &'l [u8]) -> Option<(Entry<'l>, &'l [u8])> {
+        self.count += 1;
+        if self.count == 1 {
+            self.head(line);
+            return None;
+        }
+        // Without a UIDVALIDITY the UIDs mean nothing.
+        if self.list.uid_validity.is_none() || line.is_empty() {
+            return None;
+        }
+        match parse_entry(line, self.is_v3) {
+            Some((entry, rest)) if entry.uid.get() > self.last => {
+                self.last = entry.uid.get();
+                return Some((entry, rest));
+            }
+            Some(_) => self.bad.push(self.count, "the UID is not above those before it"),
+            None => self.bad.push(self.count, "is no UID with a file name"),
+        }
+        None
+    }
+
+    fn head(&mut self, header: &[u8]) {
+        let list = &mut self.list;
+        self.is_v3 = header.starts_with(b"3 ");
+        if self.is_v3 {
+            parse_header(header, list);
+        } else if let Some((validity, next)) = header.strip_prefix(b"1 ").and_then(|rest| split_once(rest, b' ')) {
+            list.uid_validity = number(validity).and_then(NonZeroU32::new);
+            list.next_uid = number(next).and_then(NonZeroU32::new);
+        }
+        if list.uid_validity.is_none() {
+            self.bad.push(1, "the header has no UIDVALIDITY, so the UIDs mean nothing");
+            self.is_v3 = false;
+        }
+    }
+
+    fn finish(self) -> (UidList, BadLines) {
+        let Self { mut list, bad, last, .. } = self;
+        if list.uid_validity.is_some() {
+            // A crash between appending an entry and rewriting the header leaves the header behind.
+            list.next_uid = list.next_uid.max(last.checked_add(1).and_then(NonZeroU32::new));
+        }
+        (list, bad)
+    }
 }
 
 /// What a header alone says: a folder's identity without its messages. Needs the first line only.
@@ -347,13 +392,21 @@ mod tests {
                 }));
             }
             let encoded = list.encode();
+            let mut read_entries = Entries::default();
+            let (read_list, bad) = read(encoded.as_slice(), |entry| read_entries.push(entry)).unwrap();
+            prop_assert_eq!((UidList { entries: read_entries, ..read_list }, bad), (list.clone(), BadLines::default()));
             prop_assert_eq!(parse(encoded.as_slice()), (list, BadLines::default()));
         }
 
         #[test]
-        fn any_bytes_are_a_list(bytes: Vec<u8>) {
-            let _ = parse(bytes.as_slice()).0.encode();
-            let _ = parse([b"3 V1 N1 \n", bytes.as_slice()].concat()).0.encode();
+        fn any_bytes_are_a_list_and_the_same_one_where_they_are_read_line_by_line(bytes: Vec<u8>) {
+            for bytes in [bytes.clone(), [b"3 V1 N1 \n", bytes.as_slice()].concat()] {
+                let (list, bad) = parse(bytes.as_slice());
+                let _ = list.encode();
+                let mut entries = Entries::default();
+                let (head, bad_lines) = read(bytes.as_slice(), |entry| entries.push(entry)).unwrap();
+                prop_assert_eq!((UidList { entries, ..head }, bad_lines), (list, bad));
+            }
         }
     }
 }

@@ -2,11 +2,16 @@
 
 use super::DirectoryTarget;
 use crate::model::mailbox::FolderKey;
+use crate::shelf::Scratch;
 use crate::site::{
     Content, Depth, FolderScan, FoundItem, MailboxScan, ProvisioningScan, SiteDescription, SiteError, Source,
 };
 
 impl Source for DirectoryTarget {
+    fn keep_in(&self, scratch: &Scratch) {
+        self.site.keep_in(scratch);
+    }
+
     fn describe(&self) -> Result<SiteDescription, SiteError> {
         self.site.describe()
     }

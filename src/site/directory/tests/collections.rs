@@ -44,7 +44,7 @@ fn a_vdir_tree_gives_folders_of_every_kind() {
     );
     let documents = key(FolderKind::Files, "Documents");
     let listing = site.listing(ANN, &documents, None);
-    assert_eq!((names(&listing), listing.folder.title.clone()), (vec!["displayname"], None));
+    assert_eq!((names(&listing), listing.folder.title.clone()), (vec!["displayname".to_owned()], None));
     assert_eq!(site.text(&documents, &listing.items.get(0).unwrap()), "a file of this name");
     assert_eq!(names(&site.listing(ANN, &key(FolderKind::Files, "Documents/2024"), None)), [".hidden"]);
 }
@@ -99,7 +99,10 @@ fn a_script_without_a_folder_of_scripts_is_the_active_one() {
     world.write("mail/a.test/ann/.dovecot.sieve", "keep;");
     let (site, scripts) = (world.site(), key(FolderKind::Filters, "sieve"));
     let listing = site.listing(ANN, &scripts, None);
-    assert_eq!((names(&listing), listing.folder.active.as_deref()), (vec!["dovecot.orig"], Some("dovecot.orig")));
+    assert_eq!(
+        (names(&listing), listing.folder.active.as_deref()),
+        (vec!["dovecot.orig".to_owned()], Some("dovecot.orig"))
+    );
     assert_eq!(site.text(&scripts, &listing.items.get(0).unwrap()), "keep;");
 }
 

@@ -111,7 +111,7 @@ fn mail(path: &str) -> FolderKey {
     FolderKey::new(FolderKind::Mail, path).unwrap()
 }
 
-fn names(listing: &FolderListing) -> Vec<&str> {
+fn names(listing: &FolderListing) -> Vec<String> {
     listing.items.names().collect()
 }
 

@@ -85,6 +85,7 @@ pub fn extract(
     if !options.force {
         check_free(fs, output, &planned, there)?;
     }
+    view.archive.check_scratch()?;
     let (items, bytes) = planned.totals();
     let mut report = ExtractReport {
         output: output.to_owned(),

@@ -1,0 +1,63 @@
+//! The operating system's files until a test says that the disk is full, or that what is open cannot be read any more.
+
+use crate::fs::forward::{forward, forward_changes, forward_looking};
+use crate::fs::{FileRead, FileWrite, Fs, RealFs, Stat};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+/// Files that can begin to fail.
+#[derive(Default)]
+pub struct FailingFs {
+    inner: RealFs,
+    full: AtomicBool,
+    broken: Arc<AtomicBool>,
+}
+
+impl FailingFs {
+    /// From now on no new file can be made.
+    pub fn fill(&self) {
+        self.full.store(true, SeqCst);
+    }
+
+    /// From now on no file can be read, also none that is open.
+    pub fn break_down(&self) {
+        self.broken.store(true, SeqCst);
+    }
+}
+
+struct Reader {
+    inner: Box<dyn FileRead>,
+    broken: Arc<AtomicBool>,
+}
+
+impl FileRead for Reader {
+    fn stat(&self) -> io::Result<Stat> {
+        self.inner.stat()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        match self.broken.load(SeqCst) {
+            true => Err(io::Error::other("the disk is gone")),
+            false => self.inner.read_at(buf, offset),
+        }
+    }
+}
+
+impl Fs for FailingFs {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn FileRead>> {
+        Ok(Box::new(Reader { inner: self.inner.open(path)?, broken: Arc::clone(&self.broken) }))
+    }
+
+    fn create_temp(&self, dir: &Path, prefix: &str) -> io::Result<Box<dyn FileWrite>> {
+        match self.full.load(SeqCst) {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => self.inner.create_temp(dir, prefix),
+        }
+    }
+
+    forward! { create_new(path: &Path) -> Box<dyn FileWrite>; }
+    forward_looking!();
+    forward_changes!();
+}
