@@ -34,7 +34,7 @@ fn read_all(store: &impl Store) -> (Vec<String>, Vec<String>) {
         assert!(String::from_utf8(bytes).unwrap().contains(&format!("UID:{name}@t")));
     }
     let folders = mailbox.folders.iter().map(|folder| folder.key.to_string()).collect();
-    (folders, listing.items.names().map(str::to_owned).collect())
+    (folders, listing.items.names().collect())
 }
 
 fn is_all((folders, items): &(Vec<String>, Vec<String>)) -> bool {
