@@ -100,6 +100,10 @@ pub const IMAP_TRIES: usize = 6;
 pub const IMAP_FIRST_WAIT: Duration = Duration::from_millis(200);
 pub const IMAP_LONGEST_WAIT: Duration = Duration::from_secs(30);
 
+/// How often a login is tried again that is refused because there are too many, or because the server is not ready: for
+/// almost two minutes.
+pub const IMAP_CROWDED_TRIES: usize = 9;
+
 /// Messages and bytes of one APPEND that brings several (MULTIAPPEND): one refused message makes the server refuse all.
 pub const IMAP_APPEND_ITEMS: usize = 64;
 pub const IMAP_APPEND_BYTES: u64 = 4 * MIB;

@@ -94,8 +94,14 @@ impl Run {
             self.next.clear();
             let next = &mut self.next;
             let read = self.cursor.next(shelf, |record| {
-                next.extend_from_slice(record.rest());
-                Some(())
+                let record = record.rest();
+                next.extend_from_slice(record);
+                // Zeros in the place of what was written are records, too, but not such ones.
+                let mut unpacker = Unpacker::new(record);
+                (unpacker.bytes().is_some_and(|key| !key.is_empty())
+                    && unpacker.bytes().is_some()
+                    && unpacker.left() == 0)
+                    .then_some(())
             });
             self.is_over = read.is_none();
         }

@@ -92,6 +92,10 @@ struct Several {
 
 /// Asks for several resources at once.
 fn several(session: &Session, collection: &Url, kind: FolderKind, names: &[String]) -> Result<Several, SiteError> {
+    to_its_end(|| several_once(session, collection, kind, names))
+}
+
+fn several_once(session: &Session, collection: &Url, kind: FolderKind, names: &[String]) -> Result<Several, SiteError> {
     let (report, prop) = match kind {
         FolderKind::Contacts => ("R:addressbook-multiget", "<R:address-data/>"),
         _ => ("C:calendar-multiget", "<C:calendar-data/>"),

@@ -1,5 +1,6 @@
 //! A collection as its properties tell it: which folder it is, what it is called, and whether anything changed in it.
 
+use super::client::to_its_end;
 use super::multistatus::{self, Outcome, Resource};
 use super::session::Session;
 use super::xml::{Node, Ns};
@@ -37,14 +38,12 @@ enum Kind {
 
 /// All collections of an account, sorted by key, and what else lies there that cannot be taken.
 pub fn list(session: &Session) -> Result<(Vec<Collection>, Vec<Rejection>), SiteError> {
+    to_its_end(|| list_once(session))
+}
+
+fn list_once(session: &Session) -> Result<(Vec<Collection>, Vec<Rejection>), SiteError> {
     let mut found: BTreeMap<FolderKey, Collection> = BTreeMap::new();
     let mut rejected = Vec::new();
-    // An answer that breaks off is given once more.
-    let mut reject = |one: Rejection| {
-        if !rejected.contains(&one) {
-            rejected.push(one);
-        }
-    };
     for home in session.homes() {
         let mut cut_off = false;
         let mut take = |resource: Resource| {
@@ -55,14 +54,15 @@ pub fn list(session: &Session) -> Result<(Vec<Collection>, Vec<Rejection>), Site
             match read(session, home, &resource) {
                 Ok(Some(collection)) => {
                     let key = collection.folder.key.clone();
-                    let url = collection.url.clone();
-                    if found.insert(key.clone(), collection).is_some_and(|other| other.url != url) {
+                    if found.insert(key.clone(), collection).is_some() {
                         let reason = Reason::BadName("another collection has the same name".to_owned());
-                        reject(Rejection { place: Place::folder(&session.account, &key), reason });
+                        rejected.push(Rejection { place: Place::folder(&session.account, &key), reason });
                     }
                 }
                 Ok(None) => {}
-                Err((name, reason)) => reject(Rejection { place: Place::folder(&session.account, &name), reason }),
+                Err((name, reason)) => {
+                    rejected.push(Rejection { place: Place::folder(&session.account, &name), reason });
+                }
             }
             Ok(())
         };

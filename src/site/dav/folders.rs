@@ -3,7 +3,7 @@
 //! A collection has one name below its home, and calendars and lists of tasks share a home: where the wanted name has
 //! several levels, is another kind's, or is refused, a name like it is taken, always the same for the same folder.
 
-use super::client::Say;
+use super::client::{Say, to_its_end};
 use super::collection::{self, Collection};
 use super::members;
 use super::multistatus::{self, HEAD, NAMES, Outcome, XML};
@@ -190,12 +190,16 @@ fn describe(session: &Session, there: &Collection, folder: &Folder) -> Result<Ve
         };
         let body = format!("{HEAD}<D:propertyupdate {NAMES}>{change}</D:propertyupdate>");
         let say = Say { method: "PROPPATCH", headers: &[("content-type", XML)], body: body.as_bytes() };
-        let mut done = false;
-        let mut take = |resource: multistatus::Resource| {
-            done |= !resource.props.is_empty() || resource.status.is_some_and(|status| status < 300);
-            Ok(())
-        };
-        let words = match multistatus::ask(&session.client, &there.url, &say, &mut take)? {
+        // What was set or removed can be so once more.
+        let (outcome, done) = to_its_end(|| {
+            let mut done = false;
+            let mut take = |resource: multistatus::Resource| {
+                done |= !resource.props.is_empty() || resource.status.is_some_and(|status| status < 300);
+                Ok(())
+            };
+            Ok((multistatus::ask(&session.client, &there.url, &say, &mut take)?, done))
+        })?;
+        let words = match outcome {
             Outcome::Done { .. } if done => continue,
             Outcome::Status(200 | 204, _) => continue,
             Outcome::Done { .. } => "the server does not let it be changed".to_owned(),

@@ -1,7 +1,7 @@
 //! What lies in a collection: names, sizes, and whether each is as it was. By `sync-collection` (RFC 6578) where the server
 //! has it, so that a later look costs what changed; else by listing with ETags.
 
-use super::client::Say;
+use super::client::{Say, to_its_end};
 use super::collection::Collection;
 use super::href;
 use super::multistatus::{self, HEAD, NAMES, Outcome, Resource, XML};
@@ -38,6 +38,10 @@ const PROPS: &str = "<D:getetag/><D:getcontentlength/><D:getlastmodified/><D:res
 
 /// Everything in a collection.
 pub fn all(session: &Session, collection: &Collection) -> Result<Look, SiteError> {
+    to_its_end(|| all_once(session, collection))
+}
+
+fn all_once(session: &Session, collection: &Collection) -> Result<Look, SiteError> {
     if collection.token.is_some()
         && let Some(look) = sync(session, collection, None, Members::new())?
     {
@@ -61,9 +65,9 @@ pub fn since(
     session: &Session,
     collection: &Collection,
     token: &str,
-    members: Members,
+    members: &Members,
 ) -> Result<Option<Look>, SiteError> {
-    sync(session, collection, Some(token), members)
+    to_its_end(|| sync(session, collection, Some(token), members.clone()))
 }
 
 fn sync(
@@ -108,9 +112,8 @@ impl Look {
             return Ok(());
         }
         let Some(name) = href::name_in(&collection.url, &resource.url) else {
-            let path = resource.url.path().to_owned();
-            if self.strange.len() < limits::DAV_STRANGE && !self.strange.contains(&path) {
-                self.strange.push(path);
+            if self.strange.len() < limits::DAV_STRANGE {
+                self.strange.push(resource.url.path().to_owned());
             }
             return Ok(());
         };

@@ -42,17 +42,9 @@ pub enum Outcome {
 }
 
 /// Sends a request whose answer is a multistatus and hands on each resource in it. One whose address is not on the same
-/// server ends it. Where an answer breaks off it is asked for again, and then resources are handed on that were before.
+/// server ends it. Where an answer breaks off that is [`SiteError::Lost`]: what was handed on is half of it, so whoever asks again
+/// ([`super::client::to_its_end`]) begins with nothing.
 pub fn ask(
-    client: &Client,
-    url: &Url,
-    say: &Say<'_>,
-    each: &mut dyn FnMut(Resource) -> io::Result<()>,
-) -> Result<Outcome, SiteError> {
-    to_its_end(|| ask_once(client, url, say, each))
-}
-
-fn ask_once(
     client: &Client,
     url: &Url,
     say: &Say<'_>,
@@ -113,16 +105,23 @@ pub fn cut_off(client: &Client, url: &Url) -> SiteError {
 
 /// What the properties of one resource are; `None` where there is no such resource.
 pub fn look(client: &Client, url: &Url, props: &str) -> Result<Option<Resource>, SiteError> {
-    let mut found = None;
-    let outcome = propfind(client, url, "0", props, &mut |resource| {
-        found.get_or_insert(resource);
-        Ok(())
-    })?;
-    match outcome {
-        Outcome::Done { .. } => Ok(found.filter(|resource| resource.status.is_none_or(|status| status < 400))),
-        Outcome::Status(404 | 410, _) => Ok(None),
-        Outcome::Status(_, words) => Err(client.says(&format!("{words}, looking at {}", url.path()))),
+    match first(client, url, props)? {
+        (Outcome::Done { .. }, found) => Ok(found.filter(|resource| resource.status.is_none_or(|status| status < 400))),
+        (Outcome::Status(404 | 410, _), _) => Ok(None),
+        (Outcome::Status(_, words), _) => Err(client.says(&format!("{words}, looking at {}", url.path()))),
     }
+}
+
+/// The first resource that an answer about one address tells of, and how the answer ended.
+pub fn first(client: &Client, url: &Url, props: &str) -> Result<(Outcome, Option<Resource>), SiteError> {
+    to_its_end(|| {
+        let mut found = None;
+        let outcome = propfind(client, url, "0", props, &mut |resource| {
+            found.get_or_insert(resource);
+            Ok(())
+        })?;
+        Ok((outcome, found))
+    })
 }
 
 /// PROPFIND with these properties, written as elements with the prefixes of [`NAMES`].

@@ -68,14 +68,14 @@ impl DavStore {
     fn discover(&self, account: &str) -> Result<Session, SiteError> {
         let client = Client::new(&self.wires, &self.url, &self.login, account)?;
         let mut homes = Homes::default();
-        let mut own = None;
+        let (mut own, mut said) = (None, None);
         for start in self.starts(account)? {
-            let Some(found) = peek(&client, &start)? else { continue };
+            let Some(found) = peek(&client, &start, &mut said)? else { continue };
             homes.take(&client, &found)?;
             if let Some(principal) = address(&client, &found, Ns::Dav, "current-user-principal")? {
                 self.refuse_administrator(&client, account, &principal)?;
                 own = Some(principal.clone());
-                if let Some(found) = peek(&client, &principal)? {
+                if let Some(found) = peek(&client, &principal, &mut said)? {
                     homes.take(&client, &found)?;
                 }
             }
@@ -85,7 +85,8 @@ impl DavStore {
         }
         let Homes { calendars, contacts } = homes;
         if calendars.is_none() && contacts.is_none() {
-            let what = format!("it names neither a home of calendars nor one of contacts for {account}");
+            let said = said.map_or(String::new(), |(path, words)| format!("; of {path} it says: {words}"));
+            let what = format!("it names neither a home of calendars nor one of contacts for {account}{said}");
             return Err(client.says(&what));
         }
         Ok(Session {
@@ -129,7 +130,7 @@ impl DavStore {
             return Ok(());
         }
         let alone = client.as_itself();
-        let own = match peek(&alone, &self.url)? {
+        let own = match peek(&alone, &self.url, &mut None)? {
             Some(found) => address(&alone, &found, Ns::Dav, "current-user-principal")?,
             None => None,
         };
@@ -159,17 +160,14 @@ impl Homes {
     }
 }
 
-/// What is at one address; nothing where the server has nothing to say about it.
-fn peek(client: &Client, url: &Url) -> Result<Option<Resource>, SiteError> {
-    let mut found = None;
-    let outcome = multistatus::propfind(client, url, "0", HOMES, &mut |resource| {
-        found.get_or_insert(resource);
-        Ok(())
-    });
-    match outcome {
-        Ok(multistatus::Outcome::Done { .. }) => Ok(found),
-        Ok(multistatus::Outcome::Status(..)) => Ok(None),
-        Err(error) => Err(error),
+/// What is at one address; nothing where the server has nothing to say about it, and in its first words why.
+fn peek(client: &Client, url: &Url, said: &mut Option<(String, String)>) -> Result<Option<Resource>, SiteError> {
+    match multistatus::first(client, url, HOMES)? {
+        (multistatus::Outcome::Done { .. }, found) => Ok(found),
+        (multistatus::Outcome::Status(_, words), _) => {
+            said.get_or_insert_with(|| (url.path().to_owned(), words));
+            Ok(None)
+        }
     }
 }
 

@@ -82,7 +82,7 @@ impl Store for DavStore {
         let known = before.as_ref().and_then(Mark::members);
         let token = before.as_ref().and_then(|before| before.token.as_deref());
         let later = match (token, &known) {
-            (Some(token), Some(known)) => members::since(&session, &collection, token, known.clone())?,
+            (Some(token), Some(known)) => members::since(&session, &collection, token, known)?,
             _ => None,
         };
         let Look { members, token, strange } = later.map_or_else(|| members::all(&session, &collection), Ok)?;

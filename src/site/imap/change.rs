@@ -22,7 +22,10 @@ impl ImapStore {
         let id = self.state.account(account)?;
         self.settle_intents(account, id)?;
         if !self.state.copyings(id)?.is_empty() {
-            pool::patiently(|| self.end_copies(&mut self.lease(account)?, id))?;
+            let stuck = pool::patiently(|| self.end_copies(&mut self.lease(account)?, id))?;
+            if let Some((_, error)) = stuck.into_iter().find(|(name, _)| names.contains(name)) {
+                return Err(error);
+            }
         }
         seen.fresh.remove(key.path());
         // What is settled is changed or removed next, so the folder is opened for that at once.
@@ -141,11 +144,13 @@ impl ImapStore {
         seen.fresh.remove(&there.path);
         let mut lease = self.lease(account)?;
         let moves = lease.can("MOVE") || lease.can("IMAP4REV2");
-        self.end_copies(&mut lease, id)?;
+        if let Some((_, error)) = self.end_copies(&mut lease, id)?.into_iter().find(|(stuck, _)| stuck == name) {
+            return Err(error);
+        }
         // What a move that was cut off did, a look at both folders tells: the state knows the message by its content.
         for folder in [row.id, there.id] {
             let now = self.state.folder_by_id(folder)?;
-            if now.is_some_and(|now| now.uid_next <= message.uid || !moves || !lease.can("UIDPLUS")) {
+            if now.is_some_and(|now| now.uid_next <= message.uid || !lease.can("UIDPLUS")) {
                 drop(self.looked_at(&mut lease, id, folder)?);
             }
         }

@@ -180,7 +180,7 @@ impl ImapStore {
 
     /// UIDVALIDITY and the least UID that a new message can have. Another UIDVALIDITY than the last look's is looked at
     /// first, so that new messages are not taken for old ones.
-    fn counters(&self, lease: &mut pool::Lease, id: i64, row: &FolderRow) -> Result<(u32, u32), SiteError> {
+    pub(super) fn counters(&self, lease: &mut pool::Lease, id: i64, row: &FolderRow) -> Result<(u32, u32), SiteError> {
         let mut told = (None, None);
         let command = Command::new("STATUS").string(&row.wire).words("(UIDVALIDITY UIDNEXT)");
         lease.demand(&command, &mut |untagged| {

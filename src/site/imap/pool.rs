@@ -9,6 +9,7 @@ use crate::net::NetError;
 use crate::site::SiteError;
 use crate::site::server::{Credentials, Login};
 use backon::{BlockingRetryable as _, ExponentialBuilder};
+use std::cell::Cell;
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -93,8 +94,11 @@ impl Pool {
                 Attempt::Crowded(error) => {
                     crowded += 1;
                     let alone = self.lower_limit();
-                    if crowded > limits::IMAP_TRIES {
-                        return Err(error);
+                    if crowded > limits::IMAP_CROWDED_TRIES {
+                        // No loss: whoever works here has waited long enough for a whole account, and not only for what he
+                        // was about to do.
+                        let what = format!("lets nobody in: {error}; the account was not looked at to its end");
+                        return Err(SiteError::Server { server: self.server(), what });
                     }
                     if alone {
                         // Nobody here has one to give back: others do, and it takes as long as it takes.
@@ -206,8 +210,29 @@ fn is_crowded(error: &SiteError) -> bool {
     }
 }
 
-/// Runs `work`, which changes nothing that doing it twice would spoil, again and again while the connection is lost.
+thread_local! {
+    static IS_PATIENT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Somebody is patient until it is dropped.
+struct Patience;
+
+impl Patience {
+    fn begin() -> Option<Self> {
+        (!IS_PATIENT.replace(true)).then_some(Self)
+    }
+}
+
+impl Drop for Patience {
+    fn drop(&mut self) {
+        IS_PATIENT.set(false);
+    }
+}
+
+/// Runs `work`, which changes nothing that doing it twice would spoil, again and again while the connection is lost. Work
+/// within such work is done once: who is patient around it begins anew, and does not wait for the square of the time.
 pub fn patiently<T>(mut work: impl FnMut() -> Result<T, SiteError>) -> Result<T, SiteError> {
+    let Some(_patience) = Patience::begin() else { return work() };
     // How long a connection that is refused outright is worth waiting for, the pool knows.
     (|| work()).retry(waits()).when(|error| matches!(error, SiteError::Lost { .. })).call()
 }

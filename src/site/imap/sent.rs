@@ -171,7 +171,7 @@ fn open(connection: &mut Connection, row: &FolderRow) -> Result<u32, SiteError> 
 }
 
 /// Whether the server lists the folder: not every server has a code for one that is not there.
-fn is_listed(connection: &mut Connection, row: &FolderRow) -> Result<bool, SiteError> {
+pub(super) fn is_listed(connection: &mut Connection, row: &FolderRow) -> Result<bool, SiteError> {
     let mut listed = false;
     connection.demand(&Command::new("LIST \"\"").string(&row.wire), &mut |untagged| {
         listed |= matches!(untagged, Untagged::List(one) if !one.has("\\noselect") && !one.has("\\nonexistent"));

@@ -73,7 +73,9 @@ impl Token {
     fn at(&self, now: Instant) -> Result<Secret, SiteError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if now.saturating_duration_since(held.0) >= limits::TOKEN_FRESH {
-            *held = (now, (self.fetch)()?);
+            // The old one may live on where no new one can be had for once; if not, the server says so.
+            let fresh = (self.fetch)().unwrap_or_else(|_| held.1.clone());
+            *held = (now, fresh);
         }
         Ok(held.1.clone())
     }

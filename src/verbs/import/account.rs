@@ -205,6 +205,7 @@ fn bring(pass: &Pass<'_>, job: &Job, state: &AccountState, ledger: &mut AccountL
         Some(how) if !sorted.fresh.is_empty() => super::adopt::adopt(pass, job, state, sorted.fresh, how, ledger)?,
         _ => sorted.fresh,
     };
+    pass.check_scratch()?;
     deliver::deliver(pass, job, state, &mut folders, fresh, ledger)?;
     let changed = changes::apply(pass, job, state, &folders, sorted.changed)?;
     pass.check_scratch()?;

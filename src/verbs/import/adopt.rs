@@ -40,6 +40,8 @@ pub fn adopt(
     ledger: &mut AccountLedger,
 ) -> Result<Vec<ItemId>, ImportError> {
     let mut strangers = strangers(pass, job, how)?;
+    // What the target has and could not be read again would be brought once more.
+    pass.check_scratch()?;
     if strangers.is_empty() {
         return Ok(fresh);
     }

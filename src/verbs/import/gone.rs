@@ -9,7 +9,7 @@ use crate::event::{Place, Reason};
 use crate::format::manifest::AccountState;
 use crate::limits;
 use crate::map::{FolderRow, FolderState, ItemRow, ItemState, RecordRow, RecordState};
-use crate::model::mailbox::{FolderKey, FolderKind};
+use crate::model::mailbox::{Flags, FolderKey, FolderKind};
 use crate::model::provisioning::{RecordKind, domain_of};
 use crate::site::{Depth, FolderScan, Present, RecordChange};
 use std::collections::BTreeSet;
@@ -33,7 +33,10 @@ pub fn follow(
         if pass.skips_folder(key.kind()).is_some() {
             continue;
         }
-        for chunk in rows.chunks(limits::BATCH_ITEMS) {
+        // A message has one content for ever; anything else may be edited between the look at it and its end, so those go
+        // one by one.
+        let together = if key.kind() == FolderKind::Mail { limits::BATCH_ITEMS } else { 1 };
+        for chunk in rows.chunks(together) {
             pass.go_on()?;
             let names: Vec<_> = chunk.iter().map(|row| row.target_name.clone()).collect();
             let present = pass.target.settle(&job.target, &key, &names)?;
@@ -92,7 +95,10 @@ fn is_touched(
     key: &FolderKey,
     present: &Present,
 ) -> Result<Result<bool, Reason>, ImportError> {
-    if present.key != *key || present.flags != row.flags || present.keywords != row.keywords {
+    // Who marked it as deleted wants what the source has done; and so did a removal that was cut off.
+    let marked = Flags::from_letters(&format!("{}T", row.flags));
+    let same_flags = present.flags == row.flags || present.flags == marked;
+    if present.key != *key || !same_flags || present.keywords != row.keywords {
         return Ok(Ok(true));
     }
     // A message has one content for ever; anything else may have been edited in place.

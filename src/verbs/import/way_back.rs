@@ -197,6 +197,7 @@ impl Origins<'_> {
                     ..row.clone()
                 });
                 let settled: Vec<_> = settled.collect();
+                pass.check_scratch()?;
                 pass.map.put_items(&settled)?;
                 adopted.extend(settled);
             }

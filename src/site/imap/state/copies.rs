@@ -30,6 +30,12 @@ impl State {
         })
     }
 
+    /// Whether it is known by what a message would be known again elsewhere.
+    pub fn has_ident(&self, folder: i64, uid: u32) -> Result<bool, SiteError> {
+        const SQL: &str = "SELECT 1 FROM message WHERE folder = ?1 AND uid = ?2 AND ident IS NOT NULL";
+        self.read(|db| db.prepare_cached(SQL)?.exists(params![folder, uid]))
+    }
+
     pub fn copyings(&self, account: i64) -> Result<Vec<Copying>, SiteError> {
         const SQL: &str = "SELECT name, folder, uid_validity, uid, to_folder, to_validity, to_from FROM copying \
             WHERE account = ?1 ORDER BY name";
@@ -47,14 +53,19 @@ impl State {
         self.read(|db| db.prepare_cached(SQL)?.query_row(values, |row| row.get(0)).optional())
     }
 
-    /// Ends it: the message lies there with this UID and under its name; `None`: it was never copied.
+    /// Ends it: the message lies there with this UID and under its name; `None`: nothing is left to be noted.
     pub fn end_copying(&self, account: i64, one: &Copying, copy: Option<u32>) -> Result<(), SiteError> {
+        // What only we know of it goes along.
+        const OURS: &str = "UPDATE message SET (passed, object, by_server) = \
+            (SELECT passed, object, by_server FROM message WHERE folder = ?1 AND uid = ?2) \
+            WHERE folder = ?3 AND uid = ?4 AND EXISTS (SELECT 1 FROM message WHERE folder = ?1 AND uid = ?2)";
         const LEFT: &str = "DELETE FROM message WHERE folder = ?1 AND uid = ?2";
         const DEPARTED: &str = "DELETE FROM departed WHERE account = ?1 AND name = ?2";
         const NAME: &str = "UPDATE message SET name = ?3 WHERE folder = ?1 AND uid = ?2";
         const DONE: &str = "DELETE FROM copying WHERE account = ?1 AND name = ?2";
         self.write(|db| {
             if let Some(copy) = copy {
+                db.prepare_cached(OURS)?.execute(params![one.folder, one.uid, one.to, copy])?;
                 db.prepare_cached(LEFT)?.execute(params![one.folder, one.uid])?;
                 db.prepare_cached(DEPARTED)?.execute(params![account, one.name])?;
                 db.prepare_cached(NAME)?.execute(params![one.to, copy, one.name])?;

@@ -86,26 +86,20 @@ impl State {
     }
 
     fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>) -> Result<T, SiteError> {
-        let mut db = self.db();
-        let run = || {
-            let transaction = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            let done = work(&transaction)?;
-            transaction.commit()?;
-            Ok(done)
-        };
-        run().map_err(|error| self.bad(error))
+        write(&mut self.db(), work).map_err(|error| self.bad(error))
     }
 
     /// [`State::write`] that outlives a power loss when it returns.
     fn durably<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>) -> Result<T, SiteError> {
-        let durable = |on: bool| {
-            let mode = if on { "FULL" } else { "NORMAL" };
-            self.read(|db| db.pragma_update(None, "synchronous", mode))
+        // One guard for all of it: other threads write with the same connection.
+        let mut db = self.db();
+        let run = || {
+            db.pragma_update(None, "synchronous", "FULL")?;
+            let written = write(&mut db, work);
+            db.pragma_update(None, "synchronous", "NORMAL")?;
+            written
         };
-        durable(true)?;
-        let written = self.write(work);
-        durable(false)?;
-        written
+        run().map_err(|error| self.bad(error))
     }
 
     fn bad(&self, error: rusqlite::Error) -> SiteError {
@@ -184,6 +178,16 @@ impl State {
             WHERE id = ?1";
         self.read(|db| db.prepare_cached(SQL)?.query_row([folder], folder_row).optional())
     }
+}
+
+fn write<T>(
+    db: &mut Connection,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
+) -> Result<T, rusqlite::Error> {
+    let transaction = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let done = work(&transaction)?;
+    transaction.commit()?;
+    Ok(done)
 }
 
 fn server_id(db: &Connection, fresh: [u8; 16]) -> Result<Vec<u8>, rusqlite::Error> {
