@@ -248,6 +248,20 @@ mod tests {
     }
 
     #[test]
+    fn zeros_in_the_place_of_what_was_written_are_no_records() {
+        let dir = tempfile::tempdir().unwrap();
+        let fs = Arc::new(FailingFs::default());
+        let scratch = Scratch::holding(fs.clone(), dir.path(), 100);
+        let mut sorter = Sorter::new(&scratch);
+        (0..400_000u32).for_each(|at| sorter.push(&at.to_be_bytes(), b"value"));
+        let (shelf, places) = a_thousand(&scratch);
+        fs.blank();
+        assert_eq!(sorter.finish().count(), 0);
+        assert_eq!(scratch.check().unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(shelf.read(places[7], |from| from.text().map(str::to_owned)), None);
+    }
+
+    #[test]
     fn a_million_numbers_are_sorted_in_runs_and_equal_ones_stay_in_order() {
         let dir = tempfile::tempdir().unwrap();
         let scratch = Scratch::new(Arc::new(RealFs), dir.path());

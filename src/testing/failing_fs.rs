@@ -13,6 +13,7 @@ pub struct FailingFs {
     inner: RealFs,
     full: AtomicBool,
     broken: Arc<AtomicBool>,
+    blank: Arc<AtomicBool>,
 }
 
 impl FailingFs {
@@ -25,11 +26,17 @@ impl FailingFs {
     pub fn break_down(&self) {
         self.broken.store(true, SeqCst);
     }
+
+    /// From now on every file gives zeros, as one does that was never brought to the disk.
+    pub fn blank(&self) {
+        self.blank.store(true, SeqCst);
+    }
 }
 
 struct Reader {
     inner: Box<dyn FileRead>,
     broken: Arc<AtomicBool>,
+    blank: Arc<AtomicBool>,
 }
 
 impl FileRead for Reader {
@@ -38,16 +45,21 @@ impl FileRead for Reader {
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        match self.broken.load(SeqCst) {
-            true => Err(io::Error::other("the disk is gone")),
-            false => self.inner.read_at(buf, offset),
+        if self.broken.load(SeqCst) {
+            return Err(io::Error::other("the disk is gone"));
         }
+        let read = self.inner.read_at(buf, offset)?;
+        if self.blank.load(SeqCst) {
+            buf.iter_mut().take(read).for_each(|byte| *byte = 0);
+        }
+        Ok(read)
     }
 }
 
 impl Fs for FailingFs {
     fn open(&self, path: &Path) -> io::Result<Box<dyn FileRead>> {
-        Ok(Box::new(Reader { inner: self.inner.open(path)?, broken: Arc::clone(&self.broken) }))
+        let (broken, blank) = (Arc::clone(&self.broken), Arc::clone(&self.blank));
+        Ok(Box::new(Reader { inner: self.inner.open(path)?, broken, blank }))
     }
 
     fn create_temp(&self, dir: &Path, prefix: &str) -> io::Result<Box<dyn FileWrite>> {
