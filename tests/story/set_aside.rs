@@ -1,16 +1,15 @@
 //! Accounts of which more is known than memory should hold: their items lie in scratch files, and nothing else is different;
 //! and where such a file cannot be read again, nothing follows from what seems to be missing.
 
-use crate::world::{World, export_site, flag, mail};
+use crate::world::{World, export_options, export_site, flag, mail};
 use stationwagon::archive::Archive;
 use stationwagon::catalog::Catalog;
 use stationwagon::event::Silent;
 use stationwagon::fs::{Fs, RealFs};
 use stationwagon::shelf::Scratch;
 use stationwagon::testing::failing_fs::FailingFs;
-use stationwagon::verbs::export::{ExportError, ExportOptions, export};
+use stationwagon::verbs::export::{ExportError, export};
 use stationwagon::verbs::import::{ImportError, ImportOptions, import};
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 const ANN: &str = "ann@example.org";
@@ -69,19 +68,7 @@ fn an_export_that_cannot_read_its_scratch_file_again_makes_no_snapshot() {
     world.message(ANN, "INBOX", "late");
     fs.break_down();
     let mut catalog = Catalog::open(&world.dir.path().join("catalog.sqlite")).unwrap();
-    let options = ExportOptions {
-        source: None,
-        accounts: Vec::new(),
-        exclude: Vec::new(),
-        deep: false,
-        full: false,
-        label: None,
-        dry_run: false,
-        workers: NonZeroUsize::MIN,
-        clock: || 200,
-        holder: "a story".to_owned(),
-    };
-    let error = export(&world.source, &world.archive, &mut catalog, &options, &Silent).unwrap_err();
+    let error = export(&world.source, &world.archive, &mut catalog, &export_options(), &Silent).unwrap_err();
     assert!(matches!(error, ExportError::Archive(_)), "{error:?}");
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.starts_with("cannot read a scratch file in "), "{cause}");

@@ -48,7 +48,12 @@ pub fn new_archive(dir: &Path, id: &str) -> Archive {
 /// One export of `site` into `archive`, with a catalog that is kept under `cache`.
 pub fn export_site(site: &dyn Source, archive: &Archive, cache: &Path) -> ExportReport {
     let mut catalog = Catalog::open(cache).unwrap();
-    let options = ExportOptions {
+    export(site, archive, &mut catalog, &export_options(), &Silent).unwrap()
+}
+
+/// What an export does that nobody has asked for anything special.
+pub fn export_options() -> ExportOptions {
+    ExportOptions {
         source: None,
         accounts: Vec::new(),
         exclude: Vec::new(),
@@ -59,8 +64,7 @@ pub fn export_site(site: &dyn Source, archive: &Archive, cache: &Path) -> Export
         workers: NonZeroUsize::MIN,
         clock: || 100,
         holder: "a story".to_owned(),
-    };
-    export(site, archive, &mut catalog, &options, &Silent).unwrap()
+    }
 }
 
 impl World {

@@ -3,12 +3,22 @@
 
 use super::client::{Command, Untagged, set_of};
 use super::flags::{flag_names, split_flags};
-use super::{ImapStore, pool};
+use super::state::FolderRow;
+use super::{ImapStore, Seen, pool};
 use crate::limits;
 use crate::model::mailbox::FolderKey;
 use crate::site::{Marking, SiteError};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::PoisonError;
+
+/// Messages of a folder.
+struct Lying {
+    /// The account's number.
+    id: i64,
+    row: FolderRow,
+    /// By name.
+    uids: HashMap<String, u32>,
+}
 
 impl ImapStore {
     /// What the server does not confirm is set again, message by message: there a refusal is understood.
@@ -19,37 +29,33 @@ impl ImapStore {
         wanted: &[Marking],
     ) -> Result<Vec<bool>, SiteError> {
         let confirmed = match wanted.len() {
-            0 | 1 => HashMap::new(),
+            0 | 1 => HashSet::new(),
             _ => self.mark_together(account, key, wanted)?,
         };
         wanted
             .iter()
-            .map(|one| match confirmed.contains_key(&one.name) {
+            .map(|one| match confirmed.contains(&one.name) {
                 true => Ok(true),
                 false => self.set_mail_flags(account, &one.name, one.flags, &one.keywords),
             })
             .collect()
     }
 
-    /// The UIDs of the messages that the server confirmed, by name.
-    fn mark_together(
-        &self,
-        account: &str,
-        key: &FolderKey,
-        wanted: &[Marking],
-    ) -> Result<HashMap<String, u32>, SiteError> {
+    /// The names of the messages that the server confirmed.
+    fn mark_together(&self, account: &str, key: &FolderKey, wanted: &[Marking]) -> Result<HashSet<String>, SiteError> {
         let seen = self.seen(account);
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = self.state.account(account)?;
-        let Some(row) = self.state.folder(id, key.path())? else { return Ok(HashMap::new()) };
-        seen.fresh.remove(&row.path);
+        let names = wanted.iter().map(|one| one.name.as_str());
+        let Some(Lying { row, uids, .. }) = self.lying(account, key, names, &mut seen)? else {
+            return Ok(HashSet::new());
+        };
         let mut here: HashMap<u32, &Marking> = HashMap::new();
         let mut by_flags: BTreeMap<String, Vec<u32>> = BTreeMap::new();
         for one in wanted {
-            if let Some((_, message)) = self.state.find(id, &one.name)?.filter(|(folder, _)| *folder == row.id) {
+            if let Some(uid) = uids.get(&one.name) {
                 let words = flag_names(one.flags, &self.fitting(&one.keywords)).join(" ");
-                by_flags.entry(words).or_default().push(message.uid);
-                here.insert(message.uid, one);
+                by_flags.entry(words).or_default().push(*uid);
+                here.insert(*uid, one);
             }
         }
         let parts: Vec<(&str, &[u32])> = by_flags
@@ -84,17 +90,33 @@ impl ImapStore {
             told.retain(|uid, _| set.contains(uid));
             Ok(told)
         })?;
-        let mut confirmed = HashMap::new();
-        let mut rows = Vec::new();
-        for (uid, (flags, keywords)) in told {
-            if let Some(one) = here.get(&uid) {
-                self.state.set_passed(row.id, uid, one.flags, &one.keywords)?;
-                confirmed.insert(one.name.clone(), uid);
-                rows.push((uid, flags, keywords));
-            }
+        let confirmed = told.keys().filter_map(|uid| here.get(uid)).map(|one| one.name.clone()).collect();
+        for (uid, one) in here.iter().filter(|(uid, _)| told.contains_key(uid)) {
+            self.state.set_passed(row.id, *uid, one.flags, &one.keywords)?;
         }
+        let rows: Vec<_> = told.into_iter().map(|(uid, (flags, keywords))| (uid, flags, keywords)).collect();
         self.state.set_flags(row.id, &rows)?;
         Ok(confirmed)
+    }
+
+    /// Which of these messages lie in a folder, by what is known; `None`: the folder is not known.
+    fn lying<'n>(
+        &self,
+        account: &str,
+        key: &FolderKey,
+        names: impl Iterator<Item = &'n str>,
+        seen: &mut Seen,
+    ) -> Result<Option<Lying>, SiteError> {
+        let id = self.state.account(account)?;
+        let Some(row) = self.state.folder(id, key.path())? else { return Ok(None) };
+        seen.fresh.remove(&row.path);
+        let mut uids = HashMap::new();
+        for name in names {
+            if let Some((_, message)) = self.state.find(id, name)?.filter(|(folder, _)| *folder == row.id) {
+                uids.insert(name.to_owned(), message.uid);
+            }
+        }
+        Ok(Some(Lying { id, row, uids }))
     }
 
     /// Removes messages; `false` for each that is not there.
@@ -105,33 +127,21 @@ impl ImapStore {
         names: &[String],
     ) -> Result<Vec<bool>, SiteError> {
         let removed = match names.len() {
-            0 | 1 => HashMap::new(),
+            0 | 1 => HashSet::new(),
             _ => self.remove_together(account, key, names)?,
         };
         names
             .iter()
-            .map(|name| if removed.contains_key(name) { Ok(true) } else { self.remove_mail(account, name) })
+            .map(|name| if removed.contains(name) { Ok(true) } else { self.remove_mail(account, name) })
             .collect()
     }
 
-    /// The UIDs of those that went, by name. None without UIDPLUS, where nothing removes a chosen message.
-    fn remove_together(
-        &self,
-        account: &str,
-        key: &FolderKey,
-        names: &[String],
-    ) -> Result<HashMap<String, u32>, SiteError> {
+    /// The names of those that went. None without UIDPLUS, where nothing removes a chosen message.
+    fn remove_together(&self, account: &str, key: &FolderKey, names: &[String]) -> Result<HashSet<String>, SiteError> {
         let seen = self.seen(account);
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = self.state.account(account)?;
-        let Some(row) = self.state.folder(id, key.path())? else { return Ok(HashMap::new()) };
-        seen.fresh.remove(&row.path);
-        let mut here = HashMap::new();
-        for name in names {
-            if let Some((_, message)) = self.state.find(id, name)?.filter(|(folder, _)| *folder == row.id) {
-                here.insert(name.clone(), message.uid);
-            }
-        }
+        let lying = self.lying(account, key, names.iter().map(String::as_str), &mut seen)?;
+        let Some(Lying { id, row, uids: here }) = lying else { return Ok(HashSet::new()) };
         let uids: Vec<u32> = here.values().copied().collect();
         let gone = pool::patiently(|| {
             let mut lease = self.lease(account)?;
@@ -153,9 +163,9 @@ impl ImapStore {
             Ok(true)
         })?;
         if !gone {
-            return Ok(HashMap::new());
+            return Ok(HashSet::new());
         }
         self.state.leave(id, row.id, &uids)?;
-        Ok(here)
+        Ok(here.into_keys().collect())
     }
 }

@@ -34,9 +34,9 @@ pub fn follow(
             continue;
         }
         // A message has one content for ever; anything else may be edited between the look at it and its end, so those go
-        // one by one.
-        let together = if key.kind() == FolderKind::Mail { limits::BATCH_ITEMS } else { 1 };
-        for chunk in rows.chunks(together) {
+        // one by one, each right after it was looked at.
+        let together = key.kind() == FolderKind::Mail;
+        for chunk in rows.chunks(limits::BATCH_ITEMS) {
             pass.go_on()?;
             let names: Vec<_> = chunk.iter().map(|row| row.target_name.clone()).collect();
             let present = pass.target.settle(&job.target, &key, &names)?;
@@ -56,14 +56,21 @@ pub fn follow(
                         let place = Place::item(&job.source, &key, &row.source_name);
                         pass.conflict(place, "removed on the source, changed on the target: it stays");
                     }
-                    Ok(false) if present.is_some() => going.push(row),
+                    Ok(false) if present.is_some() => {
+                        if !together {
+                            pass.target.remove_item(&job.target, &key, &row.target_name)?;
+                        }
+                        going.push(row);
+                    }
                     // By its user, or by this very pass before it was killed: gone on both sides.
                     Ok(false) => settled.push(removed(pass, row)),
                 }
             }
             // What was touched is kept, so all of these lie where import left them.
-            let names: Vec<_> = going.iter().map(|row| row.target_name.clone()).collect();
-            pass.target.remove_items(&job.target, &key, &names)?;
+            if together {
+                let names: Vec<_> = going.iter().map(|row| row.target_name.clone()).collect();
+                pass.target.remove_items(&job.target, &key, &names)?;
+            }
             for row in going {
                 let place = Place::folder(&job.source, source_key(folders, row, &key));
                 pass.removed(place, |removed| removed.items += 1);
