@@ -64,21 +64,6 @@ impl Read for Cursor<'_> {
     }
 }
 
-/// Reads exactly `bytes` bytes at `at`. The length is bounded by the caller.
-pub(super) fn read_exact_at(file: &dyn FileRead, at: u64, bytes: usize) -> io::Result<Vec<u8>> {
-    let mut out = vec![0; bytes];
-    let mut filled = 0;
-    while let Some(rest) = out.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, at + filled as u64) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(out)
-}
-
 /// Shows a file to `take`, piece by piece.
 pub(super) fn each_piece(file: &dyn FileRead, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
     let mut cursor = Cursor::new(file, 0, u64::MAX);

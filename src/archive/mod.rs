@@ -52,7 +52,7 @@ pub use signature::{SignatureError, SignedState, SigningKey, TrustedKeys};
 
 use crate::format::FormatError;
 use crate::format::archive_header::ArchiveHeader;
-use crate::fs::{Fs, PatientFs};
+use crate::fs::{Fs, PatientFs, Secrecy};
 use crate::model::id::{ObjectId, SiteId, SnapshotNo};
 use crate::shelf::Scratch;
 use seal::Seal;
@@ -176,11 +176,13 @@ impl Archive {
         self
     }
 
-    /// What an encrypted archive holds should not lie in a scratch folder, so all of it stays in memory.
     fn choose_scratch(&mut self) {
-        if self.seal.is_none() {
-            self.scratch = Scratch::new(self.raw.clone(), &self.scratch_dir());
-        }
+        self.scratch = Scratch::new(self.raw.clone(), &self.scratch_dir(), self.secrecy());
+    }
+
+    /// What an encrypted archive holds does not lie open in a scratch folder.
+    fn secrecy(&self) -> Secrecy {
+        if self.seal.is_some() { Secrecy::Sealed } else { Secrecy::Plain }
     }
 
     /// Where what is too much for memory lies of the accounts that are read from this archive.

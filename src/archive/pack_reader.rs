@@ -3,7 +3,7 @@
 //! Promises: never bytes that are not those of the name. One object costs one or two reads when it is whole, and a few
 //! more when it is joined. Several threads share a reader. Format: format-spec/pack.md, format-spec/message.md.
 
-use super::cursor::{Cursor, read_exact_at};
+use super::cursor::Cursor;
 use super::layout::{PackName, format_error, io_error};
 use super::segment_cache::SegmentCache;
 use super::segment_spool::SegmentSpool;
@@ -13,7 +13,7 @@ use crate::format::FormatError;
 use crate::format::pack_index::{Prefix, SegmentRow, prefix};
 use crate::format::segment;
 use crate::format::tar_entry::{self, BLOCK, EntryName};
-use crate::fs::{FileRead, Fs};
+use crate::fs::{FileRead, Fs, read_exact_at};
 use crate::limits;
 use crate::message::{self, JoinError};
 use crate::model::id::ObjectId;
@@ -72,13 +72,10 @@ impl Archive {
         Ok(self.objects_by(Finder::new(self.again())?))
     }
 
-    /// The same for whoever reads most of it in an order of his own: inflated segments are kept in a scratch file, unless
-    /// the archive is encrypted.
+    /// The same for whoever reads most of it in an order of his own: inflated segments are kept in a scratch file.
     pub fn all_objects(&self) -> Result<ObjectReader, ArchiveError> {
         let mut objects = self.objects()?;
-        if self.seal.is_none() {
-            objects.spool = Some(SegmentSpool::new(self.fs.clone(), self.scratch_dir()));
-        }
+        objects.spool = Some(SegmentSpool::new(self.raw.clone(), self.scratch_dir(), self.secrecy()));
         Ok(objects)
     }
 

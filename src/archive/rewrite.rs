@@ -5,7 +5,7 @@
 //! anybody may remove the old ones; memory is bounded whatever the packs hold. Format: format-spec/pack.md.
 
 use super::compressors::{Compressed, Compressors, Sealed};
-use super::cursor::{Cursor, read_exact_at};
+use super::cursor::Cursor;
 use super::layout::{PackName, format_error};
 use super::lock::ArchiveLock;
 use super::open_pack::OpenPack;
@@ -17,7 +17,7 @@ use super::{Archive, ArchiveError};
 use crate::format::pack_index::{IndexEntry, PackIndex, Prefix, SegmentRow, prefix};
 use crate::format::segment::{Effort, Encoder, SegmentBuilder};
 use crate::format::tar_entry::{self, BLOCK, EntryName};
-use crate::fs::FileRead;
+use crate::fs::{FileRead, read_exact_at};
 use crate::limits;
 use crate::message::{self, Likeness};
 use crate::model::id::ObjectId;

@@ -3,16 +3,15 @@
 //!
 //! Promises nothing but speed: what cannot be written or read here is inflated again, and every object is compared with
 //! its name by whoever asked for it. Never more than [`limits::SPOOL_BYTES`]; the oldest file goes first. All of it goes
-//! once the disk has little room left, which may be the one that is written to. Not used for encrypted archives, whose
-//! content should not lie in a scratch folder. What it saves: docs/measurements.md.
+//! once the disk has little room left, which may be the one that is written to. Those of an encrypted archive are sealed
+//! with a key that ends with the process. What it saves: docs/measurements.md.
 
-use super::cursor::read_exact_at;
 use super::segment_cache::SegmentKey;
 use crate::format::tar_entry::{self, BLOCK};
-use crate::fs::{FileRead, Fs};
+use crate::fs::{Fs, Secrecy, UnnamedFile, read_exact_at};
 use crate::limits;
 use std::collections::{HashMap, VecDeque};
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,6 +19,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(super) struct SegmentSpool {
     fs: Arc<dyn Fs>,
     dir: PathBuf,
+    secrecy: Secrecy,
+    /// [`limits::SPOOL_FILE_BYTES`].
+    file_bytes: u64,
     state: Mutex<State>,
 }
 
@@ -27,19 +29,13 @@ pub(super) struct SegmentSpool {
 struct State {
     /// Where each segment lies: the file's number, and the place in it.
     places: HashMap<SegmentKey, (u64, u64)>,
-    files: VecDeque<File>,
+    files: VecDeque<Arc<UnnamedFile>>,
     /// Number of the first of `files`.
     first: u64,
     /// Nothing more is kept: the disk is nearly full, or the folder is not ours.
     given_up: bool,
     /// Calls since somebody looked at what room the disk has left.
     unseen: u32,
-}
-
-struct File {
-    write: Box<dyn Write + Send>,
-    read: Arc<dyn FileRead>,
-    bytes: u64,
 }
 
 impl State {
@@ -50,8 +46,8 @@ impl State {
 
 impl SegmentSpool {
     /// Nothing is made in `dir` before there is something to keep.
-    pub fn new(fs: Arc<dyn Fs>, dir: PathBuf) -> Self {
-        Self { fs, dir, state: Mutex::default() }
+    pub fn new(fs: Arc<dyn Fs>, dir: PathBuf, secrecy: Secrecy) -> Self {
+        Self { fs, dir, secrecy, file_bytes: limits::SPOOL_FILE_BYTES, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -83,30 +79,21 @@ impl SegmentSpool {
     }
 
     fn append(&self, state: &mut State, key: SegmentKey, tar: &[u8]) -> io::Result<()> {
-        if state.files.back().is_none_or(|file| file.bytes >= limits::SPOOL_FILE_BYTES) {
+        if state.files.back().is_none_or(|file| file.bytes() >= self.file_bytes) {
             if state.files.len() as u64 >= limits::SPOOL_BYTES / limits::SPOOL_FILE_BYTES {
                 let gone = state.first;
                 state.files.pop_front();
                 state.first += 1;
                 state.places.retain(|_, (file, _)| *file != gone);
             }
-            state.files.push_back(self.open()?);
+            let file = UnnamedFile::make(self.fs.as_ref(), &self.dir, "segments-", self.secrecy)?;
+            state.files.push_back(Arc::new(file));
         }
         let number = state.first + state.files.len() as u64 - 1;
-        let Some(file) = state.files.back_mut() else { return Ok(()) };
-        file.write.write_all(tar)?;
-        let at = file.bytes;
-        file.bytes += tar.len() as u64;
+        let Some(file) = state.files.back() else { return Ok(()) };
+        let at = file.append(tar)?;
         state.places.insert(key, (number, at));
         Ok(())
-    }
-
-    /// A new file, which goes with the last who has it open.
-    fn open(&self) -> io::Result<File> {
-        let write = self.fs.create_temp(&self.dir, "segments-")?;
-        let read = self.fs.open(write.path())?;
-        self.fs.remove_file(write.path())?;
-        Ok(File { write: Box::new(write), read: read.into(), bytes: 0 })
     }
 
     /// Name and content of the entry of a segment that begins at `block`, if it is kept.
@@ -115,12 +102,11 @@ impl SegmentSpool {
             let state = self.with_room()?;
             let (file, at) = state.places.get(&key).copied()?;
             let index = usize::try_from(file.checked_sub(state.first)?).ok()?;
-            (state.files.get(index)?.read.clone(), at)
+            (state.files.get(index)?.clone(), at)
         };
         let at = at + u64::from(block) * BLOCK as u64;
-        let mut bytes = vec![0; limits::SPOOL_READ_BYTES];
-        let read = file.read_at(&mut bytes, at).ok()?;
-        bytes.truncate(read);
+        let begun = limits::SPOOL_READ_BYTES.min(usize::try_from(file.bytes().checked_sub(at)?).unwrap_or(usize::MAX));
+        let mut bytes = read_exact_at(file.as_ref(), at, begun).ok()?;
         let (name, size) = tar_entry::parse_header(bytes.get(..BLOCK)?, 0).ok()?;
         let (name, size) = (name.to_owned(), usize::try_from(size).ok()?);
         // `keep` was given nothing larger.
@@ -143,7 +129,7 @@ mod tests {
     use crate::fs::RealFs;
 
     fn spool(dir: &std::path::Path) -> SegmentSpool {
-        SegmentSpool::new(Arc::new(RealFs), dir.to_owned())
+        SegmentSpool::new(Arc::new(RealFs), dir.to_owned(), Secrecy::Sealed)
     }
 
     fn segment(name: &str, content: &[u8]) -> Vec<u8> {
@@ -181,12 +167,11 @@ mod tests {
     #[test]
     fn the_oldest_file_goes_first() {
         let dir = tempfile::tempdir().unwrap();
-        let spool = spool(dir.path());
+        // Each segment fills a file.
+        let spool = SegmentSpool { file_bytes: 1, ..spool(dir.path()) };
         assert!(spool.keep((0, 0), &segment("o/one", b"1")));
         let files = u16::try_from(limits::SPOOL_BYTES / limits::SPOOL_FILE_BYTES).unwrap();
         for number in 1..=files {
-            // As if it were full.
-            spool.state().files.back_mut().unwrap().bytes = limits::SPOOL_FILE_BYTES;
             assert!(spool.keep((0, number), &segment("o/more", b"2")));
         }
         assert_eq!(spool.entry((0, 0), 0), None);

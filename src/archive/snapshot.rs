@@ -5,7 +5,7 @@
 //! entry that it lies in. Writing is `snapshot_writer`'s; what the JSON in it means is `format`'s business.
 //! Format: format-spec/snapshot.md.
 
-use super::cursor::{Cursor, read_exact_at};
+use super::cursor::Cursor;
 use super::index::only_padding;
 use super::layout::{SnapshotName, format_error, io_error};
 use super::notes::Notes;
@@ -17,7 +17,7 @@ use crate::format::archive_header::FORMAT;
 use crate::format::segment;
 use crate::format::snapshot::{SnapshotHead, parse_lines};
 use crate::format::tar_entry;
-use crate::fs::FileRead;
+use crate::fs::{FileRead, read_exact_at};
 use crate::limits;
 use crate::model::id::SnapshotNo;
 use serde::{Deserialize, Serialize};

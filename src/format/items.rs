@@ -266,7 +266,7 @@ impl ItemAt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fs::RealFs;
+    use crate::fs::{RealFs, Secrecy};
     use proptest::prelude::*;
     use std::sync::Arc;
 
@@ -292,7 +292,7 @@ mod tests {
             steps in prop::collection::vec((0u32..80, 0u64..1000, 0u8..4), 0..200), held: bool,
         ) {
             let dir = tempfile::tempdir().unwrap();
-            let file = Scratch::holding(Arc::new(RealFs), dir.path(), 500);
+            let file = Scratch::holding(Arc::new(RealFs), dir.path(), Secrecy::Plain, 500);
             let scratch = if held { Scratch::default() } else { file };
             let mut items = Items::new(&scratch);
             let mut map = BTreeMap::new();

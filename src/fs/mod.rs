@@ -7,10 +7,12 @@ pub(crate) mod forward;
 mod patient;
 mod real;
 mod throttled;
+mod unnamed;
 
 pub use patient::PatientFs;
 pub use real::RealFs;
 pub use throttled::{Counted, Throttle, ThrottledFs};
+pub use unnamed::{Secrecy, UnnamedFile};
 
 use sha2::{Digest, Sha256};
 use std::ffi::OsString;
@@ -54,6 +56,27 @@ pub trait FileRead: Send + Sync {
     fn stat(&self) -> io::Result<Stat>;
     /// Reads at most `buf.len()` bytes at `offset`; 0 at the end.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+}
+
+/// So many bytes at `at`, all of them. The caller knows the bound of what it asks for.
+pub fn read_exact_at(file: &dyn FileRead, at: u64, bytes: usize) -> io::Result<Vec<u8>> {
+    let mut out = vec![0; bytes];
+    fill_at(file, at, &mut out)?;
+    Ok(out)
+}
+
+/// Fills `room` with what stands at `at`.
+pub fn fill_at(file: &dyn FileRead, at: u64, room: &mut [u8]) -> io::Result<()> {
+    let mut filled = 0;
+    while let Some(rest) = room.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, at + filled as u64) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// A file being written under a temporary name. Dropping it without [`FileWrite::keep`] removes it.

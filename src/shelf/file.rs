@@ -1,17 +1,14 @@
-//! The scratch file of a shelf: without a name, written at its end, read anywhere.
+//! The scratch file of a shelf, read record by record.
 
-use super::other_bytes;
-use crate::fs::{FileRead, FileWrite, Fs};
+use super::{Place, other_bytes};
+use crate::fs::{UnnamedFile, fill_at};
 use crate::limits::SHELF_WINDOW_BYTES;
 use crate::model::packed::Unpacker;
 use std::io;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 pub(super) struct File {
-    /// Behind a lock only so that threads may share the shelf: nobody writes through a shared one.
-    write: Mutex<Box<dyn FileWrite>>,
-    read: Box<dyn FileRead>,
+    file: Box<UnnamedFile>,
     /// What it holds.
     pub bytes: u64,
     window: Mutex<Window>,
@@ -27,15 +24,13 @@ pub(super) struct Window {
 
 impl File {
     /// A new one, which goes with the process.
-    pub fn make(fs: &dyn Fs, dir: &Path) -> io::Result<Self> {
-        let write = fs.create_temp(dir, "items-")?;
-        let read = fs.open(write.path())?;
-        fs.remove_file(write.path())?;
-        Ok(Self { write: Mutex::new(write), read, bytes: 0, window: Mutex::default() })
+    pub fn make(place: &Place) -> io::Result<Self> {
+        let file = UnnamedFile::make(place.fs.as_ref(), &place.dir, "items-", place.secrecy)?;
+        Ok(Self { file: Box::new(file), bytes: 0, window: Mutex::default() })
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.write.get_mut().unwrap_or_else(PoisonError::into_inner).write_all(bytes)?;
+        self.file.append(bytes)?;
         self.bytes += bytes.len() as u64;
         Ok(())
     }
@@ -56,7 +51,7 @@ impl Window {
             if self.at == place && self.bytes.len() == there {
                 return Err(other_bytes());
             }
-            self.fill(file.read.as_ref(), place, wanted.min(there))?;
+            self.fill(&file.file, place, wanted.min(there))?;
             // Few records are longer than a window.
             wanted *= 2;
         }
@@ -73,20 +68,11 @@ impl Window {
         Some((end - length, end))
     }
 
-    fn fill(&mut self, file: &dyn FileRead, place: u64, bytes: usize) -> io::Result<()> {
-        (self.at, self.bytes) = (place, std::mem::take(&mut self.bytes));
+    fn fill(&mut self, file: &UnnamedFile, place: u64, bytes: usize) -> io::Result<()> {
+        self.at = place;
         self.bytes.clear();
         self.bytes.resize(bytes, 0);
-        let mut filled = 0;
-        let read = loop {
-            let Some(room) = self.bytes.get_mut(filled..).filter(|room| !room.is_empty()) else { break Ok(()) };
-            match file.read_at(room, place + filled as u64) {
-                Ok(0) => break Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break Err(error),
-            }
-        };
+        let read = fill_at(file, place, &mut self.bytes);
         if read.is_err() {
             self.bytes.clear();
         }

@@ -12,7 +12,7 @@ mod sorter;
 
 pub use sorter::{Sorted, Sorter};
 
-use crate::fs::Fs;
+use crate::fs::{Fs, Secrecy};
 use crate::limits;
 use crate::model::packed::{Packer, Unpacker};
 use file::{File, Window};
@@ -29,18 +29,19 @@ struct Place {
     dir: PathBuf,
     /// Bytes that each shelf holds before it makes a file.
     held_bytes: usize,
+    secrecy: Secrecy,
     trouble: OnceLock<io::Error>,
 }
 
 impl Scratch {
     /// In `dir`, which must exist. Nothing is made there before it is needed, and nothing is left there.
-    pub fn new(fs: Arc<dyn Fs>, dir: &Path) -> Self {
-        Self::holding(fs, dir, limits::SHELF_HELD_BYTES)
+    pub fn new(fs: Arc<dyn Fs>, dir: &Path, secrecy: Secrecy) -> Self {
+        Self::holding(fs, dir, secrecy, limits::SHELF_HELD_BYTES)
     }
 
     /// The same with another bound than [`limits::SHELF_HELD_BYTES`] of what is held in memory.
-    pub fn holding(fs: Arc<dyn Fs>, dir: &Path, held_bytes: usize) -> Self {
-        Self(Some(Arc::new(Place { fs, dir: dir.to_owned(), held_bytes, trouble: OnceLock::new() })))
+    pub fn holding(fs: Arc<dyn Fs>, dir: &Path, secrecy: Secrecy, held_bytes: usize) -> Self {
+        Self(Some(Arc::new(Place { fs, dir: dir.to_owned(), held_bytes, secrecy, trouble: OnceLock::new() })))
     }
 
     /// Whether every record could be read so far. An error means that some of what was given out is not all there is:
@@ -48,6 +49,11 @@ impl Scratch {
     pub fn check(&self) -> io::Result<()> {
         let trouble = self.0.as_ref().and_then(|place| place.trouble.get());
         trouble.map_or(Ok(()), |error| Err(io::Error::new(error.kind(), error.to_string())))
+    }
+
+    /// Whether its files show the disk what they hold.
+    pub fn secrecy(&self) -> Secrecy {
+        self.0.as_ref().map_or(Secrecy::Plain, |place| place.secrecy)
     }
 
     /// The folder of the files; empty where there is none.
@@ -131,7 +137,7 @@ impl Shelf {
 
     fn spill(&mut self) {
         let Some(place) = &self.scratch.0 else { return };
-        let file = match self.file.take().map_or_else(|| File::make(place.fs.as_ref(), &place.dir), Ok) {
+        let file = match self.file.take().map_or_else(|| File::make(place), Ok) {
             Ok(file) => self.file.insert(file),
             Err(_) => return self.given_up = true,
         };
@@ -220,7 +226,7 @@ mod tests {
     fn a_full_disk_costs_memory_and_no_record() {
         let dir = tempfile::tempdir().unwrap();
         let fs = Arc::new(FailingFs::default());
-        let scratch = Scratch::holding(fs.clone(), dir.path(), 100);
+        let scratch = Scratch::holding(fs.clone(), dir.path(), Secrecy::Plain, 100);
         fs.fill();
         let (shelf, _) = a_thousand(&scratch);
         assert!(shelf.file.is_none());
@@ -233,7 +239,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for by_place in [true, false] {
             let fs = Arc::new(FailingFs::default());
-            let scratch = Scratch::holding(fs.clone(), dir.path(), 100);
+            let scratch = Scratch::holding(fs.clone(), dir.path(), Secrecy::Plain, 100);
             let (shelf, places) = a_thousand(&scratch);
             assert_eq!(texts(&shelf).last().unwrap(), "record 999");
             fs.break_down();
@@ -250,21 +256,23 @@ mod tests {
     #[test]
     fn zeros_in_the_place_of_what_was_written_are_no_records() {
         let dir = tempfile::tempdir().unwrap();
-        let fs = Arc::new(FailingFs::default());
-        let scratch = Scratch::holding(fs.clone(), dir.path(), 100);
-        let mut sorter = Sorter::new(&scratch);
-        (0..400_000u32).for_each(|at| sorter.push(&at.to_be_bytes(), b"value"));
-        let (shelf, places) = a_thousand(&scratch);
-        fs.blank();
-        assert_eq!(sorter.finish().count(), 0);
-        assert_eq!(scratch.check().unwrap_err().kind(), io::ErrorKind::InvalidData);
-        assert_eq!(shelf.read(places[7], |from| from.text().map(str::to_owned)), None);
+        for secrecy in [Secrecy::Plain, Secrecy::Sealed] {
+            let fs = Arc::new(FailingFs::default());
+            let scratch = Scratch::holding(fs.clone(), dir.path(), secrecy, 100);
+            let mut sorter = Sorter::new(&scratch);
+            (0..400_000u32).for_each(|at| sorter.push(&at.to_be_bytes(), b"value"));
+            let (shelf, places) = a_thousand(&scratch);
+            fs.blank();
+            assert_eq!(sorter.finish().count(), 0);
+            assert_eq!(scratch.check().unwrap_err().kind(), io::ErrorKind::InvalidData);
+            assert_eq!(shelf.read(places[7], |from| from.text().map(str::to_owned)), None);
+        }
     }
 
     #[test]
     fn a_million_numbers_are_sorted_in_runs_and_equal_ones_stay_in_order() {
         let dir = tempfile::tempdir().unwrap();
-        let scratch = Scratch::new(Arc::new(RealFs), dir.path());
+        let scratch = Scratch::new(Arc::new(RealFs), dir.path(), Secrecy::Plain);
         let mut sorter = Sorter::new(&scratch);
         let number = |at: u32| at.wrapping_mul(0x9e37_79b9) >> 13;
         (0..1_000_000u32).for_each(|at| sorter.push(&number(at).to_be_bytes(), &at.to_be_bytes()));
@@ -279,9 +287,11 @@ mod tests {
         #[test]
         fn records_come_back_whole_and_in_order_wherever_they_lie(
             records in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..6000), 0..60), held in 1usize..9000,
+            sealed: bool,
         ) {
             let dir = tempfile::tempdir().unwrap();
-            let scratch = Scratch::holding(Arc::new(RealFs), dir.path(), held);
+            let secrecy = if sealed { Secrecy::Sealed } else { Secrecy::Plain };
+            let scratch = Scratch::holding(Arc::new(RealFs), dir.path(), secrecy, held);
             let mut shelf = Shelf::new(&scratch);
             let places: Vec<_> = records.iter().map(|record| shelf.push(|into| into.fixed(record))).collect();
             let mut cursor = Cursor::default();

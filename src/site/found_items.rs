@@ -210,7 +210,7 @@ impl fmt::Debug for FoundItems {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fs::RealFs;
+    use crate::fs::{RealFs, Secrecy};
     use proptest::prelude::*;
     use std::sync::Arc;
 
@@ -236,7 +236,7 @@ mod tests {
         #[test]
         fn they_are_what_a_list_of_them_would_be(items in prop::collection::vec(item(), 0..60), held: bool) {
             let dir = tempfile::tempdir().unwrap();
-            let file = Scratch::holding(Arc::new(RealFs), dir.path(), 100);
+            let file = Scratch::holding(Arc::new(RealFs), dir.path(), Secrecy::Plain, 100);
             let scratch = if held { Scratch::default() } else { file };
             let mut found = FoundItems::new(&scratch);
             items.iter().for_each(|item| found.push(item));

@@ -2,10 +2,11 @@
 //! and where such a file cannot be read again, nothing follows from what seems to be missing.
 
 use crate::world::{World, export_options, export_site, flag, mail};
-use stationwagon::archive::Archive;
+use stationwagon::archive::{Archive, Recipients};
 use stationwagon::catalog::Catalog;
 use stationwagon::event::Silent;
-use stationwagon::fs::{Fs, RealFs};
+use stationwagon::fs::{Fs, RealFs, Secrecy};
+use stationwagon::model::id::SiteId;
 use stationwagon::shelf::Scratch;
 use stationwagon::testing::failing_fs::FailingFs;
 use stationwagon::verbs::export::{ExportError, export};
@@ -24,7 +25,11 @@ fn crowded(fs: &Arc<FailingFs>) -> World {
 }
 
 fn set_aside(world: &mut World, fs: Arc<dyn Fs>, held_bytes: usize) {
-    let scratch = Scratch::holding(fs, world.dir.path(), held_bytes);
+    set_aside_as(world, fs, Secrecy::Plain, held_bytes);
+}
+
+fn set_aside_as(world: &mut World, fs: Arc<dyn Fs>, secrecy: Secrecy, held_bytes: usize) {
+    let scratch = Scratch::holding(fs, world.dir.path(), secrecy, held_bytes);
     world.archive = Archive::open(Arc::new(RealFs), &world.dir.path().join("archive")).unwrap().with_scratch(scratch);
 }
 
@@ -45,9 +50,9 @@ fn with_deletions(world: &World) -> ImportOptions {
 
 #[test]
 fn what_lies_in_scratch_files_is_brought_as_what_is_held() {
-    let brought = |held_bytes: usize| {
+    let brought = |secrecy: Secrecy, held_bytes: usize| {
         let mut world = crowded(&Arc::default());
-        set_aside(&mut world, Arc::new(RealFs), held_bytes);
+        set_aside_as(&mut world, Arc::new(RealFs), secrecy, held_bytes);
         world.export().import_with(&with_deletions(&world));
         day_two(&world);
         let counts = export_site(&world.source, &world.archive, &world.dir.path().join("catalog.sqlite")).counts;
@@ -55,9 +60,26 @@ fn what_lies_in_scratch_files_is_brought_as_what_is_held() {
         let changes = (counts.items_added, counts.items_changed, counts.items_moved, counts.items_removed);
         (changes, report.ledger.to_string(), world.target.edit(|site| site.tree(ANN)))
     };
-    let set_aside = brought(500);
+    let set_aside = brought(Secrecy::Plain, 500);
     assert_eq!(set_aside.0, (1, 1, 43, 1));
-    assert_eq!(set_aside, brought(usize::MAX));
+    assert_eq!(set_aside, brought(Secrecy::Sealed, 500));
+    assert_eq!(set_aside, brought(Secrecy::Plain, usize::MAX));
+}
+
+#[test]
+fn the_scratch_files_of_an_encrypted_archive_are_encrypted() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = "age1cfhphk6k7l7wrsya3z43un6rd7v63u68rnymamm840rzwz3k0d4slggmpw";
+    let (fs, recipients) = (Arc::new(RealFs), Recipients::parse([key]).unwrap());
+    let id = || "old-site".parse::<SiteId>().unwrap();
+    let (sealed, plain) = (dir.path().join("sealed"), dir.path().join("plain"));
+    let made = Archive::create_encrypted(fs.clone(), &sealed, id(), 0, &recipients, None);
+    let again = Archive::open(fs.clone(), &sealed).unwrap().with_tables_in(dir.path());
+    for archive in [made.unwrap(), again] {
+        assert_eq!(archive.scratch().secrecy(), Secrecy::Sealed);
+    }
+    let plain = Archive::create(fs, &plain, id(), 0).unwrap();
+    assert_eq!(plain.scratch().secrecy(), Secrecy::Plain);
 }
 
 #[test]

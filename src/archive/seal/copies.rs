@@ -7,9 +7,8 @@
 
 use super::{Recipients, SealError};
 use crate::archive::ArchiveError;
-use crate::archive::cursor::read_exact_at;
 use crate::archive::layout::{INDEXES, SNAPSHOTS, io_error};
-use crate::fs::{FileRead, FileWrite, Fs};
+use crate::fs::{FileRead, FileWrite, Fs, read_exact_at};
 use crate::limits;
 use crate::model::hex;
 use std::collections::HashSet;

@@ -161,7 +161,7 @@ fn header_end(bytes: &[u8]) -> Option<u64> {
 }
 
 fn read_exact(file: &dyn FileRead, at: u64, bytes: usize) -> io::Result<Vec<u8>> {
-    crate::archive::cursor::read_exact_at(file, at, bytes)
+    crate::fs::read_exact_at(file, at, bytes)
 }
 
 fn damaged(what: String) -> io::Error {
@@ -207,7 +207,7 @@ mod tests {
     }
 
     fn read(file: &SealedFile, at: u64, bytes: usize) -> io::Result<Vec<u8>> {
-        crate::archive::cursor::read_exact_at(file, at, bytes)
+        crate::fs::read_exact_at(file, at, bytes)
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl Fs for SealedFs {
         }
         let mut opened = SealedFile::open(file, &self.seal.identities).map_err(|error| self.seal.judge(error))?;
         if self.is_index(path) {
-            let header = crate::archive::cursor::read_exact_at(&opened, 0, pack_index::HEADER_BYTES)?;
+            let header = crate::fs::read_exact_at(&opened, 0, pack_index::HEADER_BYTES)?;
             opened.shorten(header.first_chunk().map_or(0, pack_index::length));
         }
         Ok(Box::new(opened))

@@ -5,11 +5,10 @@
 //! what it reads: who finds nothing, or finds it wrong, must ask a table whose indexes have been checked. The pack that
 //! held the last object is asked first, for what is stored together is read together.
 
-use crate::archive::cursor::read_exact_at;
 use crate::archive::layout::PackName;
 use crate::format::pack_index::{self, HEADER_BYTES, IndexEntry, IndexHeader, Prefix, ROW_BYTES, SegmentRow};
 use crate::format::segment::is_possible;
-use crate::fs::{FileRead, Fs};
+use crate::fs::{FileRead, Fs, read_exact_at};
 use crate::limits;
 use std::io;
 use std::path::Path;

@@ -7,11 +7,11 @@
 
 use super::sorted::{PackIdent, SortedFile};
 use super::{Keep, ObjectTable};
-use crate::archive::cursor::read_exact_at;
 use crate::archive::index::IndexState;
 use crate::archive::layout::{PackName, io_error};
 use crate::archive::{Archive, ArchiveError};
 use crate::format::pack_index::{PackIndex, Prefix};
+use crate::fs::read_exact_at;
 use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::path::PathBuf;

@@ -7,11 +7,10 @@
 
 use super::page::{self, PAGE_BYTES, PAGE_ROWS, Page, Row};
 use crate::archive::ArchiveError;
-use crate::archive::cursor::read_exact_at;
 use crate::archive::layout::{PackName, format_error, io_error};
 use crate::format::FormatError;
 use crate::format::pack_index::Prefix;
-use crate::fs::{FileRead, FileWrite, Fs};
+use crate::fs::{FileRead, FileWrite, Fs, read_exact_at};
 use crate::limits;
 use std::io::Write;
 use std::path::{Path, PathBuf};
