@@ -11,13 +11,19 @@ fn lines(bytes: &[u8]) -> usize {
 }
 
 pub fn uidlist(bytes: &[u8]) {
-    let (list, _) = uids::parse(bytes);
-    let written = list.encode();
-    let (again, bad) = uids::parse(written.as_slice());
+    let parse = |bytes: &[u8]| {
+        let mut entries = uids::Added::default();
+        let (list, bad) = uids::read(bytes, |entry| entries.add(entry)).unwrap();
+        (list, entries, bad)
+    };
+    let (list, entries, _) = parse(bytes);
+    let mut written = Vec::new();
+    uids::write(&mut written, &list, bytes, &uids::Added::default()).unwrap();
+    let (again, entries_again, bad) = parse(&written);
     if list.uid_validity.is_some() {
-        assert_eq!(lines(&written), 1 + list.entries.len());
+        assert_eq!(lines(&written), 1 + list.messages);
         assert_eq!(bad.first, []);
-        assert_eq!(again.entries, list.entries);
+        assert_eq!(entries_again, entries);
         assert_eq!(again.uid_validity, list.uid_validity);
     }
     assert_eq!(uids::parse_head(bytes).uid_validity, uids::parse_head(&written).uid_validity);

@@ -9,7 +9,7 @@ use crate::fs::{DirEntry, FileKind, FileWrite, Fs, Stat};
 use crate::limits::CONTROL_FILE_BYTES;
 use crate::site::SiteError;
 use std::collections::{BTreeMap, HashSet};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, BufWriter, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,6 +19,9 @@ pub const TEMPORARY: &str = ".wagon-";
 pub const PRIVATE: u32 = 0o600;
 /// Mode of what the MTA reads as well.
 pub const PUBLIC: u32 = 0o644;
+
+/// Bytes of a control file that are written at once.
+const DRAFT_BYTES: usize = 128 * 1024;
 
 /// What a write waits for. A wait is a commit of the file system's journal, milliseconds each, so an import counts them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -152,24 +155,27 @@ impl Hand {
 
     /// [`Hand::replace`] with a choice of what is durable when it returns.
     pub fn put(&self, path: &Path, bytes: &[u8], mode: u32, sync: Sync) -> Result<(), SiteError> {
-        self.draft(path.to_owned(), [bytes], mode, sync, None)?.put_in_place()?;
+        self.draft(path.to_owned(), mode, sync, None, |out| out.write_all(bytes))?.put_in_place()?;
         if sync == Sync::Everything { self.sync_dir(path.parent().unwrap_or(Path::new("."))) } else { Ok(()) }
     }
 
-    /// Writes a file, piece by piece, under a temporary name beside `path`, with a modification time of its own (seconds since 1970) if
+    /// Writes a file under a temporary name beside `path`, with a modification time of its own (seconds since 1970) if
     /// asked for.
     pub fn draft(
         &self,
         path: PathBuf,
-        pieces: impl IntoIterator<Item: AsRef<[u8]>>,
         mode: u32,
         sync: Sync,
         mtime: Option<i64>,
+        content: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
     ) -> Result<Temporary<'_>, SiteError> {
         let dir = path.parent().unwrap_or(Path::new("."));
         let mut file = self.fs.create_temp(dir, TEMPORARY).map_err(io_error("write in", dir))?;
         let fill = |file: &mut Box<dyn FileWrite>| {
-            pieces.into_iter().try_for_each(|piece| file.write_all(piece.as_ref()))?;
+            let mut out = BufWriter::with_capacity(DRAFT_BYTES, &mut *file);
+            content(&mut out)?;
+            out.flush()?;
+            drop(out);
             file.set_mode(mode)?;
             if let Some(seconds) = mtime {
                 file.set_mtime(seconds)?;

@@ -10,7 +10,7 @@
 //! batches of several folders together.
 
 use super::super::maildir::name::{self, KeywordLetters};
-use super::super::maildir::uidlist::{Entry, UidList};
+use super::super::maildir::uidlist::Entry;
 use super::hand::{Hand, Sync, io_error, is_fatal};
 use super::listing::{MessageFile, Messages};
 use super::names::may_be_a_file;
@@ -19,7 +19,7 @@ use super::uids::{Ground, Wish, plan};
 use crate::event::Reason;
 use crate::model::mailbox::FolderKind;
 use crate::site::{Delivered, Delivery, ItemContent, SiteError, UidsKept};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, ErrorKind};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -75,9 +75,13 @@ pub fn stage_batch<'a>(
     let mut delivered = vec![Delivered::Done { uid: None }; batch.len()];
     let mut staged = Vec::new();
     if !present.is_empty() {
-        let list = read_list(hand, dir)?;
-        for (at, delivery) in batch.iter().enumerate().filter(|(_, each)| present.contains_key(&each.name)) {
-            set(&mut delivered, at, Delivered::Done { uid: uid_of(list.as_ref(), &delivery.name) });
+        let there = batch.iter().enumerate().filter(|(_, each)| present.contains_key(&each.name));
+        let wishes: Vec<Wish<'_>> = there.clone().map(|(_, each)| Wish { name: &each.name, uid: None }).collect();
+        let (_, taken) = read_list(hand, dir, &wishes)?;
+        let uids: HashMap<&str, u32> = taken.iter().map(|(uid, name)| (name.as_str(), *uid)).collect();
+        for (at, delivery) in there {
+            let uid = uids.get(delivery.name.as_str()).copied().and_then(NonZeroU32::new);
+            set(&mut delivered, at, Delivered::Done { uid });
         }
     }
     let mut names = HashSet::new();
@@ -94,8 +98,9 @@ pub fn stage_batch<'a>(
     }
     let mut waiting = Waiting { hand, dir, foreign, batch, delivered, staged, draft: None };
     if !waiting.staged.is_empty() {
-        let mut file = UidFile::look(hand, dir)?;
-        let plan = plan_batch(&mut file, foreign, &waiting.deliveries());
+        let deliveries = waiting.deliveries();
+        let mut file = UidFile::look(hand, dir, &wishes(&deliveries))?;
+        let plan = plan_batch(&mut file, foreign, &deliveries);
         file.draft(sync)?;
         waiting.draft = Some((file, plan));
     }
@@ -116,8 +121,9 @@ impl Waiting<'_> {
         if !file.take_lock()? {
             // A server was here meanwhile: again, under the lock, which only now keeps others waiting for the disk.
             drop(file);
-            file = UidFile::lock(self.hand, self.dir)?;
-            plan = plan_batch(&mut file, self.foreign, &self.deliveries());
+            let deliveries = self.deliveries();
+            file = UidFile::lock(self.hand, self.dir, &wishes(&deliveries))?;
+            plan = plan_batch(&mut file, self.foreign, &deliveries);
             file.draft(Sync::Content)?;
         }
         publish(self.hand, self.dir, file, &plan, &mut self.staged, &mut self.delivered)?;
@@ -203,6 +209,10 @@ struct BatchPlan {
     lost: usize,
 }
 
+fn wishes<'a>(waiting: &[&'a Delivery]) -> Vec<Wish<'a>> {
+    waiting.iter().map(|each| Wish { name: &each.name, uid: each.uid }).collect()
+}
+
 /// Gives UIDs and letters, and puts them into `file`, which is not written yet.
 fn plan_batch(file: &mut UidFile<'_>, foreign: Option<&str>, waiting: &[&Delivery]) -> BatchPlan {
     let ground = match foreign {
@@ -210,8 +220,8 @@ fn plan_batch(file: &mut UidFile<'_>, foreign: Option<&str>, waiting: &[&Deliver
         None if file.was_opened() => Ground::Seen,
         None => Ground::Ours,
     };
-    let wishes: Vec<Wish<'_>> = waiting.iter().map(|each| Wish { name: &each.name, uid: each.uid }).collect();
-    let plan = plan(&file.taken(&wishes), file.next_uid(), ground, &wishes);
+    let wishes = wishes(waiting);
+    let plan = plan(&file.taken, file.next_uid(), ground, &wishes);
     let has_list = file.list.is_some();
     let uids = if has_list { plan.uids } else { vec![None; wishes.len()] };
     let mut surplus = Vec::new();
@@ -296,10 +306,4 @@ fn judge(foreign: Option<&str>, plan: &BatchPlan, waiting: &[&Delivery]) -> Uids
         return UidsKept::No(format!("{bad} POP3 UIDLs are not of the form that clients know"));
     }
     UidsKept::Yes
-}
-
-/// The UID that the folder's list gives this message.
-fn uid_of(list: Option<&UidList>, item: &str) -> Option<NonZeroU32> {
-    let entry = list?.entries.iter().find(|entry| crate::model::text::from_bytes(entry.base()) == item)?;
-    Some(entry.uid)
 }

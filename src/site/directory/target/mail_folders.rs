@@ -48,12 +48,12 @@ pub fn make(hand: &Hand, place: &AccountPlace, key: &FolderKey, folder: &Folder)
 
 /// Writes the head of a UID list; the reason where the folder has lived without it.
 fn frame_uids(hand: &Hand, dir: &Path, validity: NonZeroU32, folder: &Folder) -> Result<Option<String>, SiteError> {
-    let mut file = UidFile::lock(hand, dir)?;
+    let mut file = UidFile::lock(hand, dir, &[])?;
     let next_uid = folder.uid_next.or(NonZeroU32::new(1));
     let opened = file.was_opened();
     match &mut file.list {
         Some(list) if list.uid_validity == Some(validity) => {
-            if list.entries.is_empty() && !opened && list.next_uid < next_uid {
+            if list.messages == 0 && !opened && list.next_uid < next_uid {
                 list.next_uid = next_uid;
                 file.save(Sync::Everything)?;
             }

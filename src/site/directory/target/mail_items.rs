@@ -8,7 +8,8 @@ use super::super::maildir::name::{self, KeywordLetters};
 use super::super::maildir::uidlist::Entry;
 use super::hand::{Hand, Sync, io_error};
 use super::listing::{Listings, MessageFile, Messages, Sub};
-use super::uid_file::{UidFile, read_keywords};
+use super::uid_file::{UidFile, read_keywords, read_list};
+use super::uids::Wish;
 use crate::model::mailbox::Flags;
 use crate::model::text;
 use crate::site::SiteError;
@@ -26,7 +27,7 @@ pub fn letters_for(
 ) -> Result<(Keywords, KeywordLetters, Vec<String>), SiteError> {
     let mut known = read_keywords(hand, dir)?;
     if keywords.iter().any(|keyword| known.letter(keyword).is_none()) {
-        let mut file = UidFile::lock(hand, dir)?;
+        let mut file = UidFile::lock(hand, dir, &[])?;
         for keyword in keywords {
             file.keywords.assign(keyword);
         }
@@ -99,7 +100,7 @@ pub fn move_to(
     to: &Path,
 ) -> Result<Option<Vec<String>>, SiteError> {
     let here = read_keywords(hand, from)?;
-    let mut target = UidFile::lock(hand, to)?;
+    let mut target = UidFile::lock(hand, to, &[Wish { name: item, uid: None }])?;
     listings.with(hand, from, item, |file| {
         let path = file.path(from);
         if !exists(hand, &path)? {
@@ -136,9 +137,10 @@ pub fn move_to(
 
 /// Puts the message into the list with the next UID, unless it is there or there is no list.
 fn give_uid(file: &mut UidFile<'_>, base: &[u8]) -> Option<NonZeroU32> {
-    let list = file.list.as_ref()?;
-    if let Some(entry) = list.entries.iter().find(|entry| entry.base() == base) {
-        return Some(entry.uid);
+    file.list.as_ref()?;
+    let name = text::of_bytes(base);
+    if let Some((uid, _)) = file.taken.iter().find(|(_, taken)| **taken == name) {
+        return NonZeroU32::new(*uid);
     }
     let uid = NonZeroU32::new(file.next_uid())?;
     let next = uid.get().checked_add(1)?;
@@ -155,18 +157,17 @@ pub fn remove(hand: &Hand, listings: &Listings, dir: &Path, item: &str) -> Resul
 /// Gives those of `names` that are in the folder and have no UID one, where the folder has a list: what a crash between
 /// the list and the files left, or a list that a server never read.
 pub fn complete_uids(hand: &Hand, dir: &Path, messages: &Messages, names: &HashSet<&str>) -> Result<(), SiteError> {
-    let Some(list) = super::uid_file::read_list(hand, dir)? else { return Ok(()) };
-    let mut missing: HashSet<&str> = names.iter().copied().filter(|name| messages.contains_key(*name)).collect();
-    for entry in list.entries.iter() {
-        missing.remove(text::from_bytes(entry.base()).as_str());
-    }
-    if missing.is_empty() {
+    let mut wishes: Vec<Wish<'_>> =
+        names.iter().filter(|name| messages.contains_key(**name)).map(|&name| Wish { name, uid: None }).collect();
+    let (Some(_), taken) = read_list(hand, dir, &wishes)? else { return Ok(()) };
+    let listed: HashSet<&str> = taken.values().map(String::as_str).collect();
+    wishes.retain(|wish| !listed.contains(wish.name));
+    if wishes.is_empty() {
         return Ok(());
     }
-    let mut missing: Vec<&str> = missing.into_iter().collect();
-    missing.sort_unstable();
-    let mut file = UidFile::lock(hand, dir)?;
-    for message in missing.into_iter().filter_map(|name| messages.get(name)) {
+    wishes.sort_unstable_by_key(|wish| wish.name);
+    let mut file = UidFile::lock(hand, dir, &wishes)?;
+    for message in wishes.iter().filter_map(|wish| messages.get(wish.name)) {
         give_uid(&mut file, name::base(message.bytes()));
     }
     file.save(Sync::Everything)

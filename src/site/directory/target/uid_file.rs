@@ -1,4 +1,5 @@
-//! A folder's `dovecot-uidlist` and `dovecot-keywords`: read, changed, written back whole, under Dovecot's lock.
+//! A folder's `dovecot-uidlist` and `dovecot-keywords`: read, changed, written back whole, under Dovecot's lock. The list
+//! of messages goes from file to file, line by line, because a folder may have a million of them.
 //!
 //! Promises: between taking the lock and dropping the value, no server changes either file; what is written is complete
 //! and belongs to the site's owner. So that nobody waits for our disk, a change can be drafted without the lock: looked
@@ -6,15 +7,16 @@
 //! still the same.
 
 use super::super::maildir::keywords::Keywords;
-use super::super::maildir::uidlist::{self, Entry, UidList};
+use super::super::maildir::uidlist::{self, Added, Entry, UidList};
 use super::super::maildir::{KEYWORDS, UIDLIST};
+use super::super::tree;
 use super::dotlock::Dotlock;
-use super::hand::{Hand, PRIVATE, Sync, Temporary};
-use super::uids::Wish;
+use super::hand::{Hand, PRIVATE, Sync, Temporary, io_error};
+use super::uids::{Taken, Wish};
 use crate::fs::Stat;
 use crate::model::text;
 use crate::site::SiteError;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::path::Path;
 
@@ -24,6 +26,11 @@ pub struct UidFile<'a> {
     dir: &'a Path,
     /// `None` where the folder has no list that says a UIDVALIDITY; then nobody has given a UID that means anything.
     pub list: Option<UidList>,
+    list_before: Option<UidList>,
+    /// Of the messages of the list, those of which somebody asked when it was read.
+    pub taken: Taken,
+    /// Those that it is to have as well.
+    added: Added,
     /// The letters of the folder.
     pub keywords: Keywords,
     keywords_before: Keywords,
@@ -40,20 +47,31 @@ struct Seen {
 }
 
 impl<'a> UidFile<'a> {
-    /// Locks the folder and reads both files.
-    pub fn lock(hand: &'a Hand, dir: &'a Path) -> Result<Self, SiteError> {
+    /// Locks the folder and reads both files; of the messages it keeps those that have a UID or name of `wishes`.
+    pub fn lock(hand: &'a Hand, dir: &'a Path, wishes: &[Wish<'_>]) -> Result<Self, SiteError> {
         let lock = Dotlock::take(hand.fs.as_ref(), &dir.join(UIDLIST))?;
-        Ok(Self { lock: Some(lock), ..Self::look(hand, dir)? })
+        Ok(Self { lock: Some(lock), ..Self::look(hand, dir, wishes)? })
     }
 
     /// Reads both files, for a draft.
-    pub fn look(hand: &'a Hand, dir: &'a Path) -> Result<Self, SiteError> {
+    pub fn look(hand: &'a Hand, dir: &'a Path, wishes: &[Wish<'_>]) -> Result<Self, SiteError> {
         // Before the content, so that a change meanwhile is seen later.
         let seen = Seen::now(hand, dir)?;
-        let list = read_list(hand, dir)?;
+        let (list, taken) = read_list(hand, dir, wishes)?;
         let keywords = read_keywords(hand, dir)?;
-        let keywords_before = keywords.clone();
-        Ok(Self { hand, dir, list, keywords_before, keywords, seen, drafts: Vec::new(), lock: None })
+        Ok(Self {
+            hand,
+            dir,
+            list_before: list.clone(),
+            list,
+            taken,
+            added: Added::default(),
+            keywords_before: keywords.clone(),
+            keywords,
+            seen,
+            drafts: Vec::new(),
+            lock: None,
+        })
     }
 
     /// Whether a server has had the folder open.
@@ -67,16 +85,6 @@ impl<'a> UidFile<'a> {
         Ok(Seen::now(self.hand, self.dir)? == self.seen)
     }
 
-    /// UID and base name, as text, of the messages of the list that have the UID or the name of one of `wishes`.
-    pub fn taken(&self, wishes: &[Wish<'_>]) -> HashMap<u32, String> {
-        let uids: HashSet<NonZeroU32> = wishes.iter().filter_map(|wish| wish.uid).collect();
-        let names: HashSet<&str> = wishes.iter().map(|wish| wish.name).collect();
-        let entries = self.list.iter().flat_map(|list| list.entries.iter());
-        let named = entries.map(|entry| (entry.uid, text::from_bytes(entry.base())));
-        let met = named.filter(|(uid, name)| uids.contains(uid) || names.contains(name.as_str()));
-        met.map(|(uid, name)| (uid.get(), name)).collect()
-    }
-
     /// The next UID that the folder would give.
     pub fn next_uid(&self) -> u32 {
         self.list.as_ref().and_then(|list| list.next_uid).map_or(1, NonZeroU32::get)
@@ -86,7 +94,7 @@ impl<'a> UidFile<'a> {
     pub fn add<'e>(&mut self, entries: impl IntoIterator<Item = Entry<'e>>, next_uid: u32) {
         let Some(list) = &mut self.list else { return };
         list.next_uid = list.next_uid.max(NonZeroU32::new(next_uid));
-        list.entries.add(entries);
+        entries.into_iter().for_each(|entry| self.added.add(entry));
     }
 
     /// Writes what has changed under temporary names; it is [`UidFile::put_in_place`] that lets others see it.
@@ -102,12 +110,18 @@ impl<'a> UidFile<'a> {
             let now = jiff::Timestamp::now().as_second();
             let time = last.map_or(now, |last| now.max(last.saturating_add(1)));
             let bytes = self.keywords.encode();
-            self.drafts.push(self.hand.draft(path, [bytes], mode_of(before), sync, Some(time))?);
+            let draft = self.hand.draft(path, mode_of(before), sync, Some(time), |out| out.write_all(&bytes))?;
+            self.drafts.push(draft);
         }
-        if let Some(list) = &self.list {
+        if let Some(list) = self.list.as_ref().filter(|_| self.list != self.list_before || !self.added.is_empty()) {
             let path = self.dir.join(UIDLIST);
             let mode = mode_of(self.hand.stat(&path)?);
-            self.drafts.push(self.hand.draft(path, list.pieces(), mode, sync, None)?);
+            let old = tree::open_control(self.hand.fs.as_ref(), &path).map_err(io_error("read", &path))?;
+            let draft = self.hand.draft(path, mode, sync, None, |out| match old {
+                Some(old) => uidlist::write(out, list, old, &self.added),
+                None => uidlist::write(out, list, std::io::empty(), &self.added),
+            })?;
+            self.drafts.push(draft);
         }
         Ok(())
     }
@@ -116,6 +130,8 @@ impl<'a> UidFile<'a> {
     pub fn put_in_place(&mut self) -> Result<(), SiteError> {
         self.drafts.drain(..).try_for_each(Temporary::put_in_place)?;
         self.keywords_before = self.keywords.clone();
+        self.list_before = self.list.clone();
+        self.added = Added::default();
         Ok(())
     }
 
@@ -138,11 +154,23 @@ fn mode_of(present: Option<Stat>) -> u32 {
     present.map_or(PRIVATE, |stat| stat.mode & 0o777)
 }
 
-/// The list as it is now, without the lock.
-pub fn read_list(hand: &Hand, dir: &Path) -> Result<Option<UidList>, SiteError> {
-    let bytes = hand.read(&dir.join(UIDLIST))?;
-    let list = bytes.map(|bytes| uidlist::parse(bytes).0);
-    Ok(list.filter(|list| list.uid_validity.is_some()))
+/// The list as it is now, without the lock, and those of its messages that have the UID or the name of one of `wishes`.
+pub fn read_list(hand: &Hand, dir: &Path, wishes: &[Wish<'_>]) -> Result<(Option<UidList>, Taken), SiteError> {
+    let uids: HashSet<NonZeroU32> = wishes.iter().filter_map(|wish| wish.uid).collect();
+    let names: HashSet<&str> = wishes.iter().map(|wish| wish.name).collect();
+    let mut taken = Taken::new();
+    let path = dir.join(UIDLIST);
+    let Some(file) = tree::open_control(hand.fs.as_ref(), &path).map_err(io_error("read", &path))? else {
+        return Ok((None, taken));
+    };
+    let keep = |entry: Entry<'_>| {
+        let name = text::of_bytes(entry.base());
+        if uids.contains(&entry.uid) || names.contains(name.as_ref()) {
+            taken.insert(entry.uid.get(), name.into_owned());
+        }
+    };
+    let (list, _) = uidlist::read(file, keep).map_err(io_error("read", &path))?;
+    Ok((Some(list).filter(|list| list.uid_validity.is_some()), taken))
 }
 
 /// The folder's keywords as they are now.

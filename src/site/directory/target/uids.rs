@@ -27,6 +27,9 @@ pub struct Wish<'a> {
     pub uid: Option<NonZeroU32>,
 }
 
+/// UIDs that a list has, and the names of their messages, as text.
+pub type Taken = HashMap<u32, String>;
+
 /// What came of the wishes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -39,7 +42,7 @@ pub struct Plan {
 }
 
 /// Gives each wish a UID. `taken` maps each present UID to its message's name; a name that is there keeps its UID.
-pub fn plan(taken: &HashMap<u32, String>, next: u32, ground: Ground, wishes: &[Wish<'_>]) -> Plan {
+pub fn plan(taken: &Taken, next: u32, ground: Ground, wishes: &[Wish<'_>]) -> Plan {
     let asking: HashMap<&str, usize> = wishes.iter().enumerate().map(|(at, wish)| (wish.name, at)).collect();
     let mut given: HashSet<u32> = HashSet::new();
     let mut uids: Vec<Option<u32>> = vec![None; wishes.len()];
@@ -98,7 +101,7 @@ mod tests {
         plan.uids.iter().map(|uid| uid.map_or(0, NonZeroU32::get)).collect()
     }
 
-    fn taken(list: &[(u32, &str)]) -> HashMap<u32, String> {
+    fn taken(list: &[(u32, &str)]) -> Taken {
         list.iter().map(|&(uid, name)| (uid, name.to_owned())).collect()
     }
 
