@@ -43,3 +43,6 @@ pub const SERVER_IDLE: usize = 16;
 
 /// A bearer token is fetched anew when it is so old. They live for five minutes (Keycloak's default) to an hour.
 pub const TOKEN_FRESH: Duration = Duration::from_secs(240);
+
+/// One that is refused is fetched anew, unless it was fetched so short a time ago that another one would be no other.
+pub const TOKEN_NEW: Duration = Duration::from_secs(5);

@@ -8,8 +8,9 @@ use stationwagon::site::{Content, Depth, FolderScan};
 use std::collections::HashSet;
 use std::io::Write as _;
 use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 fn shelf() -> Shelf {
     let mut shelf = Shelf::with(&["other", "work"]);
@@ -82,4 +83,36 @@ fn a_bearer_token_goes_with_every_request() {
     let all = read_all(&store);
     assert!(is_all(&all), "{all:?}");
     assert_eq!(*heard.lock().unwrap(), HashSet::from(["Bearer a.b-c~d+e/f==".to_owned()]));
+}
+
+#[test]
+fn a_token_that_becomes_invalid_before_its_time_is_fetched_anew() {
+    let (shelf, heard) = (Mutex::new(shelf()), Arc::new(Mutex::new(Vec::new())));
+    let hears = Arc::clone(&heard);
+    // The first token is good for three requests.
+    let answer = move |request: &Request, out: &mut TcpStream| {
+        let mut heard = hears.lock().unwrap();
+        let said = request.header("authorization").unwrap_or_default().to_owned();
+        let good = format!("Bearer token-{}", u8::from(heard.len() >= 3));
+        heard.push(said == good);
+        match said == good {
+            true => {
+                let (status, body) = shelf.lock().unwrap().answer(request);
+                say(out, status, "", &body);
+            }
+            false => say(out, "401 Unauthorized", "", "expired"),
+        }
+    };
+    // As if it had been fetched a minute ago; the next one is too fresh to be fetched again.
+    let fetched = AtomicU32::new(0);
+    let fetch = move || Ok(Secret::new(format!("token-{}", fetched.fetch_add(1, Ordering::Relaxed))));
+    let began = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
+    let token = Token::new(fetch, began).unwrap();
+    let login = Login { mode: LoginMode::OAuth2, token: Some(Arc::new(token)), own: [].into(), ..login() };
+    let store = store_as(listen(move |stream| serve(stream, &answer)), 1, login);
+    let all = read_all(&store);
+    assert!(is_all(&all), "{all:?}");
+    let heard = heard.lock().unwrap();
+    assert_eq!(heard.iter().filter(|fine| !**fine).count(), 1, "{heard:?}");
+    assert!(heard.len() > 4, "{heard:?}");
 }

@@ -134,6 +134,8 @@ enum Trouble {
     Unreached(io::Error),
     /// What became of the request nobody knows.
     Lost(io::Error),
+    /// The server does not let in who says this of himself; its words.
+    Refused(HeaderValue, String),
     Other(SiteError),
 }
 
@@ -190,7 +192,7 @@ impl Client {
     /// it may have been. 401 is an error.
     pub fn send(&self, url: &Url, say: &Say<'_>) -> Result<Reply, SiteError> {
         let mut patience = waits().build();
-        let mut repeated = false;
+        let (mut repeated, mut renewed) = (false, false);
         loop {
             let pause = match (self.once(url, say), patience.next()) {
                 (Ok(Reply { status: 502 | 504, .. }) | Err(Trouble::Lost(_)), Some(pause)) => {
@@ -204,6 +206,18 @@ impl Client {
                 (Err(Trouble::Lost(source) | Trouble::Unreached(source)), None) => {
                     return Err(self.lost(&doing(url, say), source));
                 }
+                (Err(Trouble::Refused(said, words)), _) => {
+                    let refusal = || Err(self.says(&format!("the login of {} was refused: {words}", self.who)));
+                    if std::mem::replace(&mut renewed, true) {
+                        return refusal();
+                    }
+                    // A token may have become invalid before its time.
+                    self.login.renew(&self.account)?;
+                    if self.says_who()?.0 == said {
+                        return refusal();
+                    }
+                    Duration::ZERO
+                }
                 (Err(Trouble::Other(error)), _) => return Err(error),
             };
             std::thread::sleep(pause);
@@ -216,7 +230,7 @@ impl Client {
             builder = builder.header(*name, *value);
         }
         let (authorization, acts_for) = self.says_who().map_err(Trouble::Other)?;
-        builder = builder.header("authorization", authorization);
+        builder = builder.header("authorization", authorization.clone());
         if let Some(account) = acts_for {
             builder = builder.header("authorize-as", account);
         }
@@ -248,7 +262,7 @@ impl Client {
         };
         let reply = Reply { status, headers: parts.headers, repeated: false, body };
         match reply.status {
-            401 => Err(Trouble::Other(self.says(&format!("the login of {} was refused: {}", self.who, reply.words())))),
+            401 => Err(Trouble::Refused(authorization, reply.words())),
             429 | 503 => {
                 let seconds = reply.header("retry-after").and_then(|text| text.trim().parse().ok()).unwrap_or(0);
                 Err(Trouble::Busy(Duration::from_secs(seconds), reply.words()))

@@ -64,8 +64,7 @@ impl Pool {
 
     /// A connection for `account`. Where there are too many, `release` is asked to give some back, and waited for.
     pub fn lease(self: &Arc<Self>, account: &str, release: &dyn Fn()) -> Result<Lease, SiteError> {
-        let credentials = self.login.of(account)?;
-        self.lease_as(account.to_owned(), &credentials, release)
+        self.login.with(account, |credentials| self.lease_as(account.to_owned(), credentials, release))
     }
 
     /// A connection of the administrator as himself; `None` where nobody is.

@@ -78,7 +78,6 @@ impl SieveStore {
         account: &str,
         mut work: impl FnMut(&mut Scripts<'_>) -> Result<T, SiteError>,
     ) -> Result<T, SiteError> {
-        let credentials = self.login.of(account)?;
         let mut lease = self.pool.lease(account);
         // One that waited may have been closed meanwhile, which is no trouble of the server.
         if let Some(mut connection) = lease.connection.take() {
@@ -91,8 +90,10 @@ impl SieveStore {
             }
         }
         let attempt = || {
-            let mut connection = Connection::open(&self.endpoint, &self.dialer)?;
-            connection.log_in(account, &credentials)?;
+            let mut connection = self.login.with(account, |credentials| {
+                let mut connection = Connection::open(&self.endpoint, &self.dialer)?;
+                connection.log_in(account, credentials).map(|()| connection)
+            })?;
             self.reached.store(true, Ordering::Relaxed);
             let done = work(&mut Scripts::new(&mut connection))?;
             Ok((done, connection))

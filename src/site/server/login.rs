@@ -40,7 +40,7 @@ pub struct Login {
 }
 
 /// What is said to a server for one account.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Credentials {
     /// SASL PLAIN, or the protocol's own LOGIN where `acts_for` is empty.
     Password {
@@ -79,6 +79,15 @@ impl Token {
         }
         Ok(held.1.clone())
     }
+
+    /// Fetches it anew because a server refuses it, unless it is fresh.
+    fn renew(&self, now: Instant) -> Result<(), SiteError> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.saturating_duration_since(held.0) >= limits::TOKEN_NEW {
+            *held = (now, (self.fetch)()?);
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Debug for Token {
@@ -88,6 +97,32 @@ impl fmt::Debug for Token {
 }
 
 impl Login {
+    /// Logs in for `account`. Where a bearer token is refused and another one can be had, once more with that.
+    pub fn with<T>(
+        &self,
+        account: &str,
+        mut log_in: impl FnMut(&Credentials) -> Result<T, SiteError>,
+    ) -> Result<T, SiteError> {
+        let credentials = self.of(account)?;
+        match log_in(&credentials) {
+            Err(refusal @ SiteError::Server { .. }) => {
+                self.renew(account)?;
+                let now = self.of(account)?;
+                if now == credentials { Err(refusal) } else { log_in(&now) }
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Fetches anew what was refused for `account` and may have become invalid before its time. An error where that cannot
+    /// be had.
+    pub fn renew(&self, account: &str) -> Result<(), SiteError> {
+        match &self.token {
+            Some(token) if !self.own.contains_key(account) => token.renew(Instant::now()),
+            _ => Ok(()),
+        }
+    }
+
     /// What to say for `account`; an error where nothing is known for it.
     pub fn of(&self, account: &str) -> Result<Credentials, SiteError> {
         let shared = || {
@@ -139,5 +174,58 @@ mod tests {
         assert_eq!(said(limits::TOKEN_FRESH), "token 1");
         assert_eq!(said(limits::TOKEN_FRESH + Duration::from_secs(1)), "token 1");
         assert_eq!(said(3 * limits::TOKEN_FRESH), "token 2");
+    }
+
+    /// A login whose token is another one each time, and how often it was fetched; the first was so long ago.
+    fn login(ago: Duration, fetch: impl Fn(u32) -> Result<Secret, SiteError> + Send + Sync + 'static) -> Login {
+        let fetched = AtomicU32::new(0);
+        let fetch = move || fetch(fetched.fetch_add(1, Ordering::Relaxed));
+        let token = Token::new(fetch, Instant::now().checked_sub(ago).unwrap()).unwrap();
+        let (user, separator) = (String::new(), String::new());
+        Login {
+            mode: LoginMode::OAuth2,
+            user,
+            separator,
+            secret: None,
+            token: Some(Arc::new(token)),
+            own: BTreeMap::new(),
+        }
+    }
+
+    /// What was tried at a server that takes `good`, and what came of it.
+    fn tried(login: &Login, good: &str) -> (Vec<String>, Result<(), String>) {
+        let mut tried = Vec::new();
+        let outcome = login.with("ann@example.org", |credentials| {
+            let Credentials::Bearer { token, .. } = credentials else { panic!("no token") };
+            tried.push(token.reveal().to_owned());
+            let refusal = || SiteError::Server { server: "imap.example.org".to_owned(), what: "no".to_owned() };
+            if token.reveal() == good { Ok(()) } else { Err(refusal()) }
+        });
+        (tried, outcome.map_err(|error| error.to_string()))
+    }
+
+    #[test]
+    fn a_token_that_is_refused_before_its_time_is_fetched_anew_once() {
+        let each = |number: u32| Ok(Secret::new(format!("token {number}")));
+        let minute = Duration::from_secs(60);
+        assert_eq!(tried(&login(minute, each), "token 1"), (vec!["token 0".to_owned(), "token 1".to_owned()], Ok(())));
+        let (words, outcome) = tried(&login(minute, each), "token 7");
+        assert_eq!(words, ["token 0", "token 1"]);
+        assert!(outcome.is_err());
+        let (words, _) = tried(&login(Duration::ZERO, each), "token 1");
+        assert_eq!(words, ["token 0"], "it was fetched a moment ago");
+        let (words, _) = tried(&login(minute, |_| Ok(Secret::new("always"))), "another");
+        assert_eq!(words, ["always"]);
+    }
+
+    #[test]
+    fn where_no_other_token_can_be_had_that_is_told() {
+        let once = |number: u32| match number {
+            0 => Ok(Secret::new("token")),
+            _ => Err(SiteError::Unsupported("the program that prints tokens is gone".to_owned())),
+        };
+        let (words, outcome) = tried(&login(Duration::from_secs(60), once), "another");
+        assert_eq!(words, ["token"]);
+        assert!(outcome.unwrap_err().contains("the program that prints tokens is gone"));
     }
 }
