@@ -6,9 +6,10 @@
 For each size a site is made in WORK whose one account has so many messages of about 80 bytes in one folder, with file names
 of about 50 bytes and a UID list. Measured, each step one whole process and done once: exports from the directory (first,
 unchanged, after one more message), imports into an empty directory site and once more, `verify`, `check`, `ls` and an export of
-one message; and the same from and into a running server where --dovecot names a script that starts one (`START_SH DIR SITE` as a
-development testbed has it, with a `stop.sh` beside it: it prints DOVECOT_IMAP_PORT=... and DOVECOT_MASTER_PASSWORD=...). WORK in
-memory (tmpfs) spares the disk: a size of 300,000 takes 3 GB there.
+one message; exports, an import, `verify` and `ls` of an archive that is encrypted with a passphrase; and the same from and into a running
+server where --dovecot names a script that starts one (`START_SH DIR SITE` as a development testbed has it, with a `stop.sh` beside it: it
+prints DOVECOT_IMAP_PORT=... and DOVECOT_MASTER_PASSWORD=..., and its dovecot.conf lies in DIR; its processes may then take 4 GB, since
+Dovecot's default does not open a folder of a million messages). WORK in memory (tmpfs) spares the disk: a size of 300,000 takes 3 GB there.
 
 The report goes to standard output and, with --name, into bench/results/NAME.md.
 """
@@ -65,6 +66,10 @@ class Server:
         env = {**os.environ, "IMAP_PORT": "auto", "IMAPS_PORT": "auto", "LMTP_PORT": "auto", "SIEVE_PORT": "auto"}
         told = subprocess.run([start, place / "run", site], env=env, check=True, stdout=subprocess.PIPE, text=True).stdout
         self.about = dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
+        config = place / "run/dovecot.conf"
+        with open(config, "a") as out:
+            out.write("default_vsz_limit = 4 G\n")
+        subprocess.run(["doveadm", "-c", config, "reload"], check=True)
         (place / "secret").write_text(self.about["DOVECOT_MASTER_PASSWORD"])
         self.toml = place / "site.toml"
         self.toml.write_text(f'state = "state"\n[accounts]\nlist = [{{ address = "{ACCOUNT}" }}]\n[mail]\n'
@@ -80,10 +85,10 @@ class Bench:
         self.args, self.size, self.costs = args, size, {}
         self.work = args.work / str(size)
         self.work.mkdir()
-        self.archive = None
+        self.archive, self.key = None, []
 
     def step(self, name, *words):
-        argv = [self.args.wagon, "-q", *words, "--archive", self.archive]
+        argv = [self.args.wagon, "-q", *words, "--archive", self.archive, *self.key]
         env = {**os.environ, "WAGON_CACHE_DIR": f"{self.archive}-cache"}
         status, cost = measure(argv, self.work / "log", env)
         if status not in (0, 3):
@@ -108,10 +113,24 @@ class Bench:
         self.step("verify", "verify", "--to", copy)
         self.step("check", "check")
         self.step("ls", "ls", f"{ACCOUNT}:INBOX")
+        self.encrypted(site)
         if self.args.dovecot:
             self.over_imap(site)
         shutil.rmtree(self.work)
         return self.costs
+
+    def encrypted(self, site):
+        passphrase = self.work / "passphrase"
+        passphrase.write_text("of the bench\n")
+        plain, self.archive = self.archive, self.work / "archive-encrypted"
+        self.key = ["--passphrase-file", passphrase]
+        self.passes("encrypted", site.root, site)
+        copy = self.work / "copy-encrypted"
+        self.step("encrypted: import into a directory", "import", "--to", copy)
+        self.step("encrypted: verify", "verify", "--to", copy)
+        self.step("encrypted: ls", "ls", f"{ACCOUNT}:INBOX")
+        shutil.rmtree(copy)
+        self.archive, self.key = plain, []
 
     def over_imap(self, site):
         empty = Site(self.work / "empty")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure wagon beside mbsync and doveadm backup: all mail of an IMAP server, copied to this machine.
+"""Measure wagon beside mbsync, doveadm backup and doveadm sync: all mail of an IMAP server, copied to this machine.
 
     bench/servers.py HOST PORT MASTER PASSWORD_FILE ACCOUNTS WORK [--runs N] [--name NAME] [--wagon PATH]
                      [--day] [--latency MS] [--without PROGRAM]
@@ -9,7 +9,7 @@ HOST:PORT is an IMAP server that speaks without TLS on this machine or a trusted
 
 Steps: `first` (nothing is here yet), `unchanged` (all is here and nothing has changed) and, with --day, `day`: in each
 inbox five letters have arrived, ten got another flag and two were removed since. wagon writes its archive (`wagon
-export`); mbsync (isync) and doveadm backup, one account after the other, write Maildirs. With --latency everybody
+export`); mbsync (isync), doveadm backup and doveadm sync (one way, `-1`), one account after the other, write Maildirs. With --latency everybody
 reaches the server through a relay that holds what passes for so many milliseconds there and back together, as a network
 does. Programs that are not installed are left out, and the report says so. They take turns; each step is done N times (3), the median shown. CPU is
 that of the program and what it starts, not of the server. Afterwards each step is done once more through a proxy that
@@ -163,6 +163,7 @@ class Mbsync(Engine):
 
 class Doveadm(Engine):
     name = "doveadm backup"
+    verb = ("backup", "-R")
     nobody = 65534
 
     def own(self, folder):
@@ -194,10 +195,15 @@ class Doveadm(Engine):
                 argv += ["-o", f"{key}={value}"]
             # 2: it wants to be run again, which it does not get.
             leave = ["-x", f"{self.args.shared}*"] if self.args.shared else []
-            self.run(argv + ["backup", "-R", *leave, "imapc:"], {"USER": account, "HOME": str(home)}, fine=(0, 2))
+            self.run(argv + [*self.verb, *leave, "imapc:"], {"USER": account, "HOME": str(home)}, fine=(0, 2))
 
     def version(self):
         return "dovecot " + subprocess.run(["dovecot", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+class DoveadmSync(Doveadm):
+    name = "doveadm sync"
+    verb = ("sync", "-1", "-R")
 
 
 def a_day(args, account, number):
@@ -251,7 +257,7 @@ def main():
     args.work.mkdir(exist_ok=True)
     args.shared = shared_prefix(args, accounts[0])
     engines, missing = [], []
-    for kind, program in ((Wagon, args.wagon), (Mbsync, "mbsync"), (Doveadm, "doveadm")):
+    for kind, program in ((Wagon, args.wagon), (Mbsync, "mbsync"), (Doveadm, "doveadm"), (DoveadmSync, "doveadm")):
         if kind.name in args.without:
             continue
         if shutil.which(program):
@@ -283,7 +289,7 @@ def main():
                     time.sleep(0.2)
                     wire[engine.name, step] = (counter.connections, counter.turns, counter.up + counter.down)
     lines = [f"# {len(accounts)} accounts over IMAP", "",
-             f"{os.cpu_count()} cores; {', '.join(engine.version() for engine in engines)}; {args.runs} runs, medians (range)."]
+             f"{os.cpu_count()} cores; {', '.join(dict.fromkeys(engine.version() for engine in engines))}; {args.runs} runs, medians (range)."]
     if args.latency:
         lines.append(f"Everybody is {args.latency:g} ms away from the server.")
     if args.without:

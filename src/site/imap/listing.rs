@@ -48,10 +48,8 @@ pub fn list(connection: &mut Connection, account: &str, known: &[FolderRow]) -> 
     // It alone lists what is subscribed to and not there.
     let lsub = if connection.can("IMAP4REV1") { "LSUB" } else { "LIST (SUBSCRIBED)" };
     let subscribed = connection.send(&Command::new(format!("{lsub} \"\" \"*\"")).about_all())?;
-    // A command for each of these, and one for the counters.
     let beside = Beside::of(connection);
-    let at_once = limits::IMAP_PIPELINE / (1 + beside.len());
-    let now = known.get(..at_once).unwrap_or(known);
+    let now = known.get(..at_once(known.iter().map(|folder| folder.wire.len()), &beside)).unwrap_or(known);
     let counted = send_status(connection, now.iter().map(|folder| folder.wire.as_slice()), &items)?;
     let asked = send_beside(connection, now.iter().map(|folder| folder.wire.as_slice()), &beside)?;
 
@@ -74,7 +72,10 @@ pub fn list(connection: &mut Connection, account: &str, known: &[FolderRow]) -> 
     let is_here: BTreeSet<&[u8]> = found.folders.values().map(|folder| folder.wire.as_slice()).collect();
     let was_asked: BTreeSet<&[u8]> = now.iter().map(|folder| folder.wire.as_slice()).collect();
     let unasked: Vec<Vec<u8>> = is_here.difference(&was_asked).map(|wire| wire.to_vec()).collect();
-    for chunk in unasked.chunks(at_once) {
+    let mut rest = unasked.as_slice();
+    while !rest.is_empty() {
+        let chunk;
+        (chunk, rest) = rest.split_at(at_once(rest.iter().map(Vec::len), &beside));
         let counted = send_status(connection, chunk.iter().map(Vec::as_slice), &items)?;
         let asked = send_beside(connection, chunk.iter().map(Vec::as_slice), &beside)?;
         read_status(connection, counted, &mut counters, &mut status_room)?;
@@ -87,6 +88,18 @@ pub fn list(connection: &mut Connection, account: &str, known: &[FolderRow]) -> 
         folder.about = About { grants, description, comment, ..std::mem::take(&mut folder.about) };
     }
     Ok(found)
+}
+
+/// Of how many folders everything may be asked before the first answer is read: names of these lengths. At least of one.
+fn at_once(names: impl Iterator<Item = usize>, beside: &[Beside]) -> usize {
+    // One for the counters.
+    let commands = 1 + beside.len();
+    let mut bytes = 0;
+    let fits = |name: &usize| {
+        bytes += commands * (limits::IMAP_COMMAND_BYTES + name);
+        bytes <= limits::IMAP_PIPELINE_BYTES
+    };
+    names.take_while(fits).count().max(1)
 }
 
 fn list_words(connection: &Connection) -> &'static str {
