@@ -6,7 +6,7 @@
 For each size a site is made in WORK whose one account has so many messages of about 80 bytes in one folder, with file names
 of about 50 bytes and a UID list. Measured, each step one whole process and done once: exports from the directory (first,
 unchanged, after one more message), imports into an empty directory site and once more, `verify`, `check`, `ls` and an export of
-one message; exports, an import, `verify` and `ls` of an archive that is encrypted with a passphrase; and the same from and into a running
+one message; exports, an import, `verify` and `ls` of an archive that is encrypted (where age-keygen is installed); and the same from and into a running
 server where --dovecot names a script that starts one (`START_SH DIR SITE` as a development testbed has it, with a `stop.sh` beside it: it
 prints DOVECOT_IMAP_PORT=... and DOVECOT_MASTER_PASSWORD=..., and its dovecot.conf lies in DIR; its processes may then take 4 GB, since
 Dovecot's default does not open a folder of a million messages). WORK in memory (tmpfs) spares the disk: a size of 300,000 takes 3 GB there.
@@ -113,6 +113,7 @@ class Bench:
         self.step("verify", "verify", "--to", copy)
         self.step("check", "check")
         self.step("ls", "ls", f"{ACCOUNT}:INBOX")
+        shutil.rmtree(copy)
         self.encrypted(site)
         if self.args.dovecot:
             self.over_imap(site)
@@ -120,11 +121,16 @@ class Bench:
         return self.costs
 
     def encrypted(self, site):
-        passphrase = self.work / "passphrase"
-        passphrase.write_text("of the bench\n")
+        if not shutil.which("age-keygen"):
+            return
+        secret = self.work / "key"
+        subprocess.run(["age-keygen", "-o", secret], check=True, stderr=subprocess.DEVNULL)
+        public = subprocess.run(["age-keygen", "-y", secret], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
         plain, self.archive = self.archive, self.work / "archive-encrypted"
-        self.key = ["--passphrase-file", passphrase]
+        # Whoever exports needs no more than this.
+        self.key = ["--recipient", public]
         self.passes("encrypted", site.root, site)
+        self.key = ["--identity", secret]
         copy = self.work / "copy-encrypted"
         self.step("encrypted: import into a directory", "import", "--to", copy)
         self.step("encrypted: verify", "verify", "--to", copy)

@@ -13,6 +13,8 @@
 mod servers;
 mod sites;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use servers::dovecot::open_dir;
 use servers::testbed::{Server, missing, password, users};
 use sites::skip;
@@ -20,13 +22,18 @@ use stationwagon::fs::RealFs;
 use stationwagon::limits;
 use stationwagon::model::mailbox::{Flags, Folder, FolderKey, FolderKind};
 use stationwagon::model::provisioning::Secret;
-use stationwagon::net::{Endpoint, TlsPolicy};
+use stationwagon::net::{Endpoint, Protection, TlsPolicy};
 use stationwagon::site::managesieve::{SCHEMES, SieveOptions, SieveStore};
-use stationwagon::site::server::{Login, LoginMode, Store};
+use stationwagon::site::server::{Login, LoginMode, Store, Token};
 use stationwagon::site::{Content, Delivered, Delivery, Depth, FolderListing, FolderScan, FoundItem, ItemContent};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 const ANN: &str = "ann@a.test";
 const BOB: &str = "bob@b.test";
@@ -228,4 +235,44 @@ fn nobody_is_logged_in_without_the_certificate_or_with_a_wrong_password() {
 /// Cyrus gives an account its mailbox, and so a place for scripts, at its first login to IMAP.
 fn make_mailbox(cyrus: &Server, account: &str) {
     servers::imap::Imap::login(cyrus.port("CYRUS_IMAP_PORT"), account, &password(account)).unwrap();
+}
+
+/// A server without scripts that lets in whoever shows the second token.
+fn serve_tokens(mut client: TcpStream, shown: &AtomicU32) {
+    let _ = write!(client, "\"IMPLEMENTATION\" \"a test\"\r\n\"SASL\" \"OAUTHBEARER\"\r\n\"SIEVE\" \"\"\r\nOK\r\n");
+    let lines = BufReader::new(client.try_clone().unwrap()).lines().map_while(Result::ok);
+    for line in lines {
+        let answer = match line.split('"').nth(3).filter(|_| line.starts_with("AUTHENTICATE")) {
+            Some(text) => {
+                shown.fetch_add(1, Ordering::Relaxed);
+                let text = String::from_utf8(BASE64_STANDARD.decode(text).unwrap()).unwrap();
+                if text.contains("auth=Bearer token-1\x01") { "OK" } else { "NO \"this token has expired\"" }
+            }
+            None => "OK",
+        };
+        if write!(client, "{answer}\r\n").is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_token_that_is_refused_before_its_time_is_fetched_anew() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let shown = Arc::new(AtomicU32::new(0));
+    let seen = Arc::clone(&shown);
+    std::thread::spawn(move || {
+        listener.incoming().map_while(Result::ok).for_each(|client| serve_tokens(client, &shown))
+    });
+    let fetched = AtomicU32::new(0);
+    let fetch = move || Ok(Secret::new(format!("token-{}", fetched.fetch_add(1, Ordering::Relaxed))));
+    let token = Token::new(fetch, Instant::now().checked_sub(Duration::from_secs(60)).unwrap()).unwrap();
+    let login = Login { secret: None, token: Some(Arc::new(token)), ..as_master("", LoginMode::OAuth2, "") };
+    let mut endpoint = Endpoint::parse(&format!("sieve://127.0.0.1:{port}"), SCHEMES).unwrap();
+    endpoint.protection = Protection::Plain;
+    let options = SieveOptions { endpoint, tls: TlsPolicy::System, login, insecure: true, max_connections: 1 };
+    let store = SieveStore::open(&RealFs, options).unwrap();
+    assert_eq!(store.mailbox(ANN).unwrap().rejected, []);
+    assert_eq!(seen.load(Ordering::Relaxed), 2);
 }

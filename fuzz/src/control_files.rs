@@ -18,7 +18,8 @@ pub fn uidlist(bytes: &[u8]) {
     };
     let (list, entries, _) = parse(bytes);
     let mut written = Vec::new();
-    uids::write(&mut written, &list, bytes, &uids::Added::default()).unwrap();
+    let (_, _, places) = uids::locate(bytes, &[], |_| false).unwrap();
+    uids::write(&mut written, &list, bytes, &places, &uids::Added::default()).unwrap();
     let (again, entries_again, bad) = parse(&written);
     if list.uid_validity.is_some() {
         assert_eq!(lines(&written), 1 + list.messages);

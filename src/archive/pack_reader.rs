@@ -475,3 +475,28 @@ impl Write for Hashing<'_> {
         self.out.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::Recipients;
+    use crate::fs::{RealFs, Secrecy};
+
+    #[test]
+    fn inflated_segments_of_an_encrypted_archive_are_sealed() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = "age1cfhphk6k7l7wrsya3z43un6rd7v63u68rnymamm840rzwz3k0d4slggmpw";
+        let (fs, id) = (Arc::new(RealFs), || "old".parse().unwrap());
+        let secrecy = |archive: Archive| archive.all_objects().unwrap().spool.unwrap().secrecy;
+        let sealed = Archive::create_encrypted(
+            fs.clone(),
+            &dir.path().join("sealed"),
+            id(),
+            0,
+            &Recipients::parse([key]).unwrap(),
+            None,
+        );
+        assert_eq!(secrecy(sealed.unwrap()), Secrecy::Sealed);
+        assert_eq!(secrecy(Archive::create(fs, &dir.path().join("plain"), id(), 0).unwrap()), Secrecy::Plain);
+    }
+}

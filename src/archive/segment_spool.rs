@@ -19,7 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(super) struct SegmentSpool {
     fs: Arc<dyn Fs>,
     dir: PathBuf,
-    secrecy: Secrecy,
+    /// Whether its files show the disk what they hold.
+    pub secrecy: Secrecy,
     /// [`limits::SPOOL_FILE_BYTES`].
     file_bytes: u64,
     state: Mutex<State>,

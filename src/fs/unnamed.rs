@@ -7,14 +7,18 @@
 use super::{FileRead, FileWrite, Fs, Stat, read_exact_at};
 use chacha20poly1305::aead::{AeadInPlace, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce, Tag};
+use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
 
 /// Bytes of a piece before it is sealed, and of its tag. Whoever wants one record opens no more than two pieces.
 const PIECE: u64 = 4096;
 const TAG: u64 = 16;
+
+/// Opened pieces that are kept: who reads backwards, or one record after the other, wants each some forty times.
+const HELD_PIECES: usize = 4;
 
 /// Whether others may read on the disk what a file of this process holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -29,7 +33,10 @@ pub struct UnnamedFile {
     read: Box<dyn FileRead>,
     cipher: Option<ChaCha20Poly1305>,
     end: Mutex<End>,
+    held: Mutex<VecDeque<(u64, Piece)>>,
 }
+
+type Piece = Arc<Zeroizing<Vec<u8>>>;
 
 /// What is known of the bytes that were appended.
 struct End {
@@ -59,7 +66,7 @@ impl UnnamedFile {
         let read = fs.open(write.path())?;
         fs.remove_file(write.path())?;
         let end = End { write, bytes: 0, begins: Vec::new(), pieces: 0, failed: false };
-        Ok(Self { read, cipher, end: Mutex::new(end) })
+        Ok(Self { read, cipher, end: Mutex::new(end), held: Mutex::default() })
     }
 
     /// Bytes that it holds.
@@ -112,19 +119,35 @@ impl UnnamedFile {
             let start = begin + inside * PIECE;
             (first + inside, start, PIECE.min(stop - start))
         };
-        // At most a piece and its tag.
-        let mut piece = read_exact_at(self.read.as_ref(), begin + number * TAG, (length + TAG) as usize)?;
-        let tag = piece.split_off(length as usize);
-        let opened = cipher.decrypt_in_place_detached(&nonce(number), b"", &mut piece, Tag::from_slice(&tag));
-        opened.map_err(|_| {
-            io::Error::new(io::ErrorKind::InvalidData, "a scratch file holds other bytes than were written")
-        })?;
+        let piece = self.piece(cipher, number, begin, length)?;
         let wanted = piece.get((offset - begin) as usize..).unwrap_or_default();
         let count = wanted.len().min(buf.len());
         if let (Some(to), Some(from)) = (buf.get_mut(..count), wanted.get(..count)) {
             to.copy_from_slice(from);
         }
         Ok(count)
+    }
+
+    /// The piece with this number, of `length` bytes, of which the first is byte `begin` of what the file holds.
+    fn piece(&self, cipher: &ChaCha20Poly1305, number: u64, begin: u64, length: u64) -> io::Result<Piece> {
+        let held = || self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, piece)) = held().iter().find(|(other, _)| *other == number) {
+            return Ok(piece.clone());
+        }
+        // At most a piece and its tag.
+        let mut piece = read_exact_at(self.read.as_ref(), begin + number * TAG, (length + TAG) as usize)?;
+        let tag = piece.split_off(length as usize);
+        let opened = cipher.decrypt_in_place_detached(&nonce(number), b"", &mut piece, Tag::from_slice(&tag));
+        let damaged =
+            || io::Error::new(io::ErrorKind::InvalidData, "a scratch file holds other bytes than were written");
+        opened.map_err(|_| damaged())?;
+        let piece = Arc::new(Zeroizing::new(piece));
+        let mut held = held();
+        held.push_back((number, piece.clone()));
+        if held.len() > HELD_PIECES {
+            held.pop_front();
+        }
+        Ok(piece)
     }
 }
 
@@ -182,6 +205,49 @@ mod tests {
         file.append(&[7; 10_000]).unwrap();
         fs.blank();
         assert_eq!(read_exact_at(&file, 5000, 10).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn after_a_full_disk_what_was_there_is_there_and_nothing_comes_behind_it() {
+        let dir = tempfile::tempdir().unwrap();
+        for secrecy in BOTH {
+            let fs = FailingFs::default();
+            let file = UnnamedFile::make(&fs, dir.path(), "letters-", secrecy).unwrap();
+            let first: Vec<u8> = (0..9000).map(|at| (at % 251) as u8).collect();
+            file.append(&first).unwrap();
+            fs.fill();
+            assert_eq!(file.append(&[1; 9000]).unwrap_err().kind(), io::ErrorKind::StorageFull);
+            fs.empty();
+            // The half that was written is there; a number that sealed it must not seal other bytes.
+            assert!(file.append(&[2; 9000]).is_err(), "{secrecy:?}");
+            assert_eq!(file.bytes(), 9000);
+            assert_eq!(read_exact_at(&file, 0, 9000).unwrap(), first);
+        }
+    }
+
+    #[test]
+    fn who_reads_while_another_writes_gets_what_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        for secrecy in BOTH {
+            let file = UnnamedFile::make(&RealFs, dir.path(), "letters-", secrecy).unwrap();
+            let byte = |at: u64| (at % 251) as u8;
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    for part in 0..300_u64 {
+                        let begin = file.bytes();
+                        let bytes: Vec<u8> = (begin..begin + part * 7 + 1).map(byte).collect();
+                        file.append(&bytes).unwrap();
+                    }
+                });
+                let mut seen = 0;
+                while seen < 300 * 299 * 7 / 2 + 300 {
+                    seen = file.bytes();
+                    let begin = seen / 3;
+                    let read = read_exact_at(&file, begin, (seen - begin) as usize).unwrap();
+                    assert!(read.iter().zip(begin..).all(|(read, at)| *read == byte(at)), "{secrecy:?}");
+                }
+            });
+        }
     }
 
     proptest! {

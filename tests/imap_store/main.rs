@@ -15,6 +15,7 @@ mod odd_answers;
 mod servers;
 #[path = "../sites/mod.rs"]
 mod sites;
+mod tokens;
 mod utf8;
 
 use servers::dovecot::open_dir;

@@ -7,7 +7,7 @@ use super::{href, xml};
 use crate::limits;
 use crate::net::Dialer;
 use crate::site::SiteError;
-use crate::site::server::{Credentials, Login, LoginMode};
+use crate::site::server::{Credentials, Login, LoginMode, no_other};
 use backon::{BackoffBuilder as _, BlockingRetryable as _, ExponentialBuilder};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -134,8 +134,8 @@ enum Trouble {
     Unreached(io::Error),
     /// What became of the request nobody knows.
     Lost(io::Error),
-    /// The server does not let in who says this of himself; its words.
-    Refused(HeaderValue, String),
+    /// The server does not let in who says this; its words.
+    Refused(Credentials, String),
     Other(SiteError),
 }
 
@@ -148,15 +148,15 @@ impl Client {
         };
         let (wires, base, account) = (wires.clone(), base.clone(), account.to_owned());
         let client = Self { wires, base, login: Arc::clone(login), account, as_itself: false, who };
-        client.says_who().map(|_| client)
+        client.says_who(&client.login.of(&client.account)?).map(|_| client)
     }
 
     /// The headers `authorization` and, where an administrator acts for the account, `authorize-as`.
-    fn says_who(&self) -> Result<(HeaderValue, Option<HeaderValue>), SiteError> {
-        let (text, acts_for) = match self.login.of(&self.account)? {
+    fn says_who(&self, credentials: &Credentials) -> Result<(HeaderValue, Option<HeaderValue>), SiteError> {
+        let (text, acts_for) = match credentials {
             Credentials::Password { user, acts_for, password } => {
                 let pair = Zeroizing::new(format!("{user}:{}", password.reveal()));
-                (format!("Basic {}", STANDARD.encode(pair.as_bytes())), acts_for)
+                (format!("Basic {}", STANDARD.encode(pair.as_bytes())), acts_for.as_ref())
             }
             Credentials::Bearer { token, .. } => (format!("Bearer {}", token.reveal()), None),
         };
@@ -167,7 +167,7 @@ impl Client {
         };
         let mut authorization = header(&Zeroizing::new(text))?;
         authorization.set_sensitive(true);
-        let acts_for = acts_for.filter(|_| !self.as_itself).map(|account| header(&account)).transpose()?;
+        let acts_for = acts_for.filter(|_| !self.as_itself).map(|account| header(account)).transpose()?;
         Ok((authorization, acts_for))
     }
 
@@ -206,17 +206,13 @@ impl Client {
                 (Err(Trouble::Lost(source) | Trouble::Unreached(source)), None) => {
                     return Err(self.lost(&doing(url, say), source));
                 }
-                (Err(Trouble::Refused(said, words)), _) => {
-                    let refusal = || Err(self.says(&format!("the login of {} was refused: {words}", self.who)));
-                    if std::mem::replace(&mut renewed, true) {
-                        return refusal();
+                (Err(Trouble::Refused(credentials, words)), _) => {
+                    let refusal = format!("the login of {} was refused: {words}", self.who);
+                    match self.login.instead_of(&credentials) {
+                        Ok(Some(_)) if !std::mem::replace(&mut renewed, true) => Duration::ZERO,
+                        Ok(_) => return Err(self.says(&refusal)),
+                        Err(error) => return Err(self.says(&no_other(&refusal, &error))),
                     }
-                    // A token may have become invalid before its time.
-                    self.login.renew(&self.account)?;
-                    if self.says_who()?.0 == said {
-                        return refusal();
-                    }
-                    Duration::ZERO
                 }
                 (Err(Trouble::Other(error)), _) => return Err(error),
             };
@@ -229,8 +225,9 @@ impl Client {
         for (name, value) in say.headers {
             builder = builder.header(*name, *value);
         }
-        let (authorization, acts_for) = self.says_who().map_err(Trouble::Other)?;
-        builder = builder.header("authorization", authorization.clone());
+        let credentials = self.login.of(&self.account).map_err(Trouble::Other)?;
+        let (authorization, acts_for) = self.says_who(&credentials).map_err(Trouble::Other)?;
+        builder = builder.header("authorization", authorization);
         if let Some(account) = acts_for {
             builder = builder.header("authorize-as", account);
         }
@@ -262,7 +259,7 @@ impl Client {
         };
         let reply = Reply { status, headers: parts.headers, repeated: false, body };
         match reply.status {
-            401 => Err(Trouble::Refused(authorization, reply.words())),
+            401 => Err(Trouble::Refused(credentials, reply.words())),
             429 | 503 => {
                 let seconds = reply.header("retry-after").and_then(|text| text.trim().parse().ok()).unwrap_or(0);
                 Err(Trouble::Busy(Duration::from_secs(seconds), reply.words()))

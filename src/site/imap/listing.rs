@@ -49,7 +49,7 @@ pub fn list(connection: &mut Connection, account: &str, known: &[FolderRow]) -> 
     let lsub = if connection.can("IMAP4REV1") { "LSUB" } else { "LIST (SUBSCRIBED)" };
     let subscribed = connection.send(&Command::new(format!("{lsub} \"\" \"*\"")).about_all())?;
     let beside = Beside::of(connection);
-    let now = known.get(..at_once(known.iter().map(|folder| folder.wire.len()), &beside)).unwrap_or(known);
+    let now = known.get(..at_once(known.iter().map(|folder| folder.wire.as_slice()), &items, &beside)).unwrap_or(known);
     let counted = send_status(connection, now.iter().map(|folder| folder.wire.as_slice()), &items)?;
     let asked = send_beside(connection, now.iter().map(|folder| folder.wire.as_slice()), &beside)?;
 
@@ -75,7 +75,7 @@ pub fn list(connection: &mut Connection, account: &str, known: &[FolderRow]) -> 
     let mut rest = unasked.as_slice();
     while !rest.is_empty() {
         let chunk;
-        (chunk, rest) = rest.split_at(at_once(rest.iter().map(Vec::len), &beside));
+        (chunk, rest) = rest.split_at(at_once(rest.iter().map(Vec::as_slice), &items, &beside));
         let counted = send_status(connection, chunk.iter().map(Vec::as_slice), &items)?;
         let asked = send_beside(connection, chunk.iter().map(Vec::as_slice), &beside)?;
         read_status(connection, counted, &mut counters, &mut status_room)?;
@@ -90,16 +90,19 @@ pub fn list(connection: &mut Connection, account: &str, known: &[FolderRow]) -> 
     Ok(found)
 }
 
-/// Of how many folders everything may be asked before the first answer is read: names of these lengths. At least of one.
-fn at_once(names: impl Iterator<Item = usize>, beside: &[Beside]) -> usize {
-    // One for the counters.
-    let commands = 1 + beside.len();
+/// Of how many of these folders everything may be asked before the first answer is read. At least of one.
+fn at_once<'a>(wires: impl Iterator<Item = &'a [u8]>, items: &str, beside: &[Beside]) -> usize {
     let mut bytes = 0;
-    let fits = |name: &usize| {
-        bytes += commands * (limits::IMAP_COMMAND_BYTES + name);
+    let fits = |wire: &&[u8]| {
+        let beside: usize = beside.iter().map(|one| one.command(wire).bytes()).sum();
+        bytes += counters_of(wire, items).bytes() + beside;
         bytes <= limits::IMAP_PIPELINE_BYTES
     };
-    names.take_while(fits).count().max(1)
+    wires.take_while(fits).count().max(1)
+}
+
+fn counters_of(wire: &[u8], items: &str) -> Command {
+    Command::new("STATUS").string(wire).words(&format!("({items})"))
 }
 
 fn list_words(connection: &Connection) -> &'static str {
@@ -314,7 +317,7 @@ fn send_status<'a>(
     wires: impl Iterator<Item = &'a [u8]>,
     items: &str,
 ) -> Result<Vec<Sent>, SiteError> {
-    wires.map(|wire| connection.send(&Command::new("STATUS").string(wire).words(&format!("({items})")))).collect()
+    wires.map(|wire| connection.send(&counters_of(wire, items))).collect()
 }
 
 /// What a server does not tell of a folder is looked for by opening it.
@@ -401,4 +404,20 @@ pub const SPECIAL_USES: [(&str, SpecialUse); 8] = [
 
 fn special_use(listed: &Listed) -> Option<SpecialUse> {
     SPECIAL_USES.iter().find(|(attribute, _)| listed.has(attribute)).map(|(_, meaning)| *meaning)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_folders_is_asked_at_once_and_never_more_than_both_sides_can_hold() {
+        let names: Vec<Vec<u8>> = (0..1000).map(|number| format!("INBOX/project {number:06}").into_bytes()).collect();
+        let names = || names.iter().map(Vec::as_slice);
+        let items = "MESSAGES UIDNEXT UIDVALIDITY HIGHESTMODSEQ X-GUID";
+        assert_eq!(at_once(names(), items, &[Beside::Grants, Beside::Comments]), 148);
+        assert_eq!(at_once(names(), items, &[]), 344);
+        let long = vec![b'x'; limits::IMAP_PIPELINE_BYTES];
+        assert_eq!(at_once(std::iter::once(long.as_slice()), items, &[]), 1);
+    }
 }

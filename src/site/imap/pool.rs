@@ -64,7 +64,9 @@ impl Pool {
 
     /// A connection for `account`. Where there are too many, `release` is asked to give some back, and waited for.
     pub fn lease(self: &Arc<Self>, account: &str, release: &dyn Fn()) -> Result<Lease, SiteError> {
-        self.login.with(account, |credentials| self.lease_as(account.to_owned(), credentials, release))
+        // Nobody waits for long on what nobody could log in with.
+        self.login.of(account)?;
+        self.lease_as(account.to_owned(), &|| self.login.of(account), release)
     }
 
     /// A connection of the administrator as himself; `None` where nobody is.
@@ -74,17 +76,27 @@ impl Pool {
             return Ok(None);
         };
         let credentials = Credentials::Password { user: self.login.user.clone(), acts_for: None, password };
-        self.lease_as(String::new(), &credentials, release).map(Some)
+        self.lease_as(String::new(), &|| Ok(credentials.clone()), release).map(Some)
     }
 
-    fn lease_as(self: &Arc<Self>, who: Who, credentials: &Credentials, release: &dyn Fn()) -> Result<Lease, SiteError> {
+    /// `credentials` are asked for right before they are needed: a token may become old while somebody waits.
+    fn lease_as(
+        self: &Arc<Self>,
+        who: Who,
+        credentials: &dyn Fn() -> Result<Credentials, SiteError>,
+        release: &dyn Fn(),
+    ) -> Result<Lease, SiteError> {
         let lease = |connection| Lease { pool: Arc::clone(self), who: who.clone(), connection: Some(connection) };
         let mut crowded = 0;
         loop {
             if let Some(connection) = self.claim(&who, release)? {
                 return Ok(lease(connection));
             }
-            match self.connect(credentials) {
+            let attempt = match credentials() {
+                Ok(credentials) => self.connect(&credentials),
+                Err(error) => Attempt::Failed(error),
+            };
+            match attempt {
                 Attempt::Connected(connection) => return Ok(lease(*connection)),
                 Attempt::Failed(error) => {
                     self.given_up();
@@ -140,7 +152,7 @@ impl Pool {
 
     fn connect(&self, credentials: &Credentials) -> Attempt {
         let reached = self.inner.lock().unwrap_or_else(PoisonError::into_inner).reached;
-        let connected = (|| client::connect(&self.options, credentials))
+        let connected = (|| self.login.with(credentials, |credentials| client::connect(&self.options, credentials)))
             .retry(waits())
             .when(|error| reached && is_passing(error) && !is_crowded(error))
             .call();

@@ -90,7 +90,7 @@ impl SieveStore {
             }
         }
         let attempt = || {
-            let mut connection = self.login.with(account, |credentials| {
+            let mut connection = self.login.with(&self.login.of(account)?, |credentials| {
                 let mut connection = Connection::open(&self.endpoint, &self.dialer)?;
                 connection.log_in(account, credentials).map(|()| connection)
             })?;

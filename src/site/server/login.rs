@@ -80,13 +80,15 @@ impl Token {
         Ok(held.1.clone())
     }
 
-    /// Fetches it anew because a server refuses it, unless it is fresh.
-    fn renew(&self, now: Instant) -> Result<(), SiteError> {
+    /// What to say instead of `refused`: what was fetched meanwhile, or is now, if that is another one. What was fetched a
+    /// moment ago is not fetched again, nor what could not be had then.
+    fn instead_of(&self, refused: &Secret, now: Instant) -> Result<Option<Secret>, SiteError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.saturating_duration_since(held.0) >= limits::TOKEN_NEW {
-            *held = (now, (self.fetch)()?);
+        if held.1 == *refused && now.saturating_duration_since(held.0) >= limits::TOKEN_NEW {
+            held.0 = now;
+            held.1 = (self.fetch)()?;
         }
-        Ok(())
+        Ok((held.1 != *refused).then(|| held.1.clone()))
     }
 }
 
@@ -97,30 +99,32 @@ impl fmt::Debug for Token {
 }
 
 impl Login {
-    /// Logs in for `account`. Where a bearer token is refused and another one can be had, once more with that.
+    /// Logs in for `account` by `log_in`. Where a bearer token is refused and another one can be had, once more with that.
     pub fn with<T>(
         &self,
-        account: &str,
+        credentials: &Credentials,
         mut log_in: impl FnMut(&Credentials) -> Result<T, SiteError>,
     ) -> Result<T, SiteError> {
-        let credentials = self.of(account)?;
-        match log_in(&credentials) {
-            Err(refusal @ SiteError::Server { .. }) => {
-                self.renew(account)?;
-                let now = self.of(account)?;
-                if now == credentials { Err(refusal) } else { log_in(&now) }
-            }
+        match log_in(credentials) {
+            Err(SiteError::Server { server, what }) => match self.instead_of(credentials) {
+                Ok(Some(other)) => log_in(&other),
+                Ok(None) => Err(SiteError::Server { server, what }),
+                Err(error) => Err(SiteError::Server { server, what: no_other(&what, &error) }),
+            },
             outcome => outcome,
         }
     }
 
-    /// Fetches anew what was refused for `account` and may have become invalid before its time. An error where that cannot
-    /// be had.
-    pub fn renew(&self, account: &str) -> Result<(), SiteError> {
-        match &self.token {
-            Some(token) if !self.own.contains_key(account) => token.renew(Instant::now()),
-            _ => Ok(()),
+    /// What else could be said where this was refused: a token may have become invalid before its time. `None`: nothing.
+    pub fn instead_of(&self, refused: &Credentials) -> Result<Option<Credentials>, SiteError> {
+        let (Credentials::Bearer { user, token: refused }, Some(token)) = (refused, &self.token) else {
+            return Ok(None);
+        };
+        if self.own.contains_key(user) {
+            return Ok(None);
         }
+        let other = token.instead_of(refused, Instant::now())?;
+        Ok(other.map(|token| Credentials::Bearer { user: user.clone(), token }))
     }
 
     /// What to say for `account`; an error where nothing is known for it.
@@ -157,6 +161,13 @@ impl Login {
     }
 }
 
+/// A refusal, and why there was no other try.
+pub fn no_other(refusal: &str, error: &SiteError) -> String {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    let why = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    format!("{refusal}; another token could not be had: {why}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,7 +191,8 @@ mod tests {
     fn login(ago: Duration, fetch: impl Fn(u32) -> Result<Secret, SiteError> + Send + Sync + 'static) -> Login {
         let fetched = AtomicU32::new(0);
         let fetch = move || fetch(fetched.fetch_add(1, Ordering::Relaxed));
-        let token = Token::new(fetch, Instant::now().checked_sub(ago).unwrap()).unwrap();
+        let token =
+            Token::new(fetch, Instant::now().checked_sub(ago).expect("a machine that has run for a minute")).unwrap();
         let (user, separator) = (String::new(), String::new());
         Login {
             mode: LoginMode::OAuth2,
@@ -195,10 +207,11 @@ mod tests {
     /// What was tried at a server that takes `good`, and what came of it.
     fn tried(login: &Login, good: &str) -> (Vec<String>, Result<(), String>) {
         let mut tried = Vec::new();
-        let outcome = login.with("ann@example.org", |credentials| {
+        let outcome = login.with(&login.of("ann@example.org").unwrap(), |credentials| {
             let Credentials::Bearer { token, .. } = credentials else { panic!("no token") };
             tried.push(token.reveal().to_owned());
-            let refusal = || SiteError::Server { server: "imap.example.org".to_owned(), what: "no".to_owned() };
+            let what = "says: this token has expired".to_owned();
+            let refusal = || SiteError::Server { server: "imap.example.org".to_owned(), what: what.clone() };
             if token.reveal() == good { Ok(()) } else { Err(refusal()) }
         });
         (tried, outcome.map_err(|error| error.to_string()))
@@ -226,6 +239,37 @@ mod tests {
         };
         let (words, outcome) = tried(&login(Duration::from_secs(60), once), "another");
         assert_eq!(words, ["token"]);
-        assert!(outcome.unwrap_err().contains("the program that prints tokens is gone"));
+        let error = outcome.unwrap_err();
+        assert!(error.contains("says: this token has expired"), "{error}");
+        assert!(error.contains("could not be had: the program that prints tokens is gone"), "{error}");
+    }
+
+    #[test]
+    fn of_many_who_are_refused_one_fetches_the_token_and_a_program_that_fails_is_not_run_for_each() {
+        let fetched = Arc::new(AtomicU32::new(0));
+        let counts = Arc::clone(&fetched);
+        let minute = Duration::from_secs(60);
+        let works = login(minute, move |number| {
+            counts.store(number, Ordering::Relaxed);
+            Ok(Secret::new(format!("token {number}")))
+        });
+        let old = works.of("ann@example.org").unwrap();
+        for _ in 0..10 {
+            assert!(
+                matches!(works.instead_of(&old), Ok(Some(Credentials::Bearer { token, .. })) if token.reveal() == "token 1")
+            );
+        }
+        assert_eq!(fetched.load(Ordering::Relaxed), 1);
+        let counts = Arc::clone(&fetched);
+        let fails = login(minute, move |number| {
+            counts.store(number, Ordering::Relaxed);
+            if number == 0 { Ok(Secret::new("token 0")) } else { Err(SiteError::Unsupported("no".to_owned())) }
+        });
+        let old = fails.of("ann@example.org").unwrap();
+        assert!(fails.instead_of(&old).is_err());
+        for _ in 0..10 {
+            assert_eq!(fails.instead_of(&old).unwrap(), None);
+        }
+        assert_eq!(fetched.load(Ordering::Relaxed), 1);
     }
 }

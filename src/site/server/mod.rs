@@ -27,7 +27,7 @@ pub use connect::{dav_url, open_source, open_target};
 pub use description::Description;
 pub use examine::{Examination, ExamineOptions, FailedLogin, FirstPass, ServerReport};
 pub use file_book::{FileBook, Use};
-pub use login::{Credentials, Login, LoginMode, Token};
+pub use login::{Credentials, Login, LoginMode, Token, no_other};
 pub use site::ServerSite;
 pub use state::State;
 pub use store::{Store, Survey};

@@ -9,8 +9,9 @@
 use super::super::text_file::{BadLines, number, split_once};
 use super::name;
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Read as _, Write};
 use std::num::NonZeroU32;
+use std::ops::Range;
 
 /// A list, but for its messages: a folder may have a million of them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -64,14 +65,67 @@ impl Added {
     }
 }
 
-/// Writes the file, version 3, line by line: the head of `list`, the messages of `old` and those that were added, each in
-/// the place of one that has its UID. Without a UIDVALIDITY there is nothing that Dovecot would read: an empty file.
-pub fn write(out: &mut dyn Write, list: &UidList, old: impl BufRead, added: &Added) -> io::Result<()> {
-    let Some(head) = head(list) else { return Ok(()) };
+/// Where in a list messages stand, so that others can be put between them without looking at its lines once more.
+#[derive(Debug, Default)]
+pub struct Places {
+    /// Bytes of the header, and up to the end of the last complete line.
+    head: u64,
+    end: u64,
+    /// The last UID.
+    last: u32,
+    /// It is of version 3, and every line says something.
+    exact: bool,
+    /// Where those messages stand of which somebody asked, or would stand (an empty range).
+    of: BTreeMap<NonZeroU32, Range<u64>>,
+}
+
+impl Places {
+    /// Where each of these goes: the bytes that it replaces. `None`: the lines have to be looked at.
+    fn of_all<'a>(&self, added: &'a Added) -> Option<Vec<(Range<u64>, &'a [u8])>> {
+        if !self.exact {
+            return None;
+        }
+        let place = |(uid, line): (&NonZeroU32, &'a Vec<u8>)| match self.of.get(uid) {
+            Some(place) => Some((place.clone(), line.as_slice())),
+            None => (uid.get() > self.last).then_some((self.end..self.end, line.as_slice())),
+        };
+        added.0.iter().map(place).collect()
+    }
+}
+
+/// Writes the file, version 3: the head of `list`, the messages of `old` and those that were added, each in the place of one
+/// that has its UID. `places` are those of `old` when it was looked at; `false`: it is another one now, and what was written
+/// is of no use. Without a UIDVALIDITY there is nothing that Dovecot would read: an empty file.
+pub fn write(
+    out: &mut dyn Write,
+    list: &UidList,
+    mut old: impl BufRead,
+    places: &Places,
+    added: &Added,
+) -> io::Result<bool> {
+    let Some(head) = head(list) else { return Ok(true) };
     out.write_all(&head)?;
+    let Some(pieces) = places.of_all(added) else {
+        return Ok(merge(out, old, added)? == list.messages);
+    };
+    let mut at = 0;
+    let mut pass = |to: u64, out: &mut dyn Write| {
+        at += io::copy(&mut old.by_ref().take(to.saturating_sub(at)), out)?;
+        Ok::<_, io::Error>(at == to)
+    };
+    let mut whole = pass(places.head, &mut io::sink())?;
+    for (place, line) in pieces {
+        whole &= pass(place.start, out)? && pass(place.end, &mut io::sink())?;
+        out.write_all(line)?;
+    }
+    Ok(whole & pass(places.end, out)?)
+}
+
+/// The same line by line; what cannot be read is left out. How many messages the old list has.
+fn merge(out: &mut dyn Write, old: impl BufRead, added: &Added) -> io::Result<usize> {
     let mut added = added.0.iter().peekable();
     let mut written = Ok(());
-    let mut merge = |entry: Entry<'_>, out: &mut dyn Write| {
+    let mut put = |entry: Entry<'_>, out: &mut dyn Write| {
         while let Some((_, line)) = added.next_if(|(uid, _)| **uid < entry.uid) {
             out.write_all(line)?;
         }
@@ -80,13 +134,14 @@ pub fn write(out: &mut dyn Write, list: &UidList, old: impl BufRead, added: &Add
             None => out.write_all(&line(entry)),
         }
     };
-    read(old, |entry| {
+    let (old, _) = read(old, |entry| {
         if written.is_ok() {
-            written = merge(entry, out);
+            written = put(entry, out);
         }
     })?;
     written?;
-    added.try_for_each(|(_, line)| out.write_all(line))
+    added.try_for_each(|(_, line)| out.write_all(line))?;
+    Ok(old.messages)
 }
 
 fn line(Entry { uid, fields, name }: Entry<'_>) -> Vec<u8> {
@@ -117,14 +172,47 @@ fn head(list: &UidList) -> Option<Vec<u8>> {
 /// Hands the messages of a list of either version over as they are read, and gives back the rest of it; what cannot be read
 /// is in the second value. An empty file gives an empty list. A last line without an end is still being written; Dovecot
 /// does not look at it either. Lines end in LF alone, as Dovecot reads them: a CR before it belongs to a file's name.
-pub fn read(mut file: impl BufRead, mut each: impl FnMut(Entry<'_>)) -> io::Result<(UidList, BadLines)> {
-    let (mut lines, mut line) = (Lines::default(), Vec::new());
+pub fn read(file: impl BufRead, mut each: impl FnMut(Entry<'_>)) -> io::Result<(UidList, BadLines)> {
+    let (list, bad, _) = locate(file, &[], |entry| {
+        each(entry);
+        false
+    })?;
+    Ok((list, bad))
+}
+
+/// The same, with the places of the messages that have one of `uids` (ascending) or for which `each` asks.
+pub fn locate(
+    mut file: impl BufRead,
+    uids: &[NonZeroU32],
+    mut each: impl FnMut(Entry<'_>) -> bool,
+) -> io::Result<(UidList, BadLines, Places)> {
+    let (mut lines, mut line, mut places) = (Lines::default(), Vec::new(), Places::default());
+    let mut uids = uids.iter().copied().peekable();
+    let mut silent = 0;
     loop {
         line.clear();
         file.read_until(b'\n', &mut line)?;
-        let Some(line) = line.strip_suffix(b"\n") else { return Ok(lines.finish()) };
-        lines.take(line).into_iter().for_each(&mut each);
+        let Some(text) = line.strip_suffix(b"\n") else { break };
+        let place = places.end..places.end + line.len() as u64;
+        places.end = place.end;
+        let Some(entry) = lines.take(text) else {
+            silent += 1;
+            continue;
+        };
+        places.last = entry.uid.get();
+        while let Some(uid) = uids.next_if(|uid| *uid <= entry.uid) {
+            places.of.insert(uid, if uid == entry.uid { place.clone() } else { place.start..place.start });
+        }
+        let uid = entry.uid;
+        if each(entry) {
+            places.of.insert(uid, place);
+        }
     }
+    // The header is no message; nothing else may be none.
+    places.exact = lines.is_v3 && silent == 1;
+    places.head = lines.head_bytes;
+    let (list, bad) = lines.finish();
+    Ok((list, bad, places))
 }
 
 /// What the lines so far say, but for the entries.
@@ -133,6 +221,7 @@ struct Lines {
     list: UidList,
     bad: BadLines,
     is_v3: bool,
+    head_bytes: u64,
     /// Lines so far, and the last UID.
     count: usize,
     last: u32,
@@ -143,6 +232,7 @@ impl Lines {
     fn take<'l>(&mut self, line: &'l [u8]) -> Option<Entry<'l>> {
         self.count += 1;
         if self.count == 1 {
+            self.head_bytes = line.len() as u64 + 1;
             self.head(line);
             return None;
         }
@@ -239,9 +329,14 @@ mod tests {
         (list, entries, bad)
     }
 
+    /// What is written, the same whether all places are known or none.
     fn encode(list: &UidList, old: &[u8], added: &Added) -> Vec<u8> {
-        let mut out = Vec::new();
-        write(&mut out, list, old, added).unwrap();
+        let uids: Vec<_> = added.0.keys().copied().collect();
+        let (_, _, places) = locate(old, &uids, |_| false).unwrap();
+        let (mut out, mut again) = (Vec::new(), Vec::new());
+        write(&mut out, list, old, &places, added).unwrap();
+        write(&mut again, list, old, &Places::default(), added).unwrap();
+        assert_eq!(parse(&out), parse(&again));
         out
     }
 
@@ -317,6 +412,22 @@ mod tests {
         }
         let written = encode(&parse(text).0, text, &added);
         assert_eq!(written, b"3 V5 N9\n1 Px :a\n2 :b\n4 Px :last\n7 :g\n9 Px :i\n");
+    }
+
+    #[test]
+    fn a_message_that_is_added_where_nobody_asked_for_a_place_gets_into_its_order_all_the_same() {
+        let text = b"3 V5 N9\n2 :b\n7 :g\n";
+        let (list, _, places) = locate(text.as_slice(), &[nz(2)], |entry| entry.name == b"g").unwrap();
+        let written = |uid: u32| {
+            let (mut added, mut out) = (Added::default(), Vec::new());
+            added.add(Entry { uid: nz(uid), fields: b"", name: b"x" });
+            write(&mut out, &list, text.as_slice(), &places, &added).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(written(2), "3 V5 N9\n2 :x\n7 :g\n");
+        assert_eq!(written(4), "3 V5 N9\n2 :b\n4 :x\n7 :g\n");
+        assert_eq!(written(7), "3 V5 N9\n2 :b\n7 :x\n");
+        assert_eq!(written(8), "3 V5 N9\n2 :b\n7 :g\n8 :x\n");
     }
 
     #[test]

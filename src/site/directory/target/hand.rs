@@ -93,6 +93,12 @@ impl Hand {
         stat.mtime_nanos < self.began_exactly
     }
 
+    /// Whether a file certainly was last written before this pass began: file times are behind the clock, though never by a
+    /// second.
+    pub fn is_of_before(&self, stat: &Stat) -> bool {
+        stat.mtime_nanos < self.began_exactly - 1_000_000_000
+    }
+
     /// Whether the file that is about to be written was there before this pass, or may have been, as `stat` or the pass's
     /// own memory tell: after the first time, the file's own time is that of the pass.
     pub fn rewrites(&self, path: &Path, was_there: bool) -> bool {

@@ -77,8 +77,8 @@ pub fn stage_batch<'a>(
     if !present.is_empty() {
         let there = batch.iter().enumerate().filter(|(_, each)| present.contains_key(&each.name));
         let wishes: Vec<Wish<'_>> = there.clone().map(|(_, each)| Wish { name: &each.name, uid: None }).collect();
-        let (_, taken) = read_list(hand, dir, &wishes)?;
-        let uids: HashMap<&str, u32> = taken.iter().map(|(uid, name)| (name.as_str(), *uid)).collect();
+        let read = read_list(hand, dir, &wishes)?;
+        let uids: HashMap<&str, u32> = read.taken.iter().map(|(uid, name)| (name.as_str(), *uid)).collect();
         for (at, delivery) in there {
             let uid = uids.get(delivery.name.as_str()).copied().and_then(NonZeroU32::new);
             set(&mut delivered, at, Delivered::Done { uid });

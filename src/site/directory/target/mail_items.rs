@@ -8,7 +8,7 @@ use super::super::maildir::name::{self, KeywordLetters};
 use super::super::maildir::uidlist::Entry;
 use super::hand::{Hand, Sync, io_error};
 use super::listing::{Listings, MessageFile, Messages, Sub};
-use super::uid_file::{UidFile, read_keywords, read_list};
+use super::uid_file::{ReadList, UidFile, read_keywords, read_list};
 use super::uids::Wish;
 use crate::model::mailbox::Flags;
 use crate::model::text;
@@ -100,8 +100,9 @@ pub fn move_to(
     to: &Path,
 ) -> Result<Option<Vec<String>>, SiteError> {
     let here = read_keywords(hand, from)?;
-    let mut target = UidFile::lock(hand, to, &[Wish { name: item, uid: None }])?;
     listings.with(hand, from, item, |file| {
+        // Each time anew: a try that came too late may have given it a UID.
+        let mut target = UidFile::lock(hand, to, &[Wish { name: item, uid: None }])?;
         let path = file.path(from);
         if !exists(hand, &path)? {
             return Ok(None);
@@ -159,7 +160,7 @@ pub fn remove(hand: &Hand, listings: &Listings, dir: &Path, item: &str) -> Resul
 pub fn complete_uids(hand: &Hand, dir: &Path, messages: &Messages, names: &HashSet<&str>) -> Result<(), SiteError> {
     let mut wishes: Vec<Wish<'_>> =
         names.iter().filter(|name| messages.contains_key(**name)).map(|&name| Wish { name, uid: None }).collect();
-    let (Some(_), taken) = read_list(hand, dir, &wishes)? else { return Ok(()) };
+    let ReadList { list: Some(_), taken, .. } = read_list(hand, dir, &wishes)? else { return Ok(()) };
     let listed: HashSet<&str> = taken.values().map(String::as_str).collect();
     wishes.retain(|wish| !listed.contains(wish.name));
     if wishes.is_empty() {
@@ -193,6 +194,9 @@ fn rename(hand: &Hand, from: &Path, to: &Path) -> Result<bool, SiteError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fs::{Fs, RealFs};
+    use crate::testing::failing_fs::FailingFs;
+    use std::sync::Arc;
 
     #[test]
     fn letters_without_a_meaning_stay_and_all_are_in_order() {
@@ -205,5 +209,26 @@ mod tests {
         assert_eq!(with(b"m.h", "", KeywordLetters::default()), "m.h:2,");
         assert_eq!(with(b"m.h:2,XS,extra", "T", KeywordLetters::default()), "m.h:2,TX,extra");
         assert_eq!(with(b"m.h:1,S", "S", KeywordLetters::default()), "m.h:2,S");
+    }
+
+    #[test]
+    fn a_message_that_is_read_while_it_moves_has_one_uid_afterwards() {
+        let dir = tempfile::tempdir().unwrap();
+        let fs = Arc::new(FailingFs::default());
+        let hand = Hand::new(fs.clone(), dir.path(), None);
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        for sub in ["cur", "new", "tmp"] {
+            RealFs.create_dir_all(&from.join(sub)).unwrap();
+            RealFs.create_dir_all(&to.join(sub)).unwrap();
+        }
+        RealFs.replace(&from.join("cur/m:2,"), b"Subject: x\n\n", 0o600).unwrap();
+        RealFs.replace(&to.join("dovecot-uidlist"), b"3 V7 N5\n1 :a\n", 0o600).unwrap();
+        // Its user reads it after its UID was given, right before it moves.
+        let (old, new) = (from.join("cur/m:2,"), from.join("cur/m:2,S"));
+        fs.before_rename(move || RealFs.rename(&old, &new).unwrap());
+        assert_eq!(move_to(&hand, &Listings::default(), &from, "m", &to).unwrap(), Some(vec![]));
+        assert!(RealFs.stat(&to.join("cur/m:2,S")).is_ok());
+        let list = RealFs.read(&to.join("dovecot-uidlist"), 1000).unwrap();
+        assert_eq!(String::from_utf8(list).unwrap(), "3 V7 N6\n1 :a\n5 :m\n");
     }
 }

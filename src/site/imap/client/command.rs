@@ -10,6 +10,9 @@ pub enum Part {
     Literal(Vec<u8>),
 }
 
+/// A tag with the space behind it, and CRLF; the tags of a connection are numbers, of ten digits at most.
+const TAG_BYTES: usize = 14;
+
 /// A command without tag and line end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
@@ -83,6 +86,16 @@ impl Command {
 
     pub fn parts(&self) -> &[Part] {
         &self.parts
+    }
+
+    /// Bytes on the wire, with its tag and the ends of its lines.
+    pub fn bytes(&self) -> usize {
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Bytes(bytes) => bytes.len(),
+            // Announced by its length, with braces and an end of line.
+            Part::Literal(bytes) => bytes.len() + 16,
+        });
+        parts.sum::<usize>() + TAG_BYTES
     }
 
     /// Its first words, for an error.
