@@ -171,9 +171,13 @@ pub fn new_locked_identity(passphrase: &str) -> Result<(Recipients, Vec<u8>), Se
 /// Identities as text, under a passphrase. Takes about a second of work on purpose.
 fn lock(text: &str, passphrase: &str) -> Result<Vec<u8>, SealError> {
     let mut locked = Vec::new();
-    let encryptor = age::Encryptor::with_user_passphrase(SecretString::from(passphrase.to_owned()));
+    let mut recipient = age::scrypt::Recipient::new(SecretString::from(passphrase.to_owned()));
+    // Not what takes a second here: the machine that imports may be a smaller one.
+    recipient.set_work_factor(limits::SCRYPT_WORK_FACTOR_GIVEN);
+    let encryptor = age::Encryptor::with_recipients(std::iter::once(&recipient as &dyn age::Recipient));
     // Only memory is written to; what can fail is the machine's randomness.
-    let mut out = encryptor.wrap_output(&mut locked).map_err(|_| SealError::NoRandomness)?;
+    let mut out =
+        encryptor.and_then(|encryptor| Ok(encryptor.wrap_output(&mut locked)?)).map_err(|_| SealError::NoRandomness)?;
     let written = out.write_all(text.as_bytes());
     written.and_then(|()| out.finish().map(drop)).map_err(|_| SealError::NoRandomness)?;
     Ok(locked)
