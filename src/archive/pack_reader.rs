@@ -488,14 +488,8 @@ mod tests {
         let key = "age1cfhphk6k7l7wrsya3z43un6rd7v63u68rnymamm840rzwz3k0d4slggmpw";
         let (fs, id) = (Arc::new(RealFs), || "old".parse().unwrap());
         let secrecy = |archive: Archive| archive.all_objects().unwrap().spool.unwrap().secrecy;
-        let sealed = Archive::create_encrypted(
-            fs.clone(),
-            &dir.path().join("sealed"),
-            id(),
-            0,
-            &Recipients::parse([key]).unwrap(),
-            None,
-        );
+        let (path, recipients) = (dir.path().join("sealed"), Recipients::parse([key]).unwrap());
+        let sealed = Archive::create_encrypted(fs.clone(), &path, id(), 0, &recipients, None);
         assert_eq!(secrecy(sealed.unwrap()), Secrecy::Sealed);
         assert_eq!(secrecy(Archive::create(fs, &dir.path().join("plain"), id(), 0).unwrap()), Secrecy::Plain);
     }
